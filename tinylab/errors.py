@@ -1,7 +1,7 @@
 """Errors that speak to a student: what was received, what is allowed, what to do next.
 
-Everything that a user can get wrong raises a `TinylabError` whose message is complete on one line; the command
-line prints that line and nothing else. Any other exception is a defect of ours.
+Everything that a user can get wrong raises a `TinylabError` whose message is complete on one line; the
+command line prints that line and nothing else. Any other exception is a defect of ours.
 """
 
 import difflib
