@@ -1,0 +1,200 @@
+"""The three networks: counts by hand, weights as they should be drawn, a first loss of ln(classes)."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import cross_entropy, interpolate
+from torch.utils.flop_counter import FlopCounterMode
+
+from tinylab import models, notation
+from tinylab.errors import InvalidInputError
+
+
+def conv(kernel: int, inputs: int, filters: int, size: int) -> tuple[int, int]:
+    """(parameters, multiply-adds): every weight works once at each pixel, and each filter has one bias."""
+    weights = kernel * kernel * inputs * filters
+    return weights + filters, weights * size * size
+
+
+def fc(inputs: int, units: int) -> tuple[int, int]:
+    return inputs * units + units, inputs * units
+
+
+def by_hand(name: str, classes: int) -> tuple[int, int]:
+    blocks = [conv(3, 3, 32, 64), conv(3, 32, 32, 64), conv(3, 32, 64, 32), conv(3, 64, 64, 32)]
+    third = [conv(3, 64, 128, 16), conv(3, 128, 128, 16)]
+    layers = {
+        "model_1": [*blocks, fc(64 * 16 * 16, 512), fc(512, classes)],
+        "model_2": [*blocks, *third, fc(128 * 8 * 8, 512), fc(512, classes)],
+        "model_3": [
+            conv(5, 3, 32, 64), conv(3, 32, 32, 64), conv(3, 32, 64, 32), conv(3, 64, 128, 16),
+            fc(128 * 8 * 8, 256), fc(256, classes),
+        ],
+    }[name]  # fmt: skip
+    return sum(p for p, _ in layers), sum(m for _, m in layers)
+
+
+PUBLISHED = {  # at 200 classes
+    "model_1": (8_557_288, 106.4),
+    "model_2": (4_584_424, 158.8),
+    "model_3": (2_252_840, 87.5),
+}
+
+
+@pytest.mark.parametrize("name", models.LINES)
+@pytest.mark.parametrize("classes", [200, 10])
+def test_counts_by_hand_and_by_pytorch(name: str, classes: int) -> None:
+    model = models.build(name, classes)
+    summary = models.summary(model)
+    assert (summary.parameters, summary.multiply_adds) == by_hand(name, classes)
+    assert summary.parameters == sum(p.numel() for p in model.parameters())
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, 64, 64))
+    assert counter.get_total_flops() == 2 * summary.multiply_adds  # it counts the addition separately
+    if classes == 200:
+        parameters, millions = PUBLISHED[name]
+        assert summary.parameters == parameters
+        assert round(summary.multiply_adds / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("name", models.LINES)
+def test_a_network_is_its_line(name: str) -> None:
+    assert notation.format(models.build(name)) == models.LINES[name]
+    assert models.build(models.LINES[name]).state_dict().keys() == models.build(name).state_dict().keys()
+    assert models.build(name, 10)(torch.zeros(2, 3, 64, 64)).shape == (2, 10)
+
+
+def test_the_reports_dropout_probabilities() -> None:
+    found = {
+        name: [layer.p for layer in models.build(name) if isinstance(layer, nn.Dropout)]
+        for name in models.LINES
+    }
+    assert found == {"model_1": [0.25, 0.25, 0.5], "model_2": [0.25, 0.25, 0.25, 0.5], "model_3": [0.5]}
+
+
+def test_table_1_of_the_report() -> None:
+    rows = [(row.train, row.validation) for row in models.REPORTED.values()]
+    assert rows == [(0.5693, 0.2435), (0.1871, 0.1799), (0.6236, 0.1560)]
+    assert models.REPORTED.keys() == models.LINES.keys()
+
+
+@pytest.mark.parametrize("initialisation", models.INITIALISATIONS)
+def test_weights_are_he_normal(initialisation: str) -> None:
+    """Mean, spread and tails of every layer, within five standard errors of what n normal draws give."""
+    layers = [
+        m
+        for m in models.build("model_1", initialisation=initialisation)
+        if isinstance(m, nn.Conv2d | nn.Linear)
+    ]
+    for layer in layers:
+        small = 0.1 if layer is layers[-1] and initialisation == "he" else 1.0
+        fan_in = (
+            layer.in_features
+            if isinstance(layer, nn.Linear)
+            else layer.in_channels * math.prod(layer.kernel_size)
+        )
+        z = (layer.weight.detach().double() / (small * math.sqrt(2 / fan_in))).flatten()
+        n = len(z)
+        assert abs(z.mean()) < 5 / math.sqrt(n)
+        assert abs(z.std() - 1) < 5 / math.sqrt(2 * n)
+        share = (z.abs() < 1).double().mean()
+        assert abs(share - 0.6827) < 5 * math.sqrt(0.6827 * 0.3173 / n)  # normal, not uniform or truncated
+        assert not layer.bias.any()
+
+
+def _images(count: int) -> torch.Tensor:
+    """Normalised images with the statistics of photographs: smooth, with a little fine detail."""
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.randn(count, 3, 8, 8, generator=generator)
+    x = interpolate(coarse, size=64, mode="bicubic") + 0.2 * torch.randn(
+        count, 3, 64, 64, generator=generator
+    )
+    return (x - x.mean()) / x.std()
+
+
+@pytest.mark.parametrize("classes", [10, 200])
+@pytest.mark.parametrize("name", models.LINES)
+def test_the_first_loss_is_that_of_a_guess(name: str, classes: int) -> None:
+    x, y = _images(24), torch.arange(24) % classes
+    with torch.no_grad():
+        for mode in (True, False):
+            loss = cross_entropy(models.build(name, classes).train(mode)(x), y)
+            assert abs(loss - math.log(classes)) < 0.2
+    letter = models.build(name, classes, initialisation="he everywhere").eval()
+    with torch.no_grad():
+        assert cross_entropy(letter(x), y) > math.log(classes) + 0.4
+
+
+def test_seeds() -> None:
+    state = torch.get_rng_state()
+    first, again, other, free = (models.build("model_3", 5, seed=seed)[0].weight for seed in (3, 3, 4, None))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(free, models.build("model_3", 5, seed=None)[0].weight)
+    assert torch.equal(state, torch.get_rng_state())  # the global state has not moved
+
+
+def test_dropout_of_all_layers() -> None:
+    model = models.build("model_1", 5, dropout=0.0)
+    assert [m.p for m in model if isinstance(m, nn.Dropout)] == [0.0, 0.0, 0.0]
+    models.set_dropout(model, 0.4)
+    assert notation.format(model).count("dropout(0.4)") == 3
+
+
+@pytest.mark.parametrize("p", [1, 1.5, -0.1, float("nan"), "a half", True, None])
+def test_impossible_dropout(p: float) -> None:
+    with pytest.raises(InvalidInputError, match="0 ≤ p < 1"):
+        models.set_dropout(models.build("softmax"), p)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name_or_line": "model1"}, "did you mean 'model_1'"),
+        ({"name_or_line": "Model 3"}, "did you mean 'model_3'"),
+        ({"name_or_line": "resnet"}, "Allowed: model_1, model_2, model_3"),
+        ({"name_or_line": 1}, "name or a line"),
+        ({"name_or_line": "conv3-32-relu-softmax"}, "stand between ' - '"),
+        ({"name_or_line": "conv3-8 - relo - softmax"}, "layer 2 'relo'"),
+        ({"name_or_line": "model_1", "classes": 0}, "classes is 0"),
+        ({"name_or_line": "model_1", "classes": "ten"}, "classes is 'ten'"),
+        ({"name_or_line": "softmax", "dropout": 1.5}, "dropout is 1.5"),
+        ({"name_or_line": "softmax", "initialisation": "hee"}, "did you mean 'he'"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message) as caught:
+        models.build(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.sampled_from([8, 12]), st.integers(1, 5), st.booleans())
+def test_summary_of_any_network(batch: int, size: int, filters: int, training: bool) -> None:
+    line = f"conv3-{filters} - batch norm - relu - max pool - dropout - fc(4) - batch norm - softmax"
+    model = notation.parse(line, classes=6, size=size).train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    summary = models.summary(model, size, batch)
+    x = torch.zeros(batch, 3, size, size)
+    for row, layer in zip(summary.rows, model.eval(), strict=True):
+        x = layer(x)
+        assert row.shape == x.shape[1:]
+        assert row.bytes == x.nbytes
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(batch, 3, size, size))
+    assert counter.get_total_flops() == 2 * summary.multiply_adds
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_summary_reads_well() -> None:
+    summary = models.summary(models.build("model_1"), batch=2)
+    assert "8,557,288" in str(summary)
+    assert "212,803,584" in summary._repr_html_()  # two images, twice the work
+    assert "32 × 64 × 64" in repr(summary)
+    assert "softmax: fc(200)" in str(summary)
+    with pytest.raises(InvalidInputError, match="batch is 0"):
+        models.summary(models.build("softmax"), batch=0)
