@@ -2,13 +2,16 @@
 
 The rooms, from the ground up; each imports only from rooms below it:
 
-    errors, device, tables      what every room may use
-    data/, layers, notation     images in batches; the six layers; the report's own notation
-    models, optimizers          the three networks; update rules and schedules
-    training, checkpoints       the recipe, the loop, the history; how a run resumes
-    evaluation                  accuracy done properly
-    figures, lab, exercises     pictures, sliders, checks of the students' answers
-    course, cli                 run the notebooks headlessly; the `tinylab` command
+    errors, device, memory, tables    what every room may use
+    data/                             images: sources, the decoded cache, splits, batches on the device
+    layers, notation                  the six layers from their definitions; the report's own notation
+    models, optimizers                the three networks; update rules and schedules
+    recipes, history, checkpoints     how to train, what was measured, how a run resumes
+    training                          the loop
+    evaluation                        accuracy done properly
+    figures/                          every picture, with its text twin
+    lab/, exercises/                  sliders that steer a training; checks of the students' answers
+    course, headless/, cli            profiles, running the notebooks headlessly, the `tinylab` command
 """
 
 import importlib
@@ -17,8 +20,8 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "data", "layers", "notation", "models", "optimizers", "training", "checkpoints",
-    "evaluation", "figures", "lab", "exercises", "course", "cli", "device", "errors", "tables",
+    "errors", "device", "memory", "tables", "data", "layers", "notation", "models", "optimizers", "recipes", "history",
+    "checkpoints", "training", "evaluation", "figures", "lab", "exercises", "course", "headless", "cli",
 }  # fmt: skip
 
 
