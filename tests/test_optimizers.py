@@ -1,0 +1,129 @@
+"""Optimizers against autograd of the explicit sum, schedules against torch's own schedulers."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tinylab import optimizers
+from tinylab.errors import InvalidInputError
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 5)
+    return nn.Sequential(*layers).double().to(memory_format=torch.channels_last)
+
+
+def by_hand(name: str, model: nn.Module, l2: float, steps: int) -> None:
+    """Plain torch.optim, no decay; l2·Σw² written into the loss and left to autograd."""
+    plain = {
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.8),
+        "adam": lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.8, 0.999)),
+    }[name](model.parameters())
+    for x, y in batches(steps):
+        weights = [m.weight for m in model if isinstance(m, nn.Conv2d | nn.Linear)]
+        loss = nn.functional.cross_entropy(model(x), y) + l2 * sum((w**2).sum() for w in weights)
+        plain.zero_grad()
+        loss.backward()
+        plain.step()
+
+
+def batches(steps: int):
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        x = (
+            torch.randn(6, 3, 8, 8, generator=generator)
+            .double()
+            .contiguous(memory_format=torch.channels_last)
+        )
+        yield x, torch.randint(5, (6,), generator=generator)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+@pytest.mark.parametrize("l2", [0.0, 0.05])
+def test_l2_equals_the_sum_written_into_the_loss(name, l2):
+    ours, theirs = network(), network()
+    optimizer = optimizers.build(name, ours, learning_rate=0.01, momentum=0.8, l2=l2)
+    for x, y in batches(5):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(ours(x), y).backward()
+        optimizer.step()
+    by_hand(name, theirs, l2, 5)
+    for (label, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=lambda m, label=label: f"{label}: {m}")
+
+
+def test_adamw_shrinks_weights_apart_from_the_gradient():
+    """Without a gradient a decoupled step is w·(1 - lr·decay), on weights only."""
+    model = network()
+    start = copy.deepcopy(model)
+    optimizer = optimizers.build("adamw", model, learning_rate=0.1, weight_decay=0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for (name, now), before in zip(model.named_parameters(), start.parameters(), strict=True):
+        share = 0.95 if now.ndim > 1 else 1.0
+        torch.testing.assert_close(now, before * share, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_penalty_is_the_sum_of_squared_weights():
+    model = network()
+    weights = [model[0].weight, model[4].weight]
+    by_hand = 0.03 * sum(w.detach().double().square().sum().item() for w in weights)
+    for name in ("sgd", "adam"):
+        assert optimizers.penalty(optimizers.build(name, model, l2=0.03)).item() == pytest.approx(by_hand)
+        assert optimizers.penalty(optimizers.build(name, model)).item() == 0
+    assert optimizers.penalty(optimizers.build("adamw", model, weight_decay=0.1)).item() == 0
+
+
+def test_frozen_parameters_are_left_out():
+    model = network()
+    model[0].requires_grad_(False)
+    groups = optimizers.build("adam", model).param_groups
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters())) - 2
+
+
+@pytest.mark.parametrize("steps", [40, 100, 137])
+def test_schedules_equal_torch(steps):
+    parameter = nn.Parameter(torch.zeros(1))
+    for name, make in {
+        "cosine": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=steps),
+        "one-cycle": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, max_lr=1.0, total_steps=steps),
+    }.items():
+        optimizer = torch.optim.SGD([parameter], lr=1.0)
+        schedule = make(optimizer)
+        for step in range(steps):
+            assert optimizers.factor(name, step, steps) == pytest.approx(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if step + 1 < steps:
+                schedule.step()
+
+
+@pytest.mark.parametrize("schedule", optimizers.SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 7])
+def test_factor_stays_between_0_and_1_in_short_runs(schedule, steps):
+    assert all(0 < optimizers.factor(schedule, step, steps) <= 1 for step in range(steps))
+
+
+def test_hand_numbers():
+    assert optimizers.factor("constant", 99, 100) == 1
+    assert optimizers.factor("cosine", 50, 100) == pytest.approx(0.5)
+    assert optimizers.factor("one-cycle", 0, 100) == pytest.approx(0.04)
+    assert optimizers.factor("one-cycle", 29, 100) == pytest.approx(1)
+    assert optimizers.factor("one-cycle", 9, 100, warmup=0.1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: optimizers.build("adm", m), "'adm' is unknown, did you mean 'adam'"),
+        (lambda m: optimizers.build("adamw", m, l2=0.01), "Use weight_decay"),
+        (lambda m: optimizers.build("sgd", m, weight_decay=0.01), "Use l2"),
+        (lambda m: optimizers.factor("cosin", 0, 1), "did you mean 'cosine'"),
+    ],
+)
+def test_refusals(call, said):
+    with pytest.raises(InvalidInputError, match=said):
+        call(network())

@@ -1,0 +1,163 @@
+"""What is saved of a run, so that it can be resumed or its network used, and how the file is kept whole.
+
+A checkpoint is one file: a line that says what it is, a line with the SHA-256 of the rest, then the rest as
+`torch.save` wrote it. The digest is there because a flipped bit in a weight would otherwise load without a
+word. Only tensors, numbers, text, lists and dictionaries are read back: a file that asks for code to run is
+refused.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import secrets
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tinylab import notation
+from tinylab.data.batches import Normalisation
+from tinylab.errors import TinylabError, TrainingError
+
+_KIND = b"tinylab checkpoint "
+_VERSION = b"1"
+_REMEDY = "Delete it and train again, or take another checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run after a whole number of epochs, in plain data."""
+
+    line: str  # the network in notation
+    classes: tuple[str, ...]  # wnids in the order of the network's outputs
+    normalisation: Normalisation  # of the images that it was trained on
+    recipe: dict[str, Any]
+    history: dict[str, Any]
+    epoch: int  # finished ones
+    model: dict[str, Tensor]  # state_dict
+    optimizer: dict[str, Any]  # state_dict
+
+    def network(self) -> nn.Sequential:
+        """The trained network, in evaluation mode, on the CPU."""
+        size, _, channels = self.normalisation.mean.shape
+        network = notation.parse(self.line, classes=len(self.classes), in_channels=channels, size=size)
+        network.load_state_dict(self.model)
+        return network.eval()
+
+
+def save(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path` so that at every instant either the old file is there, whole, or the new
+    one.
+
+    Raises TrainingError if it cannot be written; the previous checkpoint is then still there.
+    """
+    parts = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    norm = checkpoint.normalisation
+    parts["normalisation"] = {"mean": torch.from_numpy(norm.mean), "scale": torch.from_numpy(norm.scale)}
+    parts["classes"] = list(checkpoint.classes)
+    buffer = io.BytesIO()
+    torch.save(parts, buffer)
+    payload = buffer.getbuffer()
+    digest = hashlib.sha256(payload).hexdigest().encode()
+    write_whole(path, b"%s%s\n%s\n" % (_KIND, _VERSION, digest), payload)
+
+
+def load(path: str | Path) -> Checkpoint:
+    """The checkpoint at `path`, tensors on the CPU.
+
+    Raises TrainingError, naming the file and what to do, if it is missing, damaged, or not a checkpoint.
+    """
+    path = Path(path)
+    try:
+        content = memoryview(path.read_bytes())
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: there is no checkpoint here. Check the path, or train first") from None
+    except OSError as error:
+        raise TrainingError(f"{path}: the checkpoint cannot be read ({error.strerror}). Check it") from error
+    head = bytes(content[:128]).split(b"\n", 2)
+    if len(content) == 0:
+        raise TrainingError(f"{path}: the checkpoint is empty. {_REMEDY}")
+    if len(head) < 3 or not head[0].startswith(_KIND):
+        raise TrainingError(f"{path}: this is not a tinylab checkpoint. Name a file that `train` wrote")
+    if (version := head[0].removeprefix(_KIND)) != _VERSION:
+        raise TrainingError(
+            f"{path}: the checkpoint has format {version.decode(errors='replace')}, this tinylab reads "
+            f"{_VERSION.decode()}. Train again, or use the tinylab that wrote it"
+        )
+    payload = content[len(head[0]) + len(head[1]) + 2 :]
+    if hashlib.sha256(payload).hexdigest().encode() != head[1]:
+        raise TrainingError(f"{path}: the checkpoint is damaged (cut short, or bits changed). {_REMEDY}")
+    try:
+        parts = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file made by someone else can make torch.load raise
+        raise TrainingError(
+            f"{path}: refused, nothing of it was run: it holds more than tensors, numbers and text "
+            f"({_first_line(error)}). {_REMEDY}"
+        ) from error
+    try:
+        norm = parts["normalisation"]
+        parts["normalisation"] = Normalisation(np.asarray(norm["mean"]), np.asarray(norm["scale"]))
+        parts["classes"] = tuple(parts["classes"])
+        return Checkpoint(**parts)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise TrainingError(f"{path}: does not hold a run ({_first_line(error)}). {_REMEDY}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def restore(path: str | Path, checkpoint: Checkpoint, model: nn.Module) -> None:
+    """Copy the weights of `checkpoint` (read from `path`) into `model`.
+
+    Raises TrainingError if the network is another one.
+    """
+    line = describe(model)
+    try:
+        if line != checkpoint.line:
+            raise RuntimeError(f"it is '{checkpoint.line}', yours is '{line}'")
+        model.load_state_dict(checkpoint.model)
+    except RuntimeError as error:
+        what = " ".join(str(error).split())
+        raise TrainingError(
+            f"{path}: the checkpoint holds another network ({what}). Build that one, or choose another path"
+        ) from error
+
+
+def describe(model: nn.Module) -> str:
+    """The network's line of notation, or the name of its class if it is outside the notation."""
+    try:
+        return notation.format(model)  # type: ignore[arg-type]
+    except TinylabError:
+        return type(model).__name__
+
+
+def write_whole(path: str | Path, *parts: bytes | memoryview) -> None:
+    """Write a file through a temporary one beside it, so that nobody ever sees half of it.
+
+    Temporary files that a killed process left for the same `path` are removed first. Raises TrainingError.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stray in path.parent.glob(f".{path.name}.*.tmp"):
+            stray.unlink(missing_ok=True)
+        with open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())  # the bytes reach the disk before the name does
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        size = sum(len(part) for part in parts) / 1e6
+        raise TrainingError(
+            f"{path}: {size:.1f} MB could not be written ({error.strerror or error}); what was there before "
+            "is intact. Free some space, or choose another path"
+        ) from error

@@ -1,0 +1,67 @@
+"""How to train: the frozen `Recipe`, and the three that the lectures compare."""
+
+import math
+from dataclasses import dataclass
+
+from tinylab import optimizers
+from tinylab.data.batches import Augment
+from tinylab.errors import InvalidInputError
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInputError(f"{name} {value!r} is not possible. Allowed: a whole number from {least}")
+
+
+def _between(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value < high or (low_open and value == low):  # type: ignore[operator]
+        start = f"above {low:g}" if low_open else f"{low:g} or more"
+        end = "finite" if high == math.inf else f"below {high:g}"
+        raise InvalidInputError(f"{name} {value!r} is not possible. Allowed: a number {start}, and {end}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; `dataclasses.replace` varies it. Raises InvalidInputError for a value out of range."""
+
+    epochs: int = 20
+    batch: int = 128  # images; the report's
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3  # Adam's usual one
+    momentum: float = 0.9  # Adam: β₁
+    schedule: str = "constant"
+    l2: float = 0.0  # l2·Σw² is added to the loss; weights only
+    weight_decay: float = 0.0  # decoupled from the gradient; "adamw" only
+    dropout: float | None = None  # of every dropout layer; None: as the network's line says
+    flip: bool = False  # left-right, half of the images
+    crop: int = 0  # pixels: largest shift
+    label_smoothing: float = 0.0  # share of the label spread over all classes
+    seed: int = 0  # of order, augmentation and dropout; the weights were drawn by models.build
+
+    def __post_init__(self) -> None:
+        _whole("epochs", self.epochs, 1)
+        _whole("batch", self.batch, 1)
+        _whole("seed", self.seed, 0)
+        _between("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
+        _between("momentum", self.momentum, 0, 1)
+        _between("l2", self.l2, 0, math.inf)
+        _between("weight_decay", self.weight_decay, 0, math.inf)
+        _between("label_smoothing", self.label_smoothing, 0, 1)
+        if self.dropout is not None:
+            _between("dropout", self.dropout, 0, 1)
+        optimizers.check(self.optimizer, l2=self.l2, weight_decay=self.weight_decay)
+        optimizers.factor(self.schedule, 0, 1)
+        self.augment()
+
+    def augment(self) -> Augment:
+        return Augment(flip=self.flip, crop=self.crop)
+
+
+RECIPES: dict[str, Recipe] = {
+    "report": Recipe(epochs=200, l2=0.01),  # as described in sections 3.3 and 5
+    "plain": Recipe(dropout=0.0),  # nothing that holds the network back from learning by heart
+    "well": Recipe(  # what the years since 2016 would add, on the same networks
+        optimizer="adamw", schedule="one-cycle", weight_decay=0.05, flip=True, crop=6
+    ),
+}
