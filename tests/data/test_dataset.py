@@ -1,0 +1,376 @@
+"""Loaded data sets: splits disjoint and stratified, subsets, labels, and every argument that cannot be."""
+
+import io
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tinylab.data.cache as caches
+from tinylab.data import Split, load, open_cache, prepare
+from tinylab.errors import DataError, InvalidInputError
+
+pytestmark = pytest.mark.usefixtures("root")
+
+
+@pytest.fixture
+def tiny(source):
+    prepare(source, "tiny", progress=False)
+    return "tiny"
+
+
+def names(split) -> list[str]:
+    return split.names.tolist()
+
+
+def pixels(members, file):
+    folder = {"val": "val/images/", "test": "test/images/"}.get(
+        file.split("_")[0], f"train/{file.split('_')[0]}/images/"
+    )
+    return np.asarray(Image.open(io.BytesIO(members[folder + file])).convert("RGB"))
+
+
+# --- splits ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_training_and_development_are_disjoint_cover_all_and_are_stratified(tiny, share, seed):
+    data = load(tiny, development=share, seed=seed)
+    train, held = set(names(data.train)), set(names(data.development))
+    assert not train & held
+    assert train | held == {f"{w}_{i}.JPEG" for w in ("n01", "n02", "n03") for i in range(12)}
+    expected = {0.0: 0, 0.01: 1, 0.25: 3, 0.5: 6, 0.9: 11}[share]  # of 12; at least one if any
+    assert np.bincount(data.development.targets, minlength=3).tolist() == [expected] * 3
+    assert np.bincount(data.train.targets, minlength=3).tolist() == [12 - expected] * 3
+
+
+def test_the_split_depends_on_the_seed_alone(tiny):
+    first = names(load(tiny, development=0.5).development)
+    assert names(load(tiny, development=0.5, seed=0).development) == first
+    assert names(load(tiny, development=0.5, seed=1).development) != first
+
+
+def test_a_class_keeps_its_development_images_whatever_else_is_loaded(tiny):
+    whole = {file for file in names(load(tiny, development=0.5).development) if file.startswith("n02")}
+    assert set(names(load(tiny, classes=["n02"], development=0.5).development)) == whole
+
+
+def test_every_label_is_the_class_of_its_file(tiny):
+    data = load(tiny, development=0.25)
+    for split in (data.train, data.development):
+        assert [data.classes[label] for label in split.targets] == [file[:3] for file in names(split)]
+    assert data.validation.targets.tolist() == [i % 3 for i in range(12)]
+    assert data.validation.targets.dtype == np.int64
+
+
+def test_test_images_have_names_and_no_labels(tiny):
+    test = load(tiny).test
+    assert names(test) == [f"test_{i}.JPEG" for i in range(11)]
+    assert test.targets is None
+    assert test.take([0, 10])[1] is None
+
+
+def test_take_gives_the_images_of_the_rows(tiny, members):
+    data = load(tiny, classes=["n02", "n03"], development=0.25)
+    for split in (data.train, data.development, data.validation, data.test):
+        for rows in ([2, 0], np.array([1]), slice(0, 3), 1, np.arange(len(split)) < 2):
+            images, labels = split.take(rows)
+            chosen = np.atleast_1d(split.names[rows])
+            assert images.dtype == np.uint8
+            assert images.shape == (len(chosen), 64, 64, 3)
+            for image, file in zip(images, chosen, strict=True):
+                np.testing.assert_array_equal(image, pixels(members, file))
+            if labels is not None:
+                assert labels.tolist() == np.atleast_1d(split.targets[rows]).tolist()
+
+
+def test_take_nothing_and_too_much(tiny):
+    train = load(tiny).train
+    assert train.take([])[0].shape == (0, 64, 64, 3)
+    with pytest.raises(InvalidInputError, match="rows 0 to 32; asked for"):
+        train.take([33])
+
+
+def test_splits_share_one_mapped_array(tiny):
+    data = load(tiny)
+    assert np.shares_memory(data.train.images, data.development.images)
+    assert isinstance(data.train.images, np.memmap)
+
+
+# --- subsets --------------------------------------------------------------------------------------------------
+
+
+def test_a_number_of_classes_is_the_first_of_wnids(tiny):
+    data = load(tiny, classes=2)
+    assert data.classes == ("n03", "n01")
+    assert data.words == ("Egyptian cat", "goldfish")
+    assert np.unique(data.train.targets).tolist() == [0, 1]
+    assert data.validation.targets.tolist() == [0, 1] * 4
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["n02", "n03"],
+        ["crane", "Egyptian cat"],
+        ["CRANE", " n03 "],
+        ("crane", "n03"),
+        np.array(["n02", "n03"]),
+    ],
+)
+def test_a_list_of_wnids_or_words_gives_the_labels_its_order(tiny, asked):
+    data = load(tiny, classes=asked)
+    assert data.classes == ("n02", "n03")
+    assert data.words == ("crane", "Egyptian cat")
+    assert [("n02", "n03")[label] for label in data.train.targets] == [file[:3] for file in names(data.train)]
+    assert [file for file in names(data.validation)] == [f"val_{i}.JPEG" for i in range(12) if i % 3 != 1]
+    assert data.validation.targets.tolist() == [1, 0] * 4
+    assert len(data.test) == 11  # nobody knows which of these are cranes
+
+
+def test_any_of_a_class_s_names_will_do(tiny):
+    assert load(tiny, classes=["carassius auratus"]).classes == ("n01",)
+
+
+def test_an_ambiguous_name_asks_for_the_wnid(crafting, members, tmp_path):
+    words = b"n01\tcrane, bird\nn02\tcrane, machine\nn03\tcat\n"
+    path = crafting.zip(tmp_path / "cranes.zip", members | {"words.txt": words})
+    assert load(path).words == ("cat", "crane (n01)", "crane (n02)")
+    assert load(path, classes=["crane (n02)"]).classes == ("n02",)
+    with pytest.raises(InvalidInputError, match="'crane' is ambiguous; give one of the wnids n01, n02"):
+        load(path, classes=["crane"])
+
+
+def test_labelled_test_images_follow_the_classes(crafting, members, tmp_path):
+    lines = "".join(f"test_{i}.JPEG\t{crafting.classes[i % 3]}\n" for i in range(11)).encode()
+    data = load(
+        crafting.zip(tmp_path / "a.zip", members | {"test/test_annotations.txt": lines}), classes=["n01"]
+    )
+    assert names(data.test) == ["test_1.JPEG", "test_4.JPEG", "test_7.JPEG", "test_10.JPEG"]
+    assert data.test.targets.tolist() == [0] * 4
+
+
+def test_part_takes_the_same_number_of_each_class_for_training_only(tiny):
+    data = load(tiny, development=0.25)
+    few, more = data.part(3), data.part(6)
+    assert np.bincount(few.train.targets).tolist() == [3, 3, 3]
+    assert set(names(few.train)) < set(names(more.train)) < set(names(data.train))
+    assert names(data.part(3, seed=1).train) != names(few.train)
+    assert few.development is data.development
+    assert few.validation is data.validation
+    assert names(load(tiny, per_class=3, development=0.25).train) == names(few.train)
+    assert names(data.part(9).train) == names(data.train)
+
+
+BAD = {
+    "classes=0": ({"classes": 0}, "classes=0; tiny has 3, so allowed is 1 to 3"),
+    "classes=4": ({"classes": 4}, "allowed is 1 to 3"),
+    "classes=True": ({"classes": True}, "classes=True; allowed are a number, a list"),
+    "classes=str": ({"classes": "n01"}, "classes='n01'; allowed are a number, a list"),
+    "classes=2.0": ({"classes": 2.0}, "allowed are a number, a list"),
+    "classes=[]": ({"classes": []}, "classes is empty"),
+    "unknown": ({"classes": ["goldfsh"]}, "'goldfsh' is not in tiny, did you mean 'goldfish'?"),
+    "nonsense": ({"classes": ["qqqqqq"]}, "'qqqqqq' is not in tiny. Its 3"),
+    "twice": ({"classes": ["n01", "goldfish"]}, r"'goldfish' \(n01\) is asked for twice"),
+    "development=1": ({"development": 1}, "development=1; allowed is a share from 0 to below 1"),
+    "development<0": ({"development": -0.1}, "development=-0.1"),
+    "development nan": ({"development": float("nan")}, "development=nan"),
+    "development str": ({"development": "0.1"}, "development='0.1'"),
+    "development all": ({"development": 0.99}, "leaves no training image of class n03, which has 12"),
+    "per_class=0": ({"per_class": 0}, "per_class=0; allowed is a whole number from 1"),
+    "per_class=1.5": ({"per_class": 1.5}, "per_class=1.5"),
+    "per_class=12": (
+        {"per_class": 12},
+        "per_class=12, but class 0 has 11 images in train; allowed is 1 to 11",
+    ),
+    "seed": ({"seed": -1}, "seed=-1; allowed is a whole number from 0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments_say_what_is_allowed(tiny, case):
+    options, expected = BAD[case]
+    with pytest.raises(InvalidInputError, match=expected) as caught:
+        load(tiny, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_unlabelled_images_cannot_be_divided_by_class(tiny):
+    with pytest.raises(InvalidInputError, match="test has no labels"):
+        load(tiny).test.per_class(1)
+
+
+def test_an_empty_split_has_nothing_to_take(tiny):
+    empty = load(tiny, development=0).development
+    assert empty.take([])[0].shape == (0, 64, 64, 3)
+    with pytest.raises(InvalidInputError, match="development has no images"):
+        empty.per_class(1)
+
+
+# --- what is known about the files ----------------------------------------------------------------------------
+
+
+def test_greyscale_files_are_known(tiny):
+    data = load(tiny, development=0)
+    assert data.train.names[data.train.greyscale].tolist() == ["n03_2.JPEG"]
+    assert data.validation.names[data.validation.greyscale].tolist() == ["val_5.JPEG"]
+    assert not data.test.greyscale.any()
+
+
+def test_duplicates_are_found_within_and_across_splits(tiny):
+    data = load(tiny, development=0)
+    groups = {tuple((twin.split, twin.file, twin.label) for twin in group) for group in data.duplicates()}
+    assert groups == {
+        (("train", "n03_3.JPEG", 0), ("train", "n01_3.JPEG", 1)),
+        (("train", "n03_7.JPEG", 0), ("validation", "val_0.JPEG", 0)),
+        (("train", "n02_0.JPEG", 2), ("test", "test_4.JPEG", None)),
+    }
+    for group in data.duplicates():
+        for twin in group:
+            split = getattr(data, twin.split)
+            assert split.names[twin.row] == twin.file
+            np.testing.assert_array_equal(
+                split.take(twin.row)[0], getattr(data, group[0].split).take(group[0].row)[0]
+            )
+
+
+def test_no_duplicates(crafting, members, tmp_path):
+    for number, name in enumerate(name for name in members if name.endswith(".JPEG")):
+        members[name] = crafting.jpeg(5000 + number)
+    assert load(crafting.zip(tmp_path / "a.zip", members)).duplicates() == ()
+
+
+def test_a_split_made_by_hand_says_that_it_knows_nothing_of_files():
+    images = np.zeros((2, 64, 64, 3), np.uint8)
+    split = Split("train", images, np.array([0, 1]), np.array(["a", "b"]), np.array([1]))
+    assert split.targets.tolist() == [1]
+    with pytest.raises(DataError, match="made by hand"):
+        _ = split.greyscale
+
+
+def test_describe(tiny):
+    table = load(tiny, development=0.25).describe()
+    assert [row[:5] for row in table.rows] == [
+        ["train", "27", 3, "9", "yes"],
+        ["development", "9", 3, "3", "yes"],
+        ["validation", "12", 3, "4", "yes"],
+        ["test", "11", "–", "–", "no"],
+    ]
+    assert all(row[5] for row in table.rows)
+    assert "tiny: 3 classes" in str(table)
+    assert repr(load(tiny, development=0.25)) == (
+        "Dataset('tiny', 3 classes, train 27, development 9, validation 12, test 11)"
+    )
+
+
+def test_normalisation_is_of_the_training_images_alone(tiny, members):
+    data = load(tiny, classes=2, development=0.25)
+    stack = np.stack([pixels(members, file) for file in names(data.train)]).astype(np.float64)
+    np.testing.assert_allclose(data.normalisation.mean, stack.mean(0), rtol=1e-6)
+    assert data.normalisation is data.normalisation
+    assert not np.allclose(data.part(2).normalisation.mean, data.normalisation.mean)
+
+
+# --- by name, by path -----------------------------------------------------------------------------------------
+
+
+def test_a_path_is_prepared_on_first_use_and_kept(source, root):
+    first = load(source)
+    builds = sorted(root.rglob("*.npy"))
+    again = load(str(source))
+    assert names(first.train) == names(again.train)
+    assert first.name == again.name
+    assert first.name.startswith("tiny-")
+    assert sorted(root.rglob("*.npy")) == builds
+
+
+def test_a_changed_path_is_prepared_again(source, crafting, members, caplog):
+    load(source)
+    more = members | {"test/images/test_11.JPEG": crafting.jpeg(11)}
+    crafting.zip(source, more)
+    assert len(load(source).test) == 12
+    assert "source changed, rebuilding" in caplog.text
+
+
+def test_a_folder_by_path(crafting, members, tmp_path, monkeypatch):
+    crafting.folder(tmp_path / "pictures", members)
+    monkeypatch.chdir(tmp_path)
+    assert load("pictures").classes == load("./pictures").classes == ("n03", "n01", "n02")
+
+
+def test_two_archives_of_one_name_do_not_meet(source, crafting, members, tmp_path):
+    (tmp_path / "other").mkdir()
+    members["wnids.txt"] = b"n01\nn02\nn03\n"
+    other = crafting.zip(tmp_path / "other" / "tiny.zip", members)
+    assert load(source).name != load(other).name
+    assert (load(source).classes, load(other).classes) == (("n03", "n01", "n02"), ("n01", "n02", "n03"))
+
+
+def test_another_cache_folder(source, tmp_path, root):
+    prepare(source, "tiny", progress=False, root=tmp_path / "elsewhere")
+    assert len(load("tiny", cache=tmp_path / "elsewhere").train) == 33
+    assert not root.exists()
+
+
+def test_a_prepared_name_needs_its_source_no_more(tiny, source):
+    source.unlink()
+    assert len(load(tiny).train) == 33
+
+
+def test_a_prepared_name_of_an_older_schema_is_rebuilt_from_its_source(tiny, source, monkeypatch, caplog):
+    monkeypatch.setattr(caches, "SCHEMA", caches.SCHEMA + 1)
+    assert len(load(tiny).train) == 33
+    assert "tiny: schema changed, rebuilding" in caplog.text
+
+
+def test_an_older_schema_without_its_source_is_told(tiny, source, monkeypatch):
+    monkeypatch.setattr(caches, "SCHEMA", caches.SCHEMA + 1)
+    source.unlink()
+    with pytest.raises(DataError, match="another schema version; prepare it: tinylab data prepare"):
+        load(tiny)
+
+
+def test_tiny_imagenet_that_is_not_prepared_says_the_two_commands(root):
+    with pytest.raises(DataError, match=r"tinylab data fetch, then tinylab data prepare --from .*200\.zip"):
+        load("tiny-imagenet")
+    root.mkdir()
+    (root / "tiny-imagenet-200.zip").write_bytes(b"")
+    with pytest.raises(DataError, match=r"type: tinylab data prepare --from .*200\.zip"):
+        load("tiny-imagenet")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("smaple", "no data set or path 'smaple', did you mean 'sample'"),
+        ("tiny-imgenet", "did you mean 'tiny-imagenet'"),
+        ("tony", "did you mean 'tiny'"),
+        ("no/such/path", "nothing at .*no/such/path; expected a zip or a folder"),
+        ("gone.zip", "nothing at .*gone.zip"),
+    ],
+)
+def test_unknown_names_and_paths(tiny, name, expected):
+    with pytest.raises(DataError, match=expected):
+        load(name)
+
+
+def test_an_empty_name(tiny):
+    with pytest.raises(InvalidInputError, match="allowed are"):
+        load(" ")
+
+
+def test_the_sample_is_drawn_once_and_leaves_only_its_cache(source, root, monkeypatch):
+    drawn = []
+
+    def write_sample(destination):
+        drawn.append(destination)
+        return shutil.copy(source, destination)
+
+    monkeypatch.setattr("tinylab.data.sample.write_sample", write_sample)
+    assert load().classes == load("sample").classes == ("n03", "n01", "n02")
+    assert len(drawn) == 1
+    assert os.listdir(root) == ["prepared"]
+    assert open_cache("sample").manifest["splits"]["train"]["images"] == 36

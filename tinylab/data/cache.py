@@ -1,0 +1,400 @@
+"""Decoded images on disk: prepared once, memory-mapped ever after.
+
+    prepare(source, name)    decode a zip or folder into the cache under a name
+    open_cache(name)         its arrays, at once: nothing is read until it is used
+    info()                   a table of what is where
+
+One prepared data set is a folder `prepared/<name>/` with `manifest.json` and one folder of arrays that the
+manifest names. A preparation fills a new folder and puts its manifest in place last, by a rename: a reader
+sees the old state or the new one, never half of either. One process prepares a name at a time (a lock file);
+others wait and use it.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from tinylab.data.decode import BLOCK, Block, run_blocks
+from tinylab.data.layout import SPLITS, Layout, Listing, read_layout, short_names
+from tinylab.data.places import (
+    VARIABLE,
+    cache_root,
+    locked,
+    no_space,
+    readable,
+    require_space,
+    writable_folder,
+)
+from tinylab.data.sources import ARCHIVE, open_archive
+from tinylab.errors import DataError, InvalidInputError
+from tinylab.tables import Table
+
+log = logging.getLogger("tinylab.data")
+
+SCHEMA = 1  # raise it whenever files or manifest change their meaning; older caches are then rebuilt
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # full disk, file limit, quota
+_PER_WORKER = 2_000  # images below which another process costs more than it brings: 0.5 s of decoding
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One official split: N images, memory-mapped copy-on-write, so that torch accepts them as they are."""
+
+    images: np.ndarray  # uint8 (N, size, size, 3), RGB
+    labels: np.ndarray | None  # int64 (N,), positions in `Cache.classes`; None: unlabelled
+    files: np.ndarray  # str (N,), file names
+    greyscale: np.ndarray  # bool (N,), the file had one channel
+    digests: np.ndarray  # uint8 (N, 20), SHA-1 of the file
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A prepared data set."""
+
+    name: str
+    folder: Path
+    classes: tuple[str, ...]  # wnids in the order of wnids.txt
+    words: tuple[str, ...]  # short readable names, same order
+    names: tuple[str, ...]  # all names of each class, separated by commas, same order
+    train: Decoded
+    validation: Decoded
+    test: Decoded
+    manifest: dict[str, Any]
+
+
+def prepared_folder(name: str, root: Path | None = None) -> Path:
+    """Where the data set `name` is, or would be; InvalidInputError if it cannot be a name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise InvalidInputError(
+            f"data set name {name!r}; allowed are letters, digits, '-', '_' and '.', 1 to 100 of them"
+        )
+    return (root or cache_root()) / "prepared" / name
+
+
+def prepare(
+    source: str | Path,
+    name: str,
+    workers: int | None = None,
+    size: int = 64,
+    progress: bool = True,
+    *,
+    root: Path | None = None,
+    rebuild: bool = False,
+) -> Path:
+    """Decode the archive or folder `source` into the cache as `name`; returns the prepared folder.
+
+    `size` is the width and height that all images must have, in pixels. `workers` processes decode, None for
+    one a processor (for few images, one). `root` is the cache folder, None for `cache_root()`. What is
+    prepared already from the same source is kept, unless `rebuild`. Raises DataError for a wrong layout or
+    damaged member (named), a disk that is full, or a folder not writable.
+    """
+    if name == "sample":
+        raise InvalidInputError("the name 'sample' is the generated sample's; choose another")
+    if workers is not None and workers < 1:
+        raise InvalidInputError(f"workers={workers}; allowed is 1 or more, or None")
+    if size < 1:
+        raise InvalidInputError(f"size={size}; allowed is 1 or more pixels")
+    source = Path(source).expanduser().absolute()
+    with open_archive(source) as archive:
+        fingerprint = archive.fingerprint()
+
+    @contextlib.contextmanager
+    def given() -> Iterator[Path]:
+        yield source
+
+    return ensure(
+        name, fingerprint, given, root=root, workers=workers, size=size, progress=progress, rebuild=rebuild
+    )
+
+
+def ensure(
+    name: str,
+    fingerprint: str,
+    provide: Callable[[], AbstractContextManager[Path]],
+    *,
+    root: Path | None = None,
+    workers: int | None = None,
+    size: int = 64,
+    progress: bool = True,
+    rebuild: bool = False,
+) -> Path:
+    """Prepare `name` unless it is there with this fingerprint; `provide` gives the source, if needed."""
+    folder = prepared_folder(name, root)
+    if not rebuild and _why_build(folder, fingerprint, size) is None:
+        return folder  # without lock or write: a prepared cache may lie on a read-only disk
+    writable_folder(folder)
+    with locked(folder / ".lock", name):
+        reason = "asked to rebuild" if rebuild else _why_build(folder, fingerprint, size)
+        if reason is None:  # another process has just done it
+            return folder
+        if reason:
+            log.warning("%s: %s, rebuilding", name, reason)
+        _sweep(folder)
+        with provide() as source:
+            _build(source, folder, fingerprint, workers, size, progress)
+        _sweep(folder)
+    return folder
+
+
+def _why_build(folder: Path, fingerprint: str, size: int) -> str | None:
+    """None if the folder holds what is wanted; else why not, for the user ("" if there is simply nothing)."""
+    state, manifest = _state(folder)
+    if manifest is None:
+        return "" if state == "absent" else state
+    if manifest["source"]["fingerprint"] != fingerprint:
+        return "source changed"
+    return None if manifest["size"] == size else f"prepared for {manifest['size']} pixels"
+
+
+def _state(folder: Path) -> tuple[str, dict[str, Any] | None]:
+    """("ready", manifest), or ("absent" | "incomplete" | "schema changed", None)."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["schema"] != SCHEMA:
+            return "schema changed", None
+        sizes = {file: entry["bytes"] for file, entry in manifest["arrays"].items()}
+        whole = all(
+            (folder / manifest["build"] / file).stat().st_size == size for file, size in sizes.items()
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return ("incomplete" if any(path.is_dir() for path in _inside(folder)) else "absent"), None
+    except (ValueError, KeyError, TypeError):
+        return "incomplete", None
+    except OSError as error:
+        raise DataError(
+            f"cannot read {folder} ({error.strerror}); set {VARIABLE} to a folder that you may read"
+        ) from None
+    return ("ready", manifest) if whole else ("incomplete", None)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What a folder holds, sorted; nothing if it is not there or not readable."""
+    with contextlib.suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def _sweep(folder: Path) -> None:
+    """Remove builds that the manifest does not name; only under the lock. What Windows holds open stays."""
+    _, manifest = _state(folder)
+    for path in _inside(folder):
+        if path.is_dir() and (manifest is None or path.name != manifest["build"]):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _build(
+    source: Path, folder: Path, fingerprint: str, workers: int | None, size: int, progress: bool
+) -> None:
+    with open_archive(source) as archive:
+        layout = read_layout(archive)
+    count = sum(len(layout.splits[split].members) for split in SPLITS)
+    needed = count * (size * size * 3 + 256)  # pixels, and generously all that is kept beside them
+    require_space(folder, needed)
+    build = folder / uuid.uuid4().hex[:12]
+    build.mkdir()
+    try:
+        offsets: dict[str, int] = {}
+        blocks: list[Block] = []
+        for split in SPLITS:
+            offsets |= _create(build, split, layout.splits[split], size)
+            members = layout.splits[split].members
+            blocks += [
+                Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)
+            ]
+        workers = workers or max(1, min(_processors(), count // _PER_WORKER))
+        done = run_blocks(source, build, offsets, blocks, size, workers)
+        with _bar(count, folder.name, progress) as advance, contextlib.closing(done):
+            for images in done:
+                advance(images)
+        manifest = _manifest(build, layout, source, fingerprint, size)
+        draft = build / "manifest.json"
+        draft.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(draft, folder / "manifest.json")
+    except OSError as error:
+        shutil.rmtree(build, ignore_errors=True)
+        if error.errno in _FULL:
+            raise DataError(no_space(folder, needed, shutil.disk_usage(folder).free)) from None
+        raise DataError(f"cannot write to {build}: {error.strerror}") from error
+    except BaseException:
+        shutil.rmtree(build, ignore_errors=True)
+        raise
+
+
+def _processors() -> int:
+    """How many this process may use, which in a container or a queue is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, int]:
+    """Write a split's labels and names, lay out its other arrays; returns their bytes of header by file."""
+    count = len(listing.members)
+    if listing.labels is not None:
+        np.save(build / f"{split}_labels.npy", listing.labels)
+    np.save(build / f"{split}_files.npy", np.array([PurePosixPath(m).name for m in listing.members], np.str_))
+    offsets = {}
+    kinds = (("images", (size, size, 3), np.uint8), ("greyscale", (), np.bool_), ("digests", (20,), np.uint8))
+    for kind, shape, dtype in kinds:
+        path = build / f"{split}_{kind}.npy"
+        # a sparse file: the disk fills as rows are written
+        array = np.lib.format.open_memmap(path, "w+", dtype, (count, *shape))
+        offsets[path.name] = array.offset
+    return offsets
+
+
+def _manifest(build: Path, layout: Layout, source: Path, fingerprint: str, size: int) -> dict[str, Any]:
+    from tinylab import __version__
+
+    splits = {
+        split: {
+            "images": len(layout.splits[split].members),
+            "labelled": layout.splits[split].labels is not None,
+            "greyscale": int(np.load(build / f"{split}_greyscale.npy").sum()),
+        }
+        for split in SPLITS
+    }
+    arrays = {
+        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in sorted(build.glob("*.npy"))
+    }
+    return {
+        "schema": SCHEMA,
+        "tinylab": __version__,
+        "prepared": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": {"path": str(source), "fingerprint": fingerprint},
+        "size": size,
+        "splits": splits,
+        "build": build.name,
+        "arrays": arrays,
+        "classes": list(layout.classes),
+        "names": list(layout.names),
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _bar(count: int, name: str, progress: bool) -> Iterator[Callable[[int], object]]:
+    """A progress bar on standard error; on a terminal it stays, in a notebook it leaves nothing behind."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=count, desc=f"decoding {name}", unit=" images", disable=not progress, leave=sys.stderr.isatty()
+    ) as bar:
+        yield bar.update
+
+
+def open_cache(name: str | Path, root: Path | None = None) -> Cache:
+    """The prepared data set `name` (or the folder of one), memory-mapped; instant, whatever its size.
+
+    DataError if it is absent, incomplete or of an older schema, with the command that prepares it.
+    """
+    folder = name if isinstance(name, Path) else prepared_folder(name, root)
+    for attempt in (1, 2):
+        state, manifest = _state(folder)
+        if manifest is None:
+            what = "of another schema version" if state == "schema changed" else state
+            raise DataError(
+                f"{folder.name} at {folder} is {what}; "
+                f"prepare it: tinylab data prepare --from ZIP_OR_FOLDER --name {folder.name}"
+            )
+        try:
+            return _map(folder, manifest)
+        except FileNotFoundError:  # replaced between the two steps; the new one is complete
+            if attempt == 2:
+                raise
+        except ValueError as error:
+            raise DataError(f"{folder} is damaged ({error}); prepare it again") from None
+    raise AssertionError("unreachable")
+
+
+def _map(folder: Path, manifest: dict[str, Any]) -> Cache:
+    build = folder / manifest["build"]
+
+    def decoded(split: str) -> Decoded:
+        entry = manifest["splits"][split]
+        arrays = {
+            kind: np.load(build / f"{split}_{kind}.npy", mmap_mode="c")
+            for kind in ("images", "files", "greyscale", "digests")
+        }
+        labels = np.load(build / f"{split}_labels.npy") if entry["labelled"] else None
+        if any(len(array) != entry["images"] for array in arrays.values()):
+            raise ValueError(f"{split} does not have {entry['images']} rows")
+        return Decoded(labels=labels, **arrays)
+
+    classes, names = tuple(manifest["classes"]), tuple(manifest["names"])
+    train, validation, test = (decoded(split) for split in SPLITS)
+    return Cache(
+        folder.name, folder, classes, short_names(classes, names), names, train, validation, test, manifest
+    )
+
+
+def renew(name: str, root: Path | None = None) -> None:
+    """Prepare `name` again if its schema is not ours any more and the source it came from is still there."""
+    folder = prepared_folder(name, root)
+    if _state(folder)[0] != "schema changed":
+        return
+    old = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    source = Path(str(old.get("source", {}).get("path", "")))
+    if source.is_absolute() and source.exists():
+        prepare(source, name, size=old.get("size", 64), root=root)
+
+
+def verify(name: str, root: Path | None = None) -> None:
+    """Read every array and compare its SHA-256 with the manifest's; DataError names one that differs."""
+    cache = open_cache(name, root)
+    for file, entry in cache.manifest["arrays"].items():
+        path = cache.folder / cache.manifest["build"] / file
+        if _sha256(path) != entry["sha256"]:
+            raise DataError(f"{path} is damaged (its SHA-256 is not the manifest's); prepare {name} again")
+
+
+def state(name: str, root: Path | None = None) -> str:
+    """One of "ready", "absent", "incomplete" and "schema changed"."""
+    try:
+        folder = prepared_folder(name, root)
+    except InvalidInputError:
+        return "absent"
+    return _state(folder)[0]
+
+
+def prepared_names(root: Path | None = None) -> list[str]:
+    """The names of the data sets that are ready to load."""
+    found = _inside((root or cache_root()) / "prepared")
+    return [path.name for path in found if path.is_dir() and _state(path)[0] == "ready"]
+
+
+def info(root: Path | None = None) -> Table:
+    """What is where: the downloaded archive and every prepared data set, with size on disk and state."""
+    root = root or cache_root()
+    rows: list[list[object]] = []
+    archive = root / ARCHIVE
+    if archive.is_file():
+        rows.append(["archive", "downloaded", "–", "–", readable(archive.stat().st_size), archive])
+    for folder in filter(Path.is_dir, _inside(root / "prepared")):
+        state, manifest = _state(folder)
+        if manifest is None:
+            rows.append([folder.name, state, "–", "–", "–", folder])
+            continue
+        images = " + ".join(f"{manifest['splits'][split]['images']:,}" for split in SPLITS)
+        size = readable(sum(entry["bytes"] for entry in manifest["arrays"].values()))
+        rows.append([folder.name, state, len(manifest["classes"]), images, size, folder])
+    caption = f"Cache: {root} (move it with {VARIABLE})" + ("" if rows else ". Nothing is prepared yet")
+    return Table(["name", "state", "classes", "train + validation + test", "size", "where"], rows, caption)
