@@ -1,0 +1,505 @@
+"""Pictures: text twin, nothing cut off, nothing overlapping, and the numbers that were given are those drawn."""
+
+import base64
+import functools
+import io
+import itertools
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.text import Text
+from PIL import Image
+
+from tinylab import figures
+from tinylab.errors import InvalidInputError
+from tinylab.figures import style as styles
+from tinylab.training import Epoch, History, Recipe
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
+WORDS = ("European fire salamander", "bullfrog", "spider web", "volleyball", "dining table, board")
+
+
+def history(epochs: int = 20, turn: float = 8, classes: int = 20, watch: str = "development") -> History:
+    """A run whose validation loss is lowest at epoch `turn` while its training loss falls throughout."""
+    made = History(Recipe(epochs=max(epochs, 1)), "fc(20) - softmax", "made up", watch, tuple(map(str, range(classes))))
+    for e in range(1, epochs + 1):
+        loss, accuracy = 3 * math.exp(-e / 10), 1 - 0.9 * math.exp(-e / 9)
+        made.epochs.append(
+            Epoch(
+                e,
+                1e-3,
+                loss + 0.3,
+                accuracy - 0.1,
+                loss,
+                accuracy,
+                1.5 + 0.01 * (e - turn) ** 2,
+                0.4,
+                0.0,
+                1.0,
+                99.0,
+            )
+        )
+    return made
+
+
+NORMALISATION = SimpleNamespace(
+    mean=np.full((64, 64, 3), (120.0, 110.0, 100.0), np.float32),
+    scale=np.array([60.0, 50.0, 40.0], np.float32),
+)
+NORMALISED = torch.from_numpy(((IMAGES - 115.0) / 70.0).astype(np.float32)).permute(0, 3, 1, 2)
+KERNEL = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+MATRIX = RANDOM.integers(0, 9, (20, 20)) + 30 * np.eye(20, dtype=int)
+LONG = [f"a {texture} {shape}" for texture in ("striped", "dotted", "plain", "wavy") for shape in "ABCDE"]
+PROGRESS = figures.Progress(history(5), [3.0, 2.0, 2.5] * 20, [0.1, 0.2, 0.3] * 20, 12)
+RESULTS = {
+    f"Model {i}": {"reported": (0.57, 0.24), "as described": (0.21, 0.23), "done well": (0.7, None)} for i in (1, 2, 3)
+}
+
+EVERY = {
+    "grid in rows": lambda **k: figures.image_grid(
+        [IMAGES[:5]] * 5, row_labels=WORDS, title="Five classes, five images each", **k
+    ),
+    "flat grid": lambda **k: figures.image_grid(IMAGES, titles=[WORDS[i % 5] for i in range(12)], title="Guesses", **k),
+    "bare grid": lambda **k: figures.image_grid(IMAGES[:3], **k),
+    "duplicates": lambda **k: figures.duplicates(
+        [(IMAGES[i], IMAGES[i], WORDS[i], WORDS[i + 1]) for i in range(4)], **k
+    ),
+    "augmentations": lambda **k: figures.augmentations(IMAGES[0], IMAGES[1:8], **k),
+    "filters": lambda **k: figures.filters(RANDOM.normal(size=(32, 3, 3, 3)), title="Untrained filters", **k),
+    "mean image": lambda **k: figures.mean_image(NORMALISATION, **k),
+    "batch": lambda **k: figures.batch_before_after(IMAGES, NORMALISED, **k),
+    "convolution": lambda **k: figures.convolution(IMAGES[0], KERNEL, RANDOM.normal(size=(64, 64)), title="Sobel", **k),
+    "curves": lambda **k: figures.curves(history(), **k),
+    "curves, still falling": lambda **k: figures.curves(history(8, turn=30), **k),
+    "curves, one epoch": lambda **k: figures.curves(history(1), **k),
+    "curves, no epoch": lambda **k: figures.curves(history(0), **k),
+    "four runs": lambda **k: figures.curves({f"Model {i}": history(20 - i, 5 + i) for i in range(1, 5)}, **k),
+    "side by side": lambda **k: figures.curves({f"Model {i}": history(20, 5 + i) for i in range(1, 6)}, **k),
+    "live": lambda **k: figures.live(PROGRESS, epochs=8, classes=20, earlier=[history(8)], title="Running", **k),
+    "live, nothing yet": lambda **k: figures.live(figures.Progress(), epochs=8, classes=20, **k),
+    "lines": lambda **k: figures.lines({"real images": [3.0, 2, 1], "blank": [3.0, 2.9]}, level=("ln 20", 2.9957), **k),
+    "spread": lambda **k: figures.activation_spread(
+        {"too small": [1, 0.1, 0.01], "right": [1, 1.1, 0.9], "too large": [1, 10, 100]}, **k
+    ),
+    "comparison": lambda **k: figures.comparison(RESULTS, chance=0.005, **k),
+    "bars": lambda **k: figures.bars({"a": 1.0, "bb": 2.5}, title="Two bars", unit="points", **k),
+    "timing": lambda **k: figures.timing({"5 nearest neighbours": 0.021, "Model 1": 0.0012}, **k),
+    "parameters": lambda **k: figures.parameters_by_layer({"conv3-32": 896, "fc(512)": 8_389_120}, **k),
+    "confusion": lambda **k: figures.confusion(MATRIX, LONG, **k),
+    "small confusion": lambda **k: figures.confusion(MATRIX[:3, :3], ["a", "b", "c"], **k),
+}
+STYLES = ("page", "projector")
+
+
+@functools.cache
+def drawn(name: str, style: str = "page") -> figures.Picture:
+    """One of EVERY, laid out as for drawing; kept, since this is what takes the time."""
+    picture = EVERY[name](style=style)
+    picture.draw_without_rendering()
+    return picture
+
+
+# ---------------------------------------------------------------- of every picture
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("style", STYLES)
+def test_no_text_is_cut_off(name: str, style: str) -> None:
+    picture = drawn(name, style)
+    box, (width, height) = picture.get_tightbbox(), picture.get_size_inches()
+    slack = 1.5 / styles.DPI  # of anti-aliasing
+    assert -slack <= box.x0
+    assert -slack <= box.y0
+    assert box.x1 <= width + slack
+    assert box.y1 <= height + slack
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("style", STYLES)
+def test_no_two_names_of_lines_overlap(name: str, style: str) -> None:
+    picture = drawn(name, style)
+    # a name's own extent: that of an annotation would include its pointer
+    boxes = [
+        (text.get_text(), Text.get_window_extent(text)) for ax in picture.axes for text in ax.texts if text.get_text()
+    ]
+    for (one, a), (other, b) in itertools.combinations(boxes, 2):
+        overlap = min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 2
+        assert not overlap, (one, other)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_png_is_opaque_small_and_described(name: str) -> None:
+    picture = drawn(name)
+    data, metadata = picture._repr_mimebundle_()
+    png = base64.b64decode(data["image/png"])
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    assert "A" not in image.mode
+    assert "transparency" not in image.info
+    assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert len(png) < (400_000 if name == "grid in rows" else 200_000)  # noise, the worst that an image can be
+    assert len(picture.alt) >= len("3 images.")
+    assert data["text/plain"] == metadata["image/png"]["alt"] == picture.alt == str(picture)
+    # 1.5 stored pixels for each of the browser's
+    assert image.width == pytest.approx(1.5 * metadata["image/png"]["width"], abs=2)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_style_sizes(style: str) -> None:
+    picture = drawn("curves", style)
+    sizes = [text.get_fontsize() for ax in picture.axes for text in ax.texts]
+    drawn_lines = [line for ax in picture.axes for line in ax.get_lines() if len(line.get_xdata()) == 20]
+    lines = [line.get_linewidth() for line in drawn_lines if line.get_linestyle() in ("-", "--")]
+    if style == "projector":
+        assert styles.STYLES[style].font >= 16
+        assert min(sizes) >= 14.4  # 0.9 of the font for what matters least
+        assert min(lines) * 96 / 72 >= 2.5  # points to the browser's pixels
+    else:
+        assert max(sizes) < 12
+
+
+def test_style_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYLAB_STYLE", "projector")
+    assert figures.curves(history()).look is styles.STYLES["projector"]
+    assert figures.curves(history(), style="page").look is styles.STYLES["page"]
+
+
+def test_unknown_style_names_the_nearest() -> None:
+    with pytest.raises(InvalidInputError, match=r"'projektor'.*did you mean 'projector'"):
+        figures.curves(history(), style="projektor")
+
+
+def test_no_pyplot() -> None:
+    code = "import sys, tinylab.figures, tinylab.lab; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("colour", [*styles.HUES, styles.GREY, styles.INK])
+def test_colours_reach_3_to_1_on_white(colour: str) -> None:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]  # WCAG 2.2
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    assert 1.05 / (luminance + 0.05) >= 3
+
+
+@pytest.mark.parametrize("name", ["grid in rows", "batch", "filters", "mean image", "convolution", "confusion"])
+def test_torch_and_numpy_draw_the_same(name: str) -> None:
+    weights = RANDOM.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    response = RANDOM.normal(size=(64, 64))
+    draw = {
+        "grid in rows": lambda give: figures.image_grid(give(IMAGES[:2])),
+        "batch": lambda give: figures.batch_before_after(give(IMAGES), give(NORMALISED.numpy())),
+        "filters": lambda give: figures.filters(give(weights)),
+        "mean image": lambda give: figures.mean_image(
+            SimpleNamespace(mean=give(NORMALISATION.mean), scale=give(NORMALISATION.scale))
+        ),
+        "convolution": lambda give: figures.convolution(give(IMAGES[0]), give(KERNEL), give(response)),
+        "confusion": lambda give: figures.confusion(give(MATRIX), LONG),
+    }[name]
+    assert draw(torch.from_numpy).png(False) == draw(lambda values: values).png(False)
+
+
+# ---------------------------------------------------------------- style
+
+
+@given(st.lists(st.floats(0, 1), max_size=12), st.floats(0.001, 0.3))
+def test_spread_keeps_order_gaps_and_limits(wanted: list[float], gap: float) -> None:
+    places = styles.spread(wanted, gap)
+    gap = min(gap, 1 / max(len(wanted) - 1, 1))
+    assert all(-1e-9 <= place <= 1 + 1e-9 for place in places)
+    for (w, p), (v, q) in itertools.combinations(zip(wanted, places, strict=True), 2):
+        assert abs(p - q) >= gap - 1e-9
+        if w != v:
+            assert (p < q) == (w < v)
+
+
+def test_spread_leaves_what_has_room_and_centres_what_has_not() -> None:
+    assert styles.spread([0.9, 0.1, 0.5], 0.1) == pytest.approx([0.9, 0.1, 0.5])
+    assert styles.spread([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
+    assert styles.spread([0.0, 0.0], 0.1) == pytest.approx([0.0, 0.1])
+
+
+def test_decimate_keeps_spikes_and_short_lines() -> None:
+    y = np.zeros(100_000)
+    y[77_777], y[12_345] = 5.0, -3.0
+    x = np.arange(100_000)
+    few_x, few_y = styles.decimate(x, y)
+    assert len(few_x) == len(few_y) <= 2000
+    assert (77_777, 5.0) in zip(few_x, few_y, strict=True)
+    assert (12_345, -3.0) in zip(few_x, few_y, strict=True)
+    assert (np.diff(few_x) > 0).all()
+    assert styles.decimate(x[:2000], y[:2000])[0] is not None
+    assert len(styles.decimate(x[:2000], y[:2000])[0]) == 2000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8_557_288, "8.56 M"), (1234, "1,234"), (0.12345, "0.123"), (0, "0"), (21.0, "21")]
+)
+def test_quantity(value: float, text: str) -> None:
+    assert styles.quantity(value) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(75, "75 s"), (0.0031, "3.1 ms"), (2.1e-6, "2.1 µs"), (1e-8, "0.01 µs")])
+def test_duration(seconds: float, text: str) -> None:
+    assert figures.duration(seconds) == text
+
+
+# ---------------------------------------------------------------- images
+
+
+def rendered(picture: figures.Picture) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(picture.png(compact=False))).convert("RGB"))
+
+
+def test_grid_shows_each_pixel_as_a_square_of_its_own_colour() -> None:
+    """Nothing between the image and the screen smooths, shifts or recolours it."""
+    picture = figures.image_grid(IMAGES[:2], columns=2)
+    shown = rendered(picture)
+    big = IMAGES[1].repeat(3, 0).repeat(3, 1)
+    found = [
+        (y, x)
+        for y in range(12)
+        for x in range(190, 215)
+        if shown[y : y + 192, x : x + 192].shape == big.shape and (shown[y : y + 192, x : x + 192] == big).all()
+    ]
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        (np.full((2, 2, 3), 7, np.uint8), 7),
+        (np.full((3, 4, 4), 0.5), 128),
+        (np.full((4, 4, 3), 200.0), 200),
+        (np.full((4, 4), 1.0), 255),
+        (np.zeros((4, 4)), 0),
+        (torch.full((3, 8, 8), 51, dtype=torch.uint8), 51),
+        (torch.full((1, 8, 8), 0.2), 51),
+    ],
+)
+def test_pixels_understands_layouts_and_ranges(given_: object, expected: int) -> None:
+    image = figures.pixels(given_)
+    assert image.dtype == np.uint8
+    assert image.shape[2] == 3
+    assert (image == expected).all()
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 4, 4, 4)), np.zeros((5, 5, 7)), np.full((4, 4), -1.0), np.full((4, 4), np.nan)]
+)
+def test_pixels_refuses(bad: np.ndarray) -> None:
+    with pytest.raises(InvalidInputError, match=r"cannot be drawn\. Allowed"):
+        figures.pixels(bad)
+
+
+def test_signed_puts_zero_in_the_middle() -> None:
+    """w / (2·max|w|) + 0.5, by hand: -2, 0, 1, 2 become 0, 0.5, 0.75, 1."""
+    assert figures.signed(np.array([-2.0, 0.0, 1.0, 2.0])).tolist() == [0, 128, 191, 255]
+    assert figures.signed(np.array([1.0]), largest=2.0).tolist() == [191]
+    assert figures.signed(np.zeros(2)).tolist() == [128, 128]
+
+
+def test_filters_scale_their_own_or_together() -> None:
+    weights = np.zeros((2, 3, 1, 1))
+    weights[0], weights[1] = 1.0, 0.5
+    own, shared = rendered(figures.filters(weights)), rendered(figures.filters(weights, shared_scale=True))
+    assert {255} == set(np.unique(own))  # both white, on white
+    assert {191, 255} == set(np.unique(shared))
+
+
+def test_filters_of_deeper_layers_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"\(64, 32, 3, 3\)"):
+        figures.filters(np.zeros((64, 32, 3, 3)))
+
+
+def test_stretched() -> None:
+    assert figures.stretched(np.array([10.0, 15.0, 20.0])).tolist() == [0, 128, 255]
+    assert figures.stretched(np.array([10.0, 15.0, 20.0]), 15, 20).tolist() == [0, 0, 255]
+
+
+def test_grid_mistakes() -> None:
+    with pytest.raises(InvalidInputError, match="no images"):
+        figures.image_grid([])
+    with pytest.raises(InvalidInputError, match="2 row labels for 1 rows"):
+        figures.image_grid([IMAGES[:2]], row_labels=["a", "b"])
+    with pytest.raises(InvalidInputError, match="1 titles for 2 images"):
+        figures.image_grid(IMAGES[:2], titles=["a"])
+    with pytest.raises(InvalidInputError, match="no pairs"):
+        figures.duplicates([])
+
+
+def test_text_twins_of_images() -> None:
+    assert "European fire salamander, bullfrog, spider web" in drawn("grid in rows").alt
+    assert "once bullfrog, once spider web" in drawn("duplicates").alt
+    assert "red 120 ± 60, green 110 ± 50, blue 100 ± 40" in drawn("mean image").alt
+    assert f"mean {IMAGES.mean():.2f}" in drawn("batch").alt
+    assert f"standard deviation {float(NORMALISED.std()):.2f}" in drawn("batch").alt
+    assert "[-1 0 1; -2 0 2; -1 0 1]" in drawn("convolution").alt
+    assert "32 filters of 3×3" in drawn("filters").alt
+    assert "7 variants" in drawn("augmentations").alt
+
+
+def test_convolution_and_batch_mistakes() -> None:
+    with pytest.raises(InvalidInputError, match="Allowed"):
+        figures.convolution(IMAGES[0], np.zeros(3), np.zeros((4, 4)))
+    with pytest.raises(InvalidInputError, match="of the same batch"):
+        figures.batch_before_after(IMAGES[:3], NORMALISED)
+
+
+# ---------------------------------------------------------------- curves
+
+
+def test_curves_draw_the_history_in_the_agreed_colours() -> None:
+    made = history()
+    loss, accuracy = figures.curves(made).axes
+    by_look = {
+        (line.get_color(), line.get_linestyle()): line for line in loss.get_lines() if len(line.get_xdata()) == 20
+    }
+    assert by_look["#0072B2", "-"].get_ydata() == pytest.approx(made.column("train_loss"))
+    assert by_look["#D55E00", "--"].get_ydata() == pytest.approx(made.column("validation_loss"))
+    assert by_look["#0072B2", ":"].get_ydata() == pytest.approx(made.column("running_loss"))
+    percents = [line.get_ydata() for line in accuracy.get_lines() if len(line.get_xdata()) == 20]
+    assert any(np.allclose(p, 100 * np.array(made.column("train_accuracy"))) for p in percents)
+    levels = [
+        line.get_ydata()[0] for ax in (loss, accuracy) for line in ax.get_lines() if line.get_color() == styles.GREY
+    ]
+    assert levels == pytest.approx([math.log(20), 5.0])
+    texts = {text.get_text() for text in loss.texts}  # names of lines, and the best epoch
+    assert {"training", "development", "while learning", "best: epoch 8", "guessing: ln 20 = 3.00"} <= texts
+
+
+def test_curves_say_where_the_loss_turned() -> None:
+    picture = figures.curves(history())
+    assert (
+        picture.get_suptitle() == "The development loss turns upwards after epoch 8 while training loss keeps falling"
+    )
+    made = history()
+    for number in (
+        f"{made.last.train_loss:.2f}",
+        f"{100 * made.last.train_accuracy:.1f} %",
+        "best epoch 8",
+        "1.50",
+    ):
+        assert number in picture.alt
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (history(8, turn=30), "The development loss is still falling at epoch 8"),
+        (history(9, turn=8), "The development loss is lowest at epoch 8 of 9"),  # +0.7 %: noise, no turn
+        (history(1, watch="validation"), "After one epoch: validation loss"),
+        (history(0), "No epoch has finished yet"),
+    ],
+)
+def test_verdict(made: History, says: str) -> None:
+    assert figures.verdict(made).startswith(says)
+
+
+def test_best_epoch_ignores_missing_values() -> None:
+    columns = {"epoch": [1, 2, 3], "validation_loss": [float("nan"), 2.0, None]}
+    assert figures.best_epoch(SimpleNamespace(column=columns.__getitem__)) == 2
+    assert figures.best_epoch(history(0)) is None
+
+
+def test_several_runs_share_panels_or_stand_side_by_side() -> None:
+    runs = {f"Model {i}": history(20, 5 + i) for i in range(1, 7)}
+    four = dict(list(runs.items())[:4])
+    overlay = figures.curves(four)
+    assert len(overlay.axes) == 2
+    assert {f"Model {i}" for i in range(1, 5)} <= {text.get_text() for text in overlay.axes[0].texts}
+    assert len({line.get_color() for line in overlay.axes[0].get_lines() if line.get_linestyle() == "--"}) == 4
+    assert len(figures.curves(runs).axes) == 12
+    assert len(figures.curves(four, side_by_side=True).axes) == 8
+    assert all(name in overlay.alt for name in four)
+    with pytest.raises(InvalidInputError, match="6 runs for one panel"):
+        figures.curves(runs, side_by_side=False)
+    with pytest.raises(InvalidInputError, match="Allowed: 1 to 6"):
+        figures.curves({})
+
+
+def test_live_keeps_its_axes_and_survives_divergence() -> None:
+    calm = figures.live(figures.Progress(), epochs=8, classes=20)
+    wild = figures.live(figures.Progress(history(2), [3.0, 1e9, 4.0], [0.1] * 3, 2), epochs=8, classes=20)
+    for picture in (calm, wild):
+        assert picture.axes[0].get_xlim() == pytest.approx((0, 8.16))
+        assert picture.axes[1].get_ylim() == (0, 100)
+    assert wild.axes[0].get_ylim()[1] == pytest.approx(3 * math.log(20))
+    assert "Nothing has been trained yet" in calm.alt
+
+
+# ---------------------------------------------------------------- charts
+
+
+def test_confusion_refuses_what_nobody_can_read() -> None:
+    with pytest.raises(InvalidInputError, match=r"21 classes.*at most 20.*evaluation\.worst_pairs"):
+        figures.confusion(np.eye(21), list(map(str, range(21))))
+    with pytest.raises(InvalidInputError, match="2 words"):
+        figures.confusion(np.eye(3), ["a", "b"])
+
+
+def test_confusion_names_the_worst_pair_and_counts_right_answers() -> None:
+    picture = figures.confusion([[8, 2, 0], [0, 9, 1], [5, 0, 5]], ["cat", "dog", "owl"])
+    assert "73.3 % of 30 predictions are right" in picture.alt
+    assert "owl is taken for cat 5 times" in picture.alt
+    assert "no class is mistaken" in figures.confusion(np.eye(2, dtype=int), ["a", "b"]).alt
+
+
+def test_comparison_bars_and_text() -> None:
+    picture = figures.comparison(RESULTS)
+    assert [round(bar.get_height()) for bar in picture.axes[0].patches] == [57, 24, 21, 23, 70, 0]
+    assert "Model 3: reported 57.0 % / 24.0 %; as described 21.0 % / 23.0 %; done well 70.0 % / –." in picture.alt
+    with pytest.raises(InvalidInputError, match=r"outside 0\.\.1"):
+        figures.comparison({"Model 1": {"reported": (56.9, 24.4)}})
+    with pytest.raises(InvalidInputError, match="no results"):
+        figures.comparison({})
+
+
+def test_parameters_of_a_module_by_layer() -> None:
+    network = torch.nn.Sequential()
+    network.add_module("conv3-2", torch.nn.Conv2d(3, 2, 3))  # 3·2·9 + 2 = 56
+    network.add_module("relu", torch.nn.ReLU())
+    network.add_module("fc(4)", torch.nn.Linear(36, 4))  # 36·4 + 4 = 148
+    picture = figures.parameters_by_layer(network)
+    assert picture.alt == "73 % of 204 parameters sit in fc(4). conv3-2: 56 (27.5 %); fc(4): 148 (72.5 %)."
+    with pytest.raises(InvalidInputError, match="without parameters"):
+        figures.parameters_by_layer(torch.nn.ReLU())
+
+
+def test_timing_says_the_ratio() -> None:
+    picture = figures.timing({"k-NN": 0.02, "network": 0.001})
+    assert picture.get_suptitle() == "For one image, k-NN takes 20 times as long as network"
+    assert picture.axes[0].get_xscale() == "log"
+    for bad in ({}, {"a": 0.0}):
+        with pytest.raises(InvalidInputError, match="above 0"):
+            figures.timing(bad)
+
+
+def test_lines_and_spread() -> None:
+    picture = figures.activation_spread({"too small": [1, 0.1, 0.0], "right": [1, 1, 1]})
+    assert picture.axes[0].get_yscale() == "log"
+    assert "too small from 1 to 0.1" in picture.alt  # zero has no logarithm
+    with pytest.raises(InvalidInputError, match="Allowed: 1 to 5"):
+        figures.lines({})
+    with pytest.raises(InvalidInputError, match="without a value"):
+        figures.lines({"a": [float("nan")]})
+
+
+def test_bars_mistakes() -> None:
+    with pytest.raises(InvalidInputError, match="no values"):
+        figures.bars({})
+    with pytest.raises(InvalidInputError, match="logarithmic"):
+        figures.bars({"a": 0.0}, log=True)
+
+
+def test_dollars_and_underscores_in_names_are_text_not_formulas() -> None:
+    picture = figures.curves({"a $x_1 run": history(3), "b$": history(4)})
+    assert picture.png()

@@ -1,0 +1,244 @@
+"""Charts of numbers: comparisons as bars, times, parameters by layer, activations by depth, confusion."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
+
+from tinylab.errors import InvalidInputError
+from tinylab.figures.lines import lines
+from tinylab.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    TRAINING,
+    VALIDATION,
+    Picture,
+    Style,
+    array,
+    dress,
+    listed,
+    look,
+    percent,
+    quantity,
+)  # fmt: skip
+
+MOST_CLASSES = 20  # of a confusion matrix that can still be read
+_BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", BLUE, "#00304D"])
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and bool(np.isfinite(value))
+
+
+def comparison(
+    results: Mapping[str, Mapping[str, tuple[float | None, float | None]]],
+    *,
+    title: str = "",
+    chance: float | None = None,
+    style: str | None = None,
+) -> Picture:
+    """Training and validation accuracy (0..1) of networks under several conditions, a panel for each network.
+
+    results: {"Model 1": {"reported": (0.5693, 0.2435), "as described": (…, …), "done well": (…, None)}, …};
+    None where there is no number. chance: accuracy of guessing, drawn as a dotted line.
+    """
+    look_ = look(style)
+    if not results:
+        raise InvalidInputError("comparison got no results; it needs at least one network")
+    values = [v for conditions in results.values() for pair in conditions.values() for v in pair if _finite(v)]
+    if any(not 0 <= float(v) <= 1 for v in values if v is not None):
+        raise InvalidInputError("comparison got an accuracy outside 0..1; give shares, not percent")
+    picture = Picture(max(2.8 * len(results), 4.2) * look_.size, 3.7 * look_.size, look_)
+    panels = np.atleast_1d(picture.subplots(1, len(results), sharey=True))
+    top = min(max([float(v) for v in values if v is not None], default=1.0) * 118, 112)
+    for panel, (name, conditions) in zip(panels, results.items(), strict=True):
+        dress(panel, look_, name, y="accuracy (%)" if panel is panels[0] else "")
+        for i, pair in enumerate(conditions.values()):
+            for side, value, colour, hatch in (
+                (-0.2, pair[0], TRAINING, ""),
+                (0.2, pair[1], VALIDATION, "//"),
+            ):
+                shown = 100 * float(value) if value is not None and _finite(value) else 0.0
+                panel.bar(i + side, shown, 0.37, color="white" if hatch else colour, edgecolor=colour, hatch=hatch)
+                text = f"{shown:.0f}" if _finite(value) else "–"
+                panel.text(i + side, shown + top / 90, text, ha="center", va="bottom", color=colour,
+                           fontsize=look_.font * 0.9)  # fmt: skip
+        if chance is not None:
+            panel.axhline(100 * chance, color=GREY, linestyle=":", linewidth=look_.line)
+        panel.set_xticks(range(len(conditions)), [text.replace(" ", "\n") for text in conditions])
+        panel.set(ylim=(0, top), xlim=(-0.6, len(conditions) - 0.4))
+    keys: list[Artist] = [
+        Patch(facecolor=TRAINING, edgecolor=TRAINING, label="training"),
+        Patch(facecolor="white", edgecolor=VALIDATION, hatch="//", label="validation"),
+    ]
+    if chance is not None:
+        keys.append(Line2D([], [], color=GREY, linestyle=":", label=f"guessing: {100 * chance:.3g} %"))
+    # one key for all panels: a name at every bar would have no room
+    picture.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False, fontsize=look_.font,
+                   labelcolor=[TRAINING, VALIDATION, GREY][: len(keys)])  # fmt: skip
+    title = title or "Training and validation accuracy, side by side"
+    picture.headline(title)
+    picture.alt = f"{title}. Training / validation accuracy. " + " ".join(
+        f"{name}: " + "; ".join(f"{c} {percent(p[0])} / {percent(p[1])}" for c, p in conditions.items()) + "."
+        for name, conditions in results.items()
+    )
+    return picture
+
+
+def bars(
+    values: Mapping[str, float],
+    *,
+    title: str = "",
+    unit: str = "",
+    log: bool = False,
+    text: Callable[[float], str] | None = None,
+    tick: Callable[[float], str] = quantity,
+    highlight: str | None = None,
+    style: str | None = None,
+) -> Picture:
+    """One horizontal bar for each name, its number at its end; `log` where values span orders of magnitude.
+
+    text, tick: how numbers are written, at the bars and on the axis; highlight: the bar drawn in vermillion.
+    """
+    look_ = look(style)
+    if not values:
+        raise InvalidInputError("bars got no values; it needs at least one name with its number")
+    numbers = [float(v) for v in values.values()]
+    if log and min(numbers) <= 0:
+        raise InvalidInputError(f"bars got {min(numbers)}, which has no place on a logarithmic scale; allowed: > 0")
+    texts = [text(n) if text else quantity(n) + (f" {unit}" if unit else "") for n in numbers]
+    picture = Picture(8.3 * look_.size, (1.0 + 0.34 * len(values)) * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x=unit + (" (logarithmic)" if log else ""), grid="x")
+    places = np.arange(len(values))[::-1]
+    colours = [VALIDATION if name == highlight else TRAINING for name in values]
+    ax.barh(places, numbers, 0.68, color=colours, log=log)
+    ax.set_yticks(places, list(values))
+    ax.tick_params(axis="y", length=0)
+    low, high = min(numbers), max(numbers)
+    ax.set_xlim((low / 4, high * 6) if log else (min(0, low * 1.1), (high or 1) * 1.18))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    for place, number, written in zip(places, numbers, texts, strict=True):
+        ax.annotate(written, (number, place), xytext=(4, 0), textcoords="offset points", va="center",
+                    color=INK, fontsize=look_.font * 0.95, parse_math=False)  # fmt: skip
+    if title:
+        picture.headline(title)
+    picture.alt = (
+        (f"{title}. " if title else "")
+        + "; ".join(f"{name}: {written}" for name, written in zip(values, texts, strict=True))
+        + "."
+    )
+    return picture
+
+
+def duration(seconds: float) -> str:
+    """0.0031 as `3.1 ms`, 0.0000021 as `2.1 µs`, 75 as `75 s`."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1 or unit == "µs":
+            return f"{seconds * factor:.3g} {unit}"
+    raise AssertionError("unreachable")
+
+
+def timing(seconds: Mapping[str, float], *, per: str = "image", title: str = "", style: str | None = None) -> Picture:
+    """How long each method takes for one `per`, in seconds, on a logarithmic scale."""
+    if not seconds or min(seconds.values()) <= 0:
+        raise InvalidInputError(f"timing got {dict(seconds)}; it needs names with times above 0 seconds")
+    slow, fast = max(seconds, key=seconds.__getitem__), min(seconds, key=seconds.__getitem__)
+    if not title:
+        ratio = seconds[slow] / seconds[fast]
+        title = (
+            f"For one {per}, {slow} takes {ratio:.3g} times as long as {fast}" if slow != fast else f"Time per {per}"
+        )
+    return bars(
+        dict(seconds), title=title, unit=f"time per {per}", log=True, text=duration, tick=duration,
+        highlight=slow if slow != fast else None, style=style,
+    )  # fmt: skip
+
+
+def parameters_by_layer(model: Any, *, title: str = "", style: str | None = None) -> Picture:
+    """Where the parameters sit: a bar for each layer that has any.
+
+    model: an nn.Module, whose direct children are the layers, or a mapping from layer name to count.
+    """
+    if isinstance(model, Mapping):
+        counts = {str(name): int(count) for name, count in model.items()}
+    else:
+        counts = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
+    counts = {name: count for name, count in counts.items() if count}
+    total = sum(counts.values())
+    if not total:
+        raise InvalidInputError("parameters_by_layer got a network without parameters")
+    largest = max(counts, key=counts.__getitem__)
+    title = title or f"{100 * counts[largest] / total:.0f} % of {total:,} parameters sit in {largest}"
+    return bars(
+        {name: float(count) for name, count in counts.items()}, title=title, unit="parameters",
+        text=lambda count: f"{count:,.0f} ({100 * count / total:.1f} %)", highlight=largest, style=style,
+    )  # fmt: skip
+
+
+def activation_spread(spreads: Mapping[str, Sequence[float]], *, title: str = "", style: str | None = None) -> Picture:
+    """How wide activations are after each layer, on a logarithmic scale, one line for each initialisation.
+
+    spreads: {"too small": [std after layer 1, after layer 2, …], …}; a line has gaps at a spread of zero.
+    """
+    title = title or "How activations spread, shrink or explode through the depth"
+    return lines(spreads, title=title, x="layer", y="standard deviation", log=True, style=style)
+
+
+def _cells(ax: Axes, matrix: np.ndarray, shares: np.ndarray, style: Style) -> None:
+    """The counts, in ink that can be read on each cell's blue."""
+    small = style.font * min(0.95, 14 / len(matrix) + 0.1)
+    for (r, c), count in np.ndenumerate(matrix):
+        if count:
+            ax.text(c, r, f"{count:,}", ha="center", va="center", fontsize=small,
+                    color="white" if shares[r, c] > 0.42 else INK)  # fmt: skip
+
+
+def confusion(matrix: Any, words: Sequence[str], *, title: str = "", style: str | None = None) -> Picture:
+    """Which class is taken for which: int (C, C), rows are true classes, columns predicted ones, C ≤ 20.
+
+    Colours are shares of the row, numbers are counts. Raises InvalidInputError for more classes, since nobody
+    can read those: list them with `evaluation.worst_pairs`.
+    """
+    look_, counts = look(style), array(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(words) != len(counts):
+        raise InvalidInputError(
+            f"confusion got a matrix {counts.shape} and {len(words)} words. Allowed: (C, C) and C words"
+        )
+    if len(counts) > MOST_CLASSES:
+        raise InvalidInputError(
+            f"a confusion matrix of {len(counts)} classes cannot be read. Allowed: at most {MOST_CLASSES}; "
+            "list the worst with evaluation.worst_pairs(matrix, words, count) and zoom in on those"
+        )
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(2.6 + 0.36 * len(counts), 4.2)
+    picture = Picture((side + 0.7) * look_.size, side * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x="predicted class", y="true class", grid=None)
+    ax.imshow(shares, cmap=_BLUES, vmin=0, vmax=1, aspect="auto")
+    _cells(ax, counts, shares, look_)
+    places = range(len(counts))
+    if max(map(len, words)) > 4:
+        ax.set_xticks(places, list(words), rotation=45, ha="right", rotation_mode="anchor")
+    else:
+        ax.set_xticks(places, list(words))
+    ax.set_yticks(places, list(words))
+    ax.tick_params(length=0)
+    right = float(np.trace(counts) / max(counts.sum(), 1))
+    wrong = np.where(np.eye(len(counts), dtype=bool), -1, counts)
+    r, c = divmod(int(wrong.argmax()), len(counts))
+    worst = f"{words[r]} is taken for {words[c]} {wrong[r, c]:,} times" if wrong[r, c] > 0 else "no class is mistaken"
+    title = title or f"{percent(right)} right; {worst}"
+    picture.headline(title)
+    picture.alt = (
+        f"{title}. Confusion of {len(counts)} classes ({listed(words)}): {percent(right)} of "
+        f"{counts.sum():,} predictions are right; most often, {worst}."
+    )
+    return picture

@@ -1,0 +1,294 @@
+"""Training curves: one run, several runs over each other or side by side, a run in progress.
+
+Training is blue and solid, validation vermillion and dashed, what was measured while learning (dropout on) blue
+and dotted. Grey dotted lines are what guessing gives: loss ln C and accuracy 1/C for C classes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from tinylab.errors import InvalidInputError
+from tinylab.figures.style import (
+    GREY,
+    HUES,
+    TRAINING,
+    VALIDATION,
+    EndLabel,
+    Picture,
+    Style,
+    array,
+    decimate,
+    dress,
+    label_ends,
+    look,
+    percent,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from tinylab.training import History
+
+FAINT, FAINT_INK = "#6FA8CF", "#3A749E"  # single batches, behind the epochs; their name
+_SCALE = {"loss": 1.0, "accuracy": 100.0}
+_UNIT = {"loss": "loss (nats per image)", "accuracy": "accuracy (%)"}
+_OVERLAY, _MULTIPLES = 4, 6  # most runs that can be told apart in one panel; most panels side by side
+_TURN = 1.02  # a validation loss 2 % above its best has turned; less is noise
+
+
+def _column(history: "History", name: str) -> np.ndarray:
+    """A column of a history as float64 (epochs,), NaN where a value is missing."""
+    return np.array([np.nan if value is None else float(value) for value in history.column(name)])
+
+
+def _classes(history: "History") -> int | None:
+    """How many classes the run told apart, if it says so."""
+    classes: Any = getattr(history, "classes", None)
+    return classes if isinstance(classes, int) or classes is None else len(classes)
+
+
+def _watched(history: "History") -> str:
+    return str(getattr(history, "watch", None) or "validation")
+
+
+def best_epoch(history: "History") -> int | None:
+    """The epoch (from 1) with the lowest validation loss; None before there is one."""
+    losses = _column(history, "validation_loss")
+    return int(_column(history, "epoch")[np.nanargmin(losses)]) if np.isfinite(losses).any() else None
+
+
+def verdict(history: "History") -> str:
+    """One sentence on what the curves of a run show, from its numbers."""
+    best, validation = best_epoch(history), _column(history, "validation_loss")
+    train, last = _column(history, "train_loss"), int(_column(history, "epoch")[-1]) if len(validation) else 0
+    watched = _watched(history)
+    if best is None:
+        return "No epoch has finished yet" if last == 0 else f"Training loss after {last} epochs: {train[-1]:.2f}"
+    if validation[-1] > _TURN * np.nanmin(validation) and best < last:
+        still = " while training loss keeps falling" if train[-1] < train[validation.argmin()] else ""
+        return f"The {watched} loss turns upwards after epoch {best}{still}"
+    if last == 1:
+        return f"After one epoch: {watched} loss {validation[-1]:.2f}"
+    if best == last:
+        return f"The {watched} loss is still falling at epoch {last}"
+    return f"The {watched} loss is lowest at epoch {best} of {last}"
+
+
+def _guessing(ax: Axes, kind: str, history: "History", style: Style) -> EndLabel | None:
+    """The line of what guessing gives, across the panel."""
+    classes = _classes(history)
+    if classes is None or classes < 2:
+        return None
+    level = math.log(classes) if kind == "loss" else 100 / classes
+    ax.axhline(level, color=GREY, linestyle=":", linewidth=style.line * 0.8)
+    text = f"guessing: ln {classes} = {level:.2f}" if kind == "loss" else f"guessing: {level:.3g} %"
+    return EndLabel(ax.get_xlim()[1], level, text, GREY)
+
+
+def _line(
+    ax: Axes, history: "History", column: str, kind: str, colour: str, dash: str, name: str, style: Style,
+    width: float = 1.0,
+) -> list[EndLabel]:  # fmt: skip
+    """One line over the epochs, with a dot where a run has a single point; the label for its end."""
+    x, y = decimate(_column(history, "epoch"), _column(history, column) * _SCALE[kind])
+    known = np.flatnonzero(np.isfinite(y))
+    if not len(known):
+        return []
+    ax.plot(x, y, dash, color=colour, lw=style.line * width, marker="o" if len(known) < 3 else "", ms=style.marker)
+    return [EndLabel(float(x[known[-1]]), float(y[known[-1]]), name, colour)]
+
+
+def _limits(ax: Axes, kind: str, epochs: int) -> None:
+    ax.set_xlim(*((1, epochs) if epochs > 1 else (0.5, 1.5)))
+    ax.set_ylim(bottom=0)
+    if kind == "accuracy":
+        ax.set_ylim(0, min(max(ax.get_ylim()[1], 10), 100 if ax.get_ylim()[1] <= 100 else 102))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _panel(
+    ax: Axes,
+    history: "History",
+    kind: str,
+    style: Style,
+    *,
+    names: bool = True,
+    running: bool = True,
+    best: bool = True,
+) -> None:
+    """Loss or accuracy of one run: training, validation, while learning, best epoch, guessing."""
+    watched = _watched(history)
+    labels = _line(ax, history, f"train_{kind}", kind, TRAINING, "-", "training", style)
+    labels += _line(ax, history, f"validation_{kind}", kind, VALIDATION, "--", watched, style)
+    if running:
+        labels += _line(ax, history, f"running_{kind}", kind, TRAINING, ":", "while learning", style, 0.8)
+    epochs = _column(history, "epoch")
+    _limits(ax, kind, int(epochs[-1]) if len(epochs) else 1)
+    guess = _guessing(ax, kind, history, style)
+    labels += [guess] if guess else []
+    epoch = best_epoch(history)
+    if best and epoch is not None and len(epochs) > 1:
+        value = _column(history, f"validation_{kind}")[list(epochs).index(epoch)] * _SCALE[kind]
+        ax.axvline(epoch, color=VALIDATION, lw=0.8, alpha=0.5)
+        ax.plot([epoch], [value], "o", color=VALIDATION, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
+        left = epoch > epochs[-1] * 0.6
+        if kind == "loss":  # above the lowest validation loss there is room; in the other panel there may be none
+            ax.annotate(f"best: epoch {epoch}", (epoch, 1), xycoords=("data", "axes fraction"), va="bottom",
+                        xytext=(0, 2), textcoords="offset points", ha="right" if left else "left",
+                        color=VALIDATION, fontsize=style.font * 0.9)  # fmt: skip
+    if names:
+        label_ends(ax, labels, style)
+
+
+def _described(name: str, history: "History") -> str:
+    """The key numbers of a run, as text."""
+    if not len(history.column("epoch")):
+        return f"{name}: no epoch has finished."
+
+    def last(column: str) -> float:
+        return float(_column(history, column)[-1])
+
+    count, watched = int(last("epoch")), _watched(history)
+    text = (
+        f"{name}: after {count} epoch{'s' * (count > 1)}, training loss {last('train_loss'):.2f} and accuracy "
+        f"{percent(last('train_accuracy'))} ({percent(last('running_accuracy'))} while learning), "
+        f"{watched} loss {last('validation_loss'):.2f} and accuracy {percent(last('validation_accuracy'))}"
+    )
+    epoch = best_epoch(history)
+    if epoch is None:
+        return text + "."
+    lowest = float(np.nanmin(_column(history, "validation_loss")))
+    return f"{text}; best epoch {epoch}, {watched} loss {lowest:.2f}."
+
+
+def _overlaid(picture: Picture, runs: Mapping[str, "History"], style: Style) -> None:
+    """All runs in the same two panels: the hue tells the run, dashes the validation."""
+    for ax, kind in zip(picture.subplots(1, 2), _SCALE, strict=True):
+        watched = _watched(next(iter(runs.values())))
+        dress(ax, style, f"{kind}: training solid, {watched} dashed", x="epoch", y=_UNIT[kind])
+        labels = []
+        for (name, history), hue in zip(runs.items(), HUES, strict=False):
+            _line(ax, history, f"train_{kind}", kind, hue, "-", name, style, 0.8)
+            labels += _line(ax, history, f"validation_{kind}", kind, hue, "--", name, style)
+        _limits(ax, kind, max(len(history.column("epoch")) for history in runs.values()))
+        guess = _guessing(ax, kind, next(iter(runs.values())), style)
+        label_ends(ax, labels + ([guess] if guess else []), style)
+
+
+def _side_by_side(picture: Picture, runs: Mapping[str, "History"], style: Style) -> None:
+    """A column of two panels for each run, on shared axes."""
+    axes = picture.subplots(2, len(runs), sharex=True, sharey="row", squeeze=False)
+    for column, (name, history) in enumerate(runs.items()):
+        for row, kind in enumerate(_SCALE):
+            ax = axes[row, column]
+            edge = column == 0
+            dress(ax, style, name if row == 0 else "", x="epoch" if row else "", y=_UNIT[kind] if edge else "")
+            _panel(ax, history, kind, style, names=column == len(runs) - 1, best=False)
+
+
+def curves(
+    histories: "History | Mapping[str, History]",
+    *,
+    title: str = "",
+    running: bool = True,
+    best: bool = True,
+    side_by_side: bool | None = None,
+    style: str | None = None,
+) -> Picture:
+    """Loss and accuracy over the epochs, of one run or of several ({name: history}).
+
+    One run: training and validation in evaluation mode, the running values (dropout on) dotted, the best
+    epoch marked, guessing as a grey line. Up to 4 runs share the panels (hue tells the run, validation is
+    dashed and carries the name); up to 6 stand side by side (`side_by_side`; by default from 5).
+    """
+    look_ = look(style)
+    runs = dict(histories) if isinstance(histories, Mapping) else {"": histories}
+    if not runs or len(runs) > _MULTIPLES:
+        raise InvalidInputError(f"curves got {len(runs)} runs. Allowed: 1 to {_MULTIPLES} in one picture")
+    side_by_side = len(runs) > _OVERLAY if side_by_side is None else side_by_side
+    if len(runs) > _OVERLAY and not side_by_side:
+        raise InvalidInputError(f"curves got {len(runs)} runs for one panel. Allowed: {_OVERLAY}; or side_by_side=True")
+    first = next(iter(runs.values()))
+    if len(runs) == 1:
+        picture = Picture(9.4 * look_.size, 3.5 * look_.size, look_)
+        for ax, kind in zip(picture.subplots(1, 2), _SCALE, strict=True):
+            dress(ax, look_, x="epoch", y=_UNIT[kind])
+            _panel(ax, first, kind, look_, running=running, best=best)
+        title = title or verdict(first)
+    elif side_by_side:
+        picture = Picture(max(2.4 * len(runs) + 1.2, 5) * look_.size, 5.2 * look_.size, look_)
+        _side_by_side(picture, runs, look_)
+    else:
+        picture = Picture(9.4 * look_.size, 3.7 * look_.size, look_)
+        _overlaid(picture, runs, look_)
+    title = title or "The same protocol, several runs"
+    picture.headline(title)
+    said = " ".join(_described(name or "This run", history) for name, history in runs.items())
+    picture.alt = f"{title}. Loss and accuracy over the epochs. {said}"
+    return picture
+
+
+@dataclass
+class Progress:
+    """What a run in progress has shown so far; steps are counted from 1 over the whole run.
+
+    batch_loss, batch_accuracy: one value per step, dropout on; history: its finished epochs.
+    """
+
+    history: "History | None" = None
+    batch_loss: list[float] = field(default_factory=list)
+    batch_accuracy: list[float] = field(default_factory=list)
+    steps_per_epoch: int = 1
+
+
+def live(
+    now: Progress,
+    *,
+    epochs: int,
+    classes: int,
+    earlier: Sequence["History"] = (),
+    title: str = "",
+    style: str | None = None,
+) -> Picture:
+    """A run in progress: every batch (faint), the finished epochs, earlier runs in grey. The axis is fixed.
+
+    epochs: where the axis ends; classes: for the line of guessing.
+    """
+    look_ = look(style)
+    picture = Picture(9.4 * look_.size, 3.4 * look_.size, look_, layout=None)
+    # placed once and for all: measuring the layout anew takes longer than drawing, twice a second
+    for left, kind in zip((0.065, 0.57), _SCALE, strict=True):
+        ax = picture.add_axes((left, 0.17, 0.27, 0.7))
+        dress(ax, look_, x="epoch", y=_UNIT[kind])
+        labels = []
+        for past in earlier:
+            ends = _line(ax, past, f"validation_{kind}", kind, GREY, "--", "earlier run", look_, 0.8)
+            labels += ends if past is earlier[-1] else []
+        batch = array(now.batch_loss if kind == "loss" else now.batch_accuracy).astype(float) * _SCALE[kind]
+        if len(batch):
+            steps = np.arange(1, len(batch) + 1) / max(now.steps_per_epoch, 1)
+            ax.plot(*decimate(steps, batch), color=FAINT, lw=0.8)
+            labels.append(EndLabel(float(steps[-1]), float(np.mean(batch[-10:])), "each batch", FAINT_INK))
+        if now.history is not None:
+            labels += _line(ax, now.history, f"train_{kind}", kind, TRAINING, "-", "training", look_)
+            watched = _watched(now.history)
+            labels += _line(ax, now.history, f"validation_{kind}", kind, VALIDATION, "--", watched, look_)
+        level = math.log(classes) if kind == "loss" else 100 / classes
+        ax.axhline(level, color=GREY, linestyle=":", linewidth=look_.line * 0.8)
+        ax.set_xlim(0, epochs * 1.02)  # room for the last marker
+        # a diverging run must not flatten everything else; accuracy keeps its natural end
+        top = min(max(ax.get_ylim()[1], 1.25 * level), 3 * level) if kind == "loss" else 100
+        ax.set_ylim(0, top)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        text = f"guessing: ln {classes}" if kind == "loss" else f"guessing: {level:.3g} %"
+        label_ends(ax, [*labels, EndLabel(epochs, level, text, GREY)], look_)
+    done = len(now.history.column("epoch")) if now.history is not None else 0
+    title = title or f"{done} of {epochs} epochs"
+    picture.headline(title)
+    said = _described("This run", now.history) if now.history is not None else "Nothing has been trained yet."
+    picture.alt = f"{title}. Loss and accuracy over the epochs. {said}"
+    return picture

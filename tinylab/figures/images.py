@@ -1,0 +1,216 @@
+"""Pictures made of images: grids, augmentations, duplicates, filters.
+
+Images are drawn pixel by pixel: each of theirs becomes a square of `Style.zoom` stored pixels, never smoothed.
+Accepted everywhere, from numpy or torch: uint8 (H, W, 3) or (H, W); float (H, W, 3), (3, H, W) or (H, W) with
+values in 0..1 or in 0..255.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinylab.errors import InvalidInputError
+from tinylab.figures.style import BLUE, DPI, INK, VERMILLION, Picture, Style, array, listed, look
+
+Pixels = Any  # numpy array or torch tensor
+_GAP = 6  # stored pixels between neighbouring images
+
+
+def pixels(image: Pixels) -> np.ndarray:
+    """Any accepted image as uint8 (H, W, 3). Raises InvalidInputError for other shapes and ranges."""
+    values = array(image)
+    if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3):
+        values = values.transpose(1, 2, 0)  # (C, H, W) to (H, W, C)
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.ndim != 3 or values.shape[2] not in (1, 3):
+        raise InvalidInputError(
+            f"an image of shape {array(image).shape} cannot be drawn. Allowed: (H, W, 3), (3, H, W) or (H, W)"
+        )
+    if values.dtype != np.uint8:
+        low, high = float(values.min()), float(values.max())
+        if not (np.isfinite([low, high]).all() and low >= 0 and high <= 255):
+            raise InvalidInputError(
+                f"an image with values from {low:.3g} to {high:.3g} cannot be drawn. Allowed: 0..1 or 0..255. "
+                "Normalised images need figures.stretched(images) first"
+            )
+        values = np.round(values * (255 if high <= 1 else 1)).astype(np.uint8)
+    return np.repeat(values, 3 // values.shape[2], axis=2)
+
+
+def stretched(values: Pixels, low: float | None = None, high: float | None = None) -> np.ndarray:
+    """Values of any range as uint8: `low` (else their minimum) becomes black, `high` (else maximum) white."""
+    values = array(values).astype(np.float64)
+    low, high = values.min() if low is None else low, values.max() if high is None else high
+    return np.round(np.clip((values - low) / max(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
+
+
+def signed(values: Pixels, largest: float | None = None) -> np.ndarray:
+    """Values around zero as uint8: zero is mid-grey, `w / (2·max|w|) + 0.5`, so that signs can be seen."""
+    values = array(values).astype(np.float64)
+    largest = float(np.abs(values).max()) if largest is None else largest
+    return np.round(np.clip(values / (2 * max(largest, 1e-12)) + 0.5, 0, 1) * 255).astype(np.uint8)
+
+
+def _fit(text: str, width: float, style: Style, lines: int) -> str:
+    """Text broken into at most `lines` lines of `width` stored pixels; the rest becomes an ellipsis."""
+    letters = max(int(width / (0.56 * style.font * DPI / 72)), 4)
+    return "\n".join(textwrap.wrap(str(text), letters, max_lines=lines, placeholder=" …", break_long_words=True))
+
+
+def _mosaic(
+    rows: Sequence[Sequence[np.ndarray]],
+    style: Style,
+    title: str = "",
+    row_labels: Sequence[str] | None = None,
+    cell_titles: Sequence[Sequence[str]] | None = None,
+    zoom: int | None = None,
+    colours: Sequence[Sequence[str]] | None = None,
+    pair_gap: int = 0,
+) -> Picture:
+    """Rows of uint8 (H, W, 3) images of one size, placed by the pixel, with labels. Rows may be ragged.
+
+    pair_gap: extra stored pixels after every second column.
+    """
+    zoom = zoom or style.zoom
+    height, width = (side * zoom for side in rows[0][0].shape[:2])
+    columns = max(map(len, rows))
+    em = style.font * DPI / 72  # stored pixels
+    titles = [[_fit(t, width, style, 2) for t in line] for line in cell_titles] if cell_titles else None
+    most_lines = max((text.count("\n") + bool(text) for line in titles or [] for text in line), default=0)
+    head = 1.3 * em * most_lines
+    labels = [_fit(text, 11 * em, style, 3) for text in row_labels] if row_labels else []
+    left = max((0.6 * em * max(map(len, t.split("\n"))) for t in labels), default=0) + (em if labels else _GAP)
+    top = 2.1 * em if title else _GAP
+    grid_width = columns * (width + _GAP) + (columns - 1) // 2 * pair_gap
+    grid_height = len(rows) * (height + head + _GAP)
+    needed = 0.62 * em * len(title)  # the headline is bold and a tenth larger
+    total = np.array([max(left + grid_width + _GAP, needed), top + grid_height + _GAP])
+    total = np.ceil(total).astype(int)
+    picture = Picture(total[0] / DPI, total[1] / DPI, style, layout=None)
+    ax = picture.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, total[0]), ylim=(total[1], 0))
+    ax.axis("off")
+    canvas = np.full((total[1], total[0], 3), 255, np.uint8)
+    for r, row in enumerate(rows):
+        y = round(top + r * (height + head + _GAP) + head)
+        if labels:
+            ax.text(left - em / 2, y + height / 2, labels[r], ha="right", va="center",
+                    fontsize=style.font, color=INK, parse_math=False)  # fmt: skip
+        for c, image in enumerate(row):
+            x = round(left + c * (width + _GAP) + c // 2 * pair_gap)
+            canvas[y : y + height, x : x + width] = image.repeat(zoom, 0).repeat(zoom, 1)
+            if titles and titles[r][c]:
+                ax.text(x, y - 0.25 * em, titles[r][c], ha="left", va="bottom", fontsize=style.font * 0.9,
+                        color=colours[r][c] if colours else INK, parse_math=False)  # fmt: skip
+    ax.imshow(canvas, interpolation="nearest", extent=(0, total[0], total[1], 0), aspect="auto")
+    if title:
+        picture.text(_GAP / total[0], 1 - 0.5 * em / total[1], title, va="top", ha="left", color=INK,
+                     fontsize=style.font * 1.1, fontweight="bold", parse_math=False)  # fmt: skip
+    return picture
+
+
+def image_grid(
+    images: Sequence[Any] | Pixels,
+    *,
+    row_labels: Sequence[str] | None = None,
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    title: str = "",
+    zoom: int | None = None,
+    style: str | None = None,
+) -> Picture:
+    """Images side by side, unsmoothed: labelled rows, or a flat grid with a title over each image.
+
+    images:     with `row_labels`, one row of images for each label (R, C, H, W, 3); else flat (N, H, W, 3)
+    titles:     N short texts for a flat grid
+    columns:    of a flat grid; default: as many as fit the page
+    zoom:       stored pixels per image pixel; default: the style's
+    Raises InvalidInputError when labels and images do not match, or there is no image.
+    """
+    look_ = look(style)
+    if len(images) == 0:
+        raise InvalidInputError("image_grid got no images; it needs at least one")
+    if row_labels is not None:
+        if len(row_labels) != len(images):
+            raise InvalidInputError(f"image_grid got {len(row_labels)} row labels for {len(images)} rows of images")
+        rows = [[pixels(image) for image in row] for row in images]
+        count = max(map(len, rows))
+        picture = _mosaic(rows, look_, title, row_labels=row_labels, zoom=zoom)
+        what = f"{len(rows)} rows of {count} images, one row for each of: {listed(row_labels)}."
+    else:
+        flat = [pixels(image) for image in images]
+        if titles is not None and len(titles) != len(flat):
+            raise InvalidInputError(f"image_grid got {len(titles)} titles for {len(flat)} images")
+        fit = max(1200 // (flat[0].shape[1] * (zoom or look_.zoom)), 1)
+        columns = min(columns or fit, len(flat))
+        rows = [flat[i : i + columns] for i in range(0, len(flat), columns)]
+        named = [list(titles[i : i + columns]) for i in range(0, len(flat), columns)] if titles is not None else None
+        picture = _mosaic(rows, look_, title, cell_titles=named, zoom=zoom)
+        what = f"{len(flat)} images" + (f": {listed(titles)}." if titles is not None else ".")
+    picture.alt = f"{title}: {what}" if title else what
+    return picture
+
+
+def duplicates(
+    pairs: Sequence[tuple[Pixels, Pixels, str, str]], *, title: str = "", style: str | None = None
+) -> Picture:
+    """Pairs of identical images with the two labels they carry; a pair is (image, image, label, label)."""
+    look_ = look(style)
+    if not pairs:
+        raise InvalidInputError("duplicates got no pairs; it needs at least one")
+    per_row = 3 if len(pairs) > 2 else len(pairs)
+    chunks = [pairs[i : i + per_row] for i in range(0, len(pairs), per_row)]
+    rows = [[pixels(image) for pair in chunk for image in pair[:2]] for chunk in chunks]
+    names = [[str(name) for pair in chunk for name in pair[2:4]] for chunk in chunks]
+    colours = [[BLUE, VERMILLION] * len(chunk) for chunk in chunks]
+    title = title or "The same picture, byte for byte, under two labels"
+    picture = _mosaic(rows, look_, title, cell_titles=names, colours=colours, pair_gap=30,
+                      zoom=max(look_.zoom - 1, 2))  # fmt: skip
+    picture.alt = f"{title}: " + "; ".join(f"once {pair[2]}, once {pair[3]}" for pair in pairs) + "."
+    return picture
+
+
+def augmentations(
+    image: Pixels, variants: Sequence[Pixels] | Pixels, *, title: str = "", style: str | None = None
+) -> Picture:
+    """An image, and what the network is shown instead of it."""
+    shown = [pixels(image), *(pixels(variant) for variant in variants)]
+    title = title or "One training image, and what the network is shown instead"
+    picture = image_grid(shown, titles=["original", *(f"variant {i}" for i in range(1, len(shown)))],
+                         columns=min(len(shown), 6), title=title, style=style)  # fmt: skip
+    picture.alt = f"{title}: the original and {len(shown) - 1} variants of it, shifted or flipped."
+    return picture
+
+
+def filters(
+    weights: Pixels,
+    *,
+    columns: int = 8,
+    title: str = "",
+    shared_scale: bool = False,
+    titles: Sequence[str] | None = None,
+    style: str | None = None,
+) -> Picture:
+    """First-layer filters, (N, 3, k, k) or (N, 1, k, k), as small colour images in which zero is mid-grey.
+
+    Each filter is shown as `w / (2·max|w|) + 0.5`; with `shared_scale`, max|w| is that of all filters.
+    Raises InvalidInputError for deeper layers, whose channels are not colours.
+    """
+    look_, values = look(style), array(weights)
+    if values.ndim != 4 or values.shape[1] not in (1, 3):
+        raise InvalidInputError(
+            f"filters of shape {values.shape} cannot be drawn as colours. Allowed: the first layer's (N, 3, k, k)"
+        )
+    largest = float(np.abs(values).max()) if shared_scale else None
+    shown = [pixels(signed(one, largest)) for one in values]
+    zoom = max(look_.zoom * 24 // values.shape[-1], 1)
+    picture = image_grid(shown, columns=columns, title=title, zoom=zoom, titles=titles, style=style)
+    scale = "one scale for all" if shared_scale else "each on its own scale"
+    side = f"{values.shape[2]}×{values.shape[3]}"
+    picture.alt = (f"{title}: " if title else "") + (
+        f"{len(values)} filters of {side} pixels, {scale}, zero is mid-grey; largest weight {np.abs(values).max():.3g}."
+    )
+    return picture

@@ -1,0 +1,71 @@
+"""Any few series over the updates of a network: a loss, one weight, a learning rate."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from tinylab.errors import InvalidInputError
+from tinylab.figures.style import (
+    GREY,
+    HUES,
+    EndLabel,
+    Picture,
+    array,
+    decimate,
+    dress,
+    label_ends,
+    look,
+    quantity,
+)
+
+FEW = 16  # points, up to which each gets a marker
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # told apart without colour, too
+
+
+def lines(
+    series: Mapping[str, Sequence[float]],
+    *,
+    title: str = "",
+    x: str = "update",
+    y: str = "loss (nats per image)",
+    level: tuple[str, float] | None = None,
+    log: bool = False,
+    style: str | None = None,
+) -> Picture:
+    """One line for each name, value i drawn at x = i + 1 and the name at the line's end.
+
+    series: {"real images": [2.3, 1.9, …], …}, up to 5; level: (name, value) of a grey reference line;
+    log: logarithmic y axis, on which values that are not above 0 have no place and are left out.
+    Raises InvalidInputError for no series, too many, or one without a finite value.
+    """
+    look_ = look(style)
+    if not 1 <= len(series) <= len(HUES):
+        raise InvalidInputError(f"lines got {len(series)} series. Allowed: 1 to {len(HUES)} in one picture")
+    picture = Picture(7.6 * look_.size, 3.3 * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x=x, y=y)
+    if log:
+        ax.set_yscale("log")
+    labels, said, longest = [], [], max(len(values) for values in series.values())
+    for (name, raw), colour, dash in zip(series.items(), HUES, _DASHES, strict=False):
+        values = array(raw).astype(float)
+        values = np.where(np.isfinite(values) & ((values > 0) | (not log)), values, np.nan)
+        known = np.flatnonzero(np.isfinite(values))
+        if not len(known):
+            raise InvalidInputError(f"lines got {name!r} without a value that can be drawn")
+        ax.plot(*decimate(np.arange(1, len(values) + 1), values), linestyle=dash, color=colour, lw=look_.line,
+                marker="o" if longest <= FEW else "", ms=look_.marker)  # fmt: skip
+        labels.append(EndLabel(known[-1] + 1, values[known[-1]], name, colour))
+        said.append(f"{name} from {quantity(values[known[0]])} to {quantity(values[known[-1]])}")
+    ax.set_xlim(*((1, max(longest, 2)) if longest > FEW else (0.8, max(longest, 2) + 0.2)))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if not log and ax.get_ylim()[0] >= 0:
+        ax.set_ylim(bottom=0)
+    if level is not None:
+        ax.axhline(level[1], color=GREY, linestyle=":", linewidth=look_.line * 0.8)
+        labels.append(EndLabel(ax.get_xlim()[1], level[1], f"{level[0]} = {quantity(level[1])}", GREY))
+    label_ends(ax, labels, look_)
+    picture.headline(title or f"{y.partition(' (')[0].capitalize()} over {longest} {x}s")
+    picture.alt = f"{picture.get_suptitle()}. " + "; ".join(said) + "."
+    return picture

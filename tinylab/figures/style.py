@@ -1,0 +1,219 @@
+"""What all pictures share: the class `Picture`, the colours, the two styles, labels at the ends of lines.
+
+A `Picture` is a matplotlib figure with a text twin (`.alt`). No pyplot anywhere: pyplot keeps global state and
+is unsafe in the background threads that the live controls draw from.
+"""
+
+import base64
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tinylab.errors import InvalidInputError, nearest
+
+# Okabe and Ito, "Color Universal Design" (2008): the hues of their palette that reach 3:1 on white
+BLUE, VERMILLION, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "#000000"
+PURPLE = "#B0568A"  # their reddish purple, darkened: #CC79A7 itself stays just below 3:1
+INK, GREY, RULE = "#222222", "#5F5F5F", "#DDDDDD"  # text, references such as chance, grid lines
+TRAINING, VALIDATION = BLUE, VERMILLION
+HUES = (BLUE, VERMILLION, GREEN, PURPLE, BLACK)
+
+CSS_DPI = 96  # a browser's pixels per inch: what widths on the page are given in
+DPI = 144  # stored pixels per inch: 1.5 for each of the browser's, sharp on most screens and still small
+VARIABLE = "TINYLAB_STYLE"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How large things are drawn: for reading on a page, or from the last row of a lecture hall."""
+
+    font: float  # points, all text
+    line: float  # points: 1 point = 1.33 pixels of the browser
+    marker: float  # points
+    size: float  # figures of the style "page" times this
+    zoom: int  # stored pixels for one pixel of an image
+
+
+STYLES = {
+    "page": Style(font=10, line=1.6, marker=4.5, size=1.0, zoom=3),
+    "projector": Style(font=16, line=2.7, marker=8, size=1.45, zoom=4),
+}
+
+
+def look(name: str | None = None) -> Style:
+    """The style of that name ("page", "projector"); None takes $TINYLAB_STYLE, else "page"."""
+    name = name or os.environ.get(VARIABLE) or "page"
+    if name not in STYLES:
+        raise InvalidInputError(f"style {name!r} is unknown{nearest(name, STYLES)}")
+    return STYLES[name]
+
+
+class Picture(Figure):
+    """A figure that carries its own description; notebooks show the image and keep the text beside it.
+
+    `alt` says what the picture shows, with its key numbers: it is the `alt` of the image in exported pages,
+    the plain-text output of a cell (which is what nbval compares), and what `print(picture)` gives.
+    """
+
+    def __init__(self, width: float, height: float, style: Style, layout: str | None = "constrained") -> None:
+        """`width`, `height`: inches; `layout`: "constrained" for charts, None where all is placed by hand."""
+        super().__init__(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
+        FigureCanvasAgg(self)
+        self.alt = ""
+        self.look = style
+
+    def headline(self, text: str) -> None:
+        """The title of the whole picture, at the left edge, where reading starts."""
+        self.suptitle(text, fontsize=self.look.font * 1.1, fontweight="bold", color=INK, x=0.01, ha="left")
+
+    def png(self, compact: bool = True) -> bytes:
+        """The picture as PNG bytes, opaque, at `DPI`.
+
+        compact: at most 256 colours, a third of the size for charts; False is faster (live redraws).
+        """
+        self.canvas.draw()
+        pixels = np.asarray(self.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        if compact:
+            image = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        stream = io.BytesIO()
+        image.save(stream, "PNG", optimize=compact, compress_level=9 if compact else 1)
+        return stream.getvalue()
+
+    def css_size(self) -> tuple[int, int]:
+        """Width and height on the page, in the browser's pixels."""
+        width, height = self.get_size_inches()
+        return round(width * CSS_DPI), round(height * CSS_DPI)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        width, height = self.css_size()
+        data = {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": self.alt}
+        return data, {"image/png": {"alt": self.alt, "width": width, "height": height}}
+
+    def __str__(self) -> str:
+        return self.alt
+
+    __repr__ = __str__
+
+
+def dress(ax: Axes, style: Style, title: str = "", x: str = "", y: str = "", grid: str | None = "y") -> None:
+    """Give a panel its title, axis names (with units) and sizes; no frame, a faint grid along `grid`."""
+    ax.set_facecolor("white")
+    # sizes are set here and not through rcParams, which are shared with whatever else a notebook draws
+    ax.set_title(title, fontsize=style.font, color=INK, loc="left", parse_math=False)
+    ax.set_xlabel(x, fontsize=style.font, color=INK)
+    ax.set_ylabel(y, fontsize=style.font, color=INK)
+    ax.tick_params(labelsize=style.font * 0.9, colors=INK, length=3)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(GREY)
+    if grid:
+        ax.grid(axis=grid, color=RULE, linewidth=0.8)  # type: ignore[arg-type]
+        ax.set_axisbelow(True)
+
+
+def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
+    """Positions as near to `wanted` as possible with at least `gap` between neighbours, within low..high.
+
+    Least squares under order: subtract i·gap from the sorted positions and pool those out of order to their mean
+    (isotonic regression). When not all fit, the gap shrinks.
+    """
+    count = len(wanted)
+    if count == 0:
+        return []
+    gap = min(gap, (high - low) / max(count - 1, 1))
+    order = sorted(range(count), key=lambda i: wanted[i])
+    pools: list[tuple[float, int]] = []  # (mean, how many)
+    for rank, i in enumerate(order):
+        mean, size = wanted[i] - rank * gap, 1
+        while pools and pools[-1][0] > mean:
+            before, many = pools.pop()
+            mean, size = (before * many + mean * size) / (many + size), many + size
+        pools.append((mean, size))
+    flat = [mean for mean, size in pools for _ in range(size)]
+    result = [0.0] * count
+    for rank, i in enumerate(order):
+        result[i] = min(max(flat[rank], low), high - (count - 1) * gap) + rank * gap
+    return result
+
+
+@dataclass(frozen=True)
+class EndLabel:
+    """A name written at the end of a line: `x`, `y` in data units."""
+
+    x: float
+    y: float
+    text: str
+    colour: str
+
+
+def label_ends(ax: Axes, labels: Sequence[EndLabel], style: Style) -> None:
+    """Name the lines at their right ends, moved apart so that no two names overlap.
+
+    Call it last: it uses the limits of the axes as they are.
+    """
+    labels = [label for label in labels if np.isfinite(label.y)]
+    to_axes = ax.transData + ax.transAxes.inverted()
+    ends = [to_axes.transform((label.x, label.y)) for label in labels]
+    height = ax.get_window_extent().height * 0.9 / DPI * 72  # points; 0.9: the layout shrinks the panel later
+    gap = style.font * 1.2 / height
+    places = spread([float(np.clip(y, 0, 1)) for _, y in ends], gap, 0.0, 1.0)
+    for label, (x, y), place in zip(labels, ends, places, strict=True):
+        pointer = {
+            "arrowstyle": "-",
+            "color": label.colour,
+            "lw": 0.6,
+            "alpha": 0.6,
+            "shrinkA": 1,
+            "shrinkB": 2,
+        }
+        ax.annotate(
+            label.text, xy=(x, min(max(y, 0), 1)), xytext=(1.045, place), xycoords="axes fraction",
+            fontsize=style.font * 0.95, color=label.colour, va="center", ha="left",
+            annotation_clip=False, parse_math=False, arrowprops=pointer,
+        )  # fmt: skip
+
+
+def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """At most `limit` points of a line: lowest and highest of each stretch, so that no spike is lost."""
+    if len(x) <= limit:
+        return x, y
+    keep = []
+    for rows in np.array_split(np.arange(len(x)), limit // 2):
+        values = np.nan_to_num(y[rows], nan=0.0)
+        keep.extend(sorted({int(rows[values.argmin()]), int(rows[values.argmax()])}))
+    return x[keep], y[keep]
+
+
+def array(values: Any) -> np.ndarray:
+    """A numpy array from numpy, a list, or a torch tensor on any device."""
+    if hasattr(values, "detach"):
+        values = values.detach().float().cpu() if values.dtype.is_floating_point else values.detach().cpu()
+    return np.asarray(values)
+
+
+def percent(value: float | None) -> str:
+    """0.5693 as `56.9 %`; no value as a dash."""
+    return "–" if value is None or not np.isfinite(value) else f"{100 * value:.1f} %"
+
+
+def quantity(value: float) -> str:
+    """A number in few digits: 8557288 as `8.56 M`, 1234 as `1,234`, 0.12345 as `0.123`."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:.3g} M"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"
+
+
+def listed(names: Mapping[str, object] | Sequence[object]) -> str:
+    """Names for a sentence: `a, b and c`."""
+    texts = [str(name) for name in names]
+    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1] if texts else "nothing"

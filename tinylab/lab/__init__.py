@@ -1,0 +1,27 @@
+"""Small interactive controls of the lectures: a kernel that slides over an image, a short training to restart.
+
+    control      what all share: headless or not, the picture, its text twin, errors, the bundle that is displayed
+    convolution  lecture 02: a chosen or typed kernel over an image
+    runs         the controller of a training in a background thread: no widgets, no pictures
+    short        lectures 03 to 05: sliders, a Restart button, curves
+
+Training runs in a background thread: widget messages may arrive on any thread or, with the main thread busy, not
+at all, so this is the only arrangement that always answers. Headless (no kernel, or $TINYLAB_HEADLESS set) the
+same controller takes the same steps at once, in the caller's thread, and shows a still.
+"""
+
+from tinylab.lab.control import ERROR_CLASS, VARIABLE, Control, headless
+from tinylab.lab.convolution import KERNELS, convolution_explorer, convolve, parse_kernel
+from tinylab.lab.short import short_training
+
+__all__ = [
+    "ERROR_CLASS",
+    "KERNELS",
+    "VARIABLE",
+    "Control",
+    "convolution_explorer",
+    "convolve",
+    "headless",
+    "parse_kernel",
+    "short_training",
+]

@@ -1,0 +1,86 @@
+"""What all controls share: a picture among widgets that shows its text twin and its errors, live or as a still."""
+
+import html
+import os
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+import traitlets
+from IPython import get_ipython
+
+from tinylab.errors import TinylabError
+from tinylab.figures import Picture
+
+VARIABLE = "TINYLAB_HEADLESS"
+ERROR_CLASS = "tinylab-error"  # of the widget that shows errors and is empty without: whoever scans a notebook finds it
+
+
+def headless() -> bool:
+    """True if nobody can move a slider: $TINYLAB_HEADLESS says so, or this is not a notebook's kernel."""
+    asked = os.environ.get(VARIABLE)
+    if asked is not None:
+        return asked.lower() not in ("", "0", "false", "no")
+    return getattr(get_ipython(), "kernel", None) is None
+
+
+class DescribedImage(widgets.Image):
+    """An image with a name for those who cannot see it, its `tooltip`.
+
+    Images of ipywidgets have no `alt`; without one, browsers take the `title`, which is the tooltip. The frontend
+    sets it only if the description, which other widgets show beside them, is empty, and fails if there is none.
+    """
+
+    description = traitlets.Unicode("").tag(sync=True)
+
+
+class Control:
+    """Widgets around a picture: the live image, its text twin, and a place for errors, all of fixed height."""
+
+    def __init__(self, *inputs: widgets.Widget, picture: Picture) -> None:
+        width, height = picture.css_size()
+        self.picture = picture
+        self.image = DescribedImage(
+            format="png",
+            layout=widgets.Layout(
+                width=f"{width}px", height=f"{height}px", max_width="100%", object_fit="contain",
+                object_position="left top",
+            ),
+        )  # fmt: skip
+        self.text = widgets.HTML(layout=widgets.Layout(min_height="4.5em", max_width=f"{width}px"))
+        self.message = widgets.HTML(layout=widgets.Layout(min_height="2.5em", max_width=f"{width}px"))
+        self.message.add_class(ERROR_CLASS)
+        self.box = widgets.VBox([*inputs, self.message, self.image, self.text])
+        self.show(picture)
+
+    def show(self, picture: Picture) -> None:
+        """Put a picture, and its text twin, in place of the present one."""
+        self.picture = picture
+        self.image.value = picture.png(compact=False)
+        self.image.tooltip = picture.alt
+        self.text.value = f'<div role="status" aria-live="polite">{html.escape(picture.alt)}</div>'
+
+    def fail(self, error: BaseException | None) -> None:
+        """Show an error; None removes it."""
+        name = "" if isinstance(error, TinylabError) else f"{type(error).__name__}: "
+        text = html.escape(name + str(error))
+        self.message.value = "" if error is None else f'<div role="alert" style="color:#B00020">{text}</div>'
+
+    def guarded(self, action: Callable[[], object]) -> Callable[[Any], None]:
+        """`action` as a widget callback: what it raises is shown here and raised on, never only logged."""
+
+        def callback(_: Any) -> None:
+            try:
+                action()
+            except Exception as error:
+                self.fail(error)
+                raise
+
+        return callback
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        data, metadata = self.picture._repr_mimebundle_()
+        if not headless():  # a stored page must not promise widgets that no kernel will ever fill
+            live = self.box._repr_mimebundle_()
+            data |= {kind: value for kind, value in live.items() if kind.startswith("application/")}
+        return data, metadata
