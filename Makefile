@@ -1,0 +1,63 @@
+# `make course` needs Python 3.11 or newer and a package index; nothing else. `make help` lists the targets.
+
+VENV ?= .venv
+PROFILE ?= lecture
+DATA ?= sample
+JOBS ?= 2
+OUT ?= build/course
+# A smaller PyTorch for machines without a GPU: TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+# The first of these that is new enough; PYTHON=… chooses another
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --quiet
+INSTALLED = $(VENV)/.installed
+INSTALLED_TEST = $(VENV)/.installed-test
+
+.PHONY: help course test check lab notebooks clean
+.DEFAULT_GOAL := help
+
+help:  ## say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+course: $(INSTALLED)  ## run all lectures on the generated sample, pages in build/course/index.html
+	@$(VENV)/bin/tinylab run --profile $(PROFILE) --data $(DATA) --jobs $(JOBS) --out $(OUT)
+
+lab: $(INSTALLED)  ## open JupyterLab on the lectures
+	@$(VENV)/bin/tinylab lab
+
+test: $(INSTALLED_TEST) check  ## run all tests: style, types, units, and the lectures against their stored outputs
+	$(VENV)/bin/python -m pytest -n 2
+	TINYLAB_PROFILE=smoke TINYLAB_HEADLESS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope \
+		--nbval --nbval-current-env --nbval-cell-timeout 300 \
+		--nbval-sanitize-with tests/notebooks/sanitise.cfg notebooks
+
+check: $(INSTALLED_TEST)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+
+notebooks: $(INSTALLED)  ## for maintainers: run all lectures and store their outputs in notebooks/
+	@$(VENV)/bin/tinylab run --store --jobs $(JOBS) --out build/notebooks
+
+clean:  ## remove what was made here (the cache of images stays: `tinylab data info` says where)
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "tinylab needs Python 3.11 or newer; none was found. Install one, or name it: make course PYTHON=/path/to/python" >&2; \
+		exit 1; fi
+	@echo "setting up $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; \
+		rm -rf $(VENV); exit 1; }
+
+$(INSTALLED): pyproject.toml | $(VENV)/bin/python
+	@echo "installing tinylab and what it needs (once; a few minutes)"
+	@$(if $(TORCH_INDEX),$(PIP) torch --index-url $(TORCH_INDEX),:)
+	@$(PIP) -e .
+	@touch $@
+
+$(INSTALLED_TEST): pyproject.toml | $(INSTALLED)
+	@echo "installing the test tools"
+	@$(PIP) -e '.[test]'
+	@touch $@

@@ -1,0 +1,200 @@
+"""The project's files agree with each other: environments, README's commands, floors of the house, paths."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tinylab import __version__
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+
+
+def _tracked() -> list[Path]:
+    """The files of the repository; without git (an unpacked archive), what lies in its folders."""
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and done.stdout.strip():
+        return [path for name in done.stdout.splitlines() if (path := ROOT / name).is_file()]
+    folders = ("tinylab", "tests", "notebooks", ".ci")
+    return [path for name in folders for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".ipynb", "")]
+
+
+# ---------------------------------------------------------------- environments
+
+
+def _conda() -> dict[str, str]:
+    """Name (as pip calls it) to version range of every dependency in environment.yml, commented lines left out."""
+    lines = (ROOT / "environment.yml").read_text().split("dependencies:")[1].splitlines()
+    entries = [line.strip().removeprefix("- ").split("  #")[0].strip() for line in lines if re.match(r"\s+- ", line)]
+    found = {}
+    for entry in entries:
+        if entry == "pip:" or entry.startswith("--"):  # the section for pip, and the project itself
+            continue
+        name, versions = re.fullmatch(r"([A-Za-z0-9_-]+?)\s*((?:[<>=!].*)?)", entry).groups()  # type: ignore[union-attr]
+        found[CONDA_NAMES.get(name, name)] = versions
+    return found
+
+
+def test_environment_and_pyproject_name_the_same_versions():
+    text = (ROOT / "environment.yml").read_text()
+    assert "--editable ." in text
+    conda = _conda()
+    wanted = {}
+    for line in PROJECT["dependencies"]:
+        requirement = Requirement(line)
+        wanted[requirement.name] = set(str(requirement.specifier).split(","))
+    wanted["python"] = set(PROJECT["requires-python"].split(","))
+    conda.pop("pip")
+    assert {name: set(versions.split(",")) for name, versions in conda.items()} == wanted
+
+
+def test_environment_is_for_cpu_with_a_line_for_gpu():
+    text = (ROOT / "environment.yml").read_text()
+    gpu = re.search(r"# - pytorch-gpu(\S+)", text)
+    assert gpu
+    assert gpu[1] == _conda()["torch"]
+    assert "conda-forge" in text
+
+
+def test_version_is_the_same_everywhere():
+    assert PROJECT["version"] == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+# ---------------------------------------------------------------- README
+
+
+def _commands() -> list[list[str]]:
+    """Every command line in README's fenced sh blocks."""
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line and not line.startswith("#")]
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_readme_has_the_two_commands():
+    assert ["make", "course"] in _commands()
+    assert ["make", "test"] in _commands()
+
+
+def test_readme_s_make_targets_exist():
+    asked = {word for words in _commands() if words[0] == "make" for word in words[1:] if "=" not in word}
+    assert asked
+    assert asked <= _targets()
+
+
+def test_readme_s_tinylab_commands_and_options_exist():
+    from typer.main import get_command
+
+    from tinylab.cli import app
+
+    asked = [words[1:] for words in _commands() if words[0] == "tinylab"]
+    asked += [words[3:] for words in _commands() if words[1:3] == ["-m", "tinylab"]]
+    assert asked
+    for words in asked:
+        command, rest = get_command(app), list(words)
+        while hasattr(command, "commands"):
+            assert rest, words
+            assert rest[0] in command.commands, f"tinylab {' '.join(words)}"
+            command = command.commands[rest.pop(0)]
+        known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+        assert {word.split("=")[0] for word in rest if word.startswith("--")} <= known, words
+
+
+def test_readme_links_lead_somewhere():
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", (ROOT / "README.md").read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+# ---------------------------------------------------------------- the house
+
+# ARCHITECTURE's floors; within a floor, the number after the point says who may stand on whom
+FLOORS = {
+    "errors": 0, "tables": 0.1, "device": 0.1, "memory": 0.1,
+    "data": 1, "layers": 1, "notation": 1,
+    "models": 2, "optimizers": 2,
+    "recipes": 3.0, "checkpoints": 3.1, "history": 3.2, "training": 3.3,
+    "evaluation": 4,
+    "figures": 5, "lab": 5.1, "exercises": 5.2,
+    "course": 6, "headless": 6.1, "cli": 6.2, "__main__": 6.3,
+}  # fmt: skip
+
+
+def _imports(path: Path) -> set[str]:
+    """The rooms of tinylab that a file imports when it is run; what only a type checker reads does not count."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tinylab.")}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tinylab":
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found - {"__version__"}
+
+
+def _files() -> list[Path]:
+    return sorted(
+        path for path in (ROOT / "tinylab").rglob("*.py") if path.name != "__init__.py" or path.parent.name != "tinylab"
+    )
+
+
+def test_every_room_has_its_floor():
+    rooms = {path.relative_to(ROOT / "tinylab").parts[0].removesuffix(".py") for path in _files()}
+    assert rooms == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down_only(path):
+    room = path.relative_to(ROOT / "tinylab").parts[0].removesuffix(".py")
+    wrong = {other for other in _imports(path) - {room} if FLOORS.get(other, 99) >= FLOORS[room]}
+    assert wrong == set(), f"{room} (floor {FLOORS[room]}) imports {wrong}"
+
+
+def test_the_import_check_sees_what_it_should(tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text(
+        "from typing import TYPE_CHECKING\nimport os, tinylab.cli\nfrom tinylab import course, __version__\n"
+        "from tinylab.data.batches import Batches\nif TYPE_CHECKING:\n    from tinylab import lab\n"
+        "def f():\n    from tinylab.figures import curves\n"
+    )
+    assert _imports(file) == {"cli", "course", "data", "figures"}
+
+
+def test_files_stay_small():
+    long = {path.name: count for path in _files() if (count := len(path.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+# ---------------------------------------------------------------- what must not be committed
+
+
+def test_no_committed_file_names_a_path_of_one_machine():
+    shared = {Path(name) for name in ("/", "/tmp", "/home", "/root", "/opt", "/srv", "/usr", "/var", "/Users")}
+    own = {ROOT, ROOT.parent, Path.home(), Path(sys.prefix)} - shared  # every machine has the others
+    needles = [f"{path}/" for path in own]
+    found = []
+    for path in _tracked():
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {needle}" for needle in needles if needle in text]
+    assert found == []
+
+
+def test_continuous_integration_runs_the_tests():
+    script = ROOT / ".ci" / "run"
+    assert "make test" in script.read_text()
+    assert script.stat().st_mode & 0o111
