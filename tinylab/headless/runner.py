@@ -94,7 +94,8 @@ def run(
 
         with ThreadPoolExecutor(jobs) as pool:
             try:
-                list(pool.map(one, enumerate(outcomes)))
+                # the last first: later lectures train longer, and a long one that starts last would run alone
+                list(pool.map(one, reversed(list(enumerate(outcomes)))))
             except BaseException:  # Ctrl-C: leave no kernel behind
                 stop.set()
                 raise
