@@ -22,4 +22,5 @@ TINY_IMAGENET: dict[str, object] = {
 
 def tiny_imagenet() -> Table:
     """The counts above as a table."""
-    return Table(["in the real Tiny ImageNet", "counted"], list(TINY_IMAGENET.items()), "Recorded, not counted just now")
+    columns = ["in the real Tiny ImageNet", "counted"]
+    return Table(columns, list(TINY_IMAGENET.items()), "Recorded, not counted just now")
