@@ -27,10 +27,11 @@ course: $(INSTALLED)  ## run all lectures on the generated sample, pages in buil
 lab: $(INSTALLED)  ## open JupyterLab on the lectures
 	@$(VENV)/bin/tinylab lab
 
+# two processes with a thread each: two with two each would wait for one another
 test: $(INSTALLED_TEST) check  ## run all tests: style, types, units, and the lectures against their stored outputs
-	$(VENV)/bin/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
 	$(VENV)/bin/python -c "import tinylab; tinylab.data.load('sample')"  # so that no lecture draws its progress bar
-	TINYLAB_PROFILE=smoke TINYLAB_HEADLESS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope \
+	TINYLAB_PROFILE=smoke TINYLAB_HEADLESS=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope \
 		--nbval --nbval-current-env --nbval-cell-timeout 300 \
 		--nbval-sanitize-with tests/notebooks/sanitise.cfg notebooks
 
