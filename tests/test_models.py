@@ -160,8 +160,8 @@ def test_impossible_dropout(p: float) -> None:
         ({"name_or_line": 1}, "name or a line"),
         ({"name_or_line": "conv3-32-relu-softmax"}, "stand between ' - '"),
         ({"name_or_line": "conv3-8 - relo - softmax"}, "layer 2 'relo'"),
-        ({"name_or_line": "model_1", "classes": 0}, "classes is 0"),
-        ({"name_or_line": "model_1", "classes": "ten"}, "classes is 'ten'"),
+        ({"name_or_line": "model_1", "classes": 0}, "classes 0 is not possible"),
+        ({"name_or_line": "model_1", "classes": "ten"}, "classes 'ten' is not possible"),
         ({"name_or_line": "softmax", "dropout": 1.5}, "dropout is 1.5"),
         ({"name_or_line": "softmax", "initialisation": "hee"}, "did you mean 'he'"),
     ],
@@ -196,5 +196,5 @@ def test_summary_reads_well() -> None:
     assert "212,803,584" in summary._repr_html_()  # two images, twice the work
     assert "32 × 64 × 64" in repr(summary)
     assert "softmax: fc(200)" in str(summary)
-    with pytest.raises(InvalidInputError, match="batch is 0"):
+    with pytest.raises(InvalidInputError, match="batch 0 is not possible"):
         models.summary(models.build("softmax"), batch=0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinylab.errors import InvalidInputError, NotebookError, nearest
+from tinylab.errors import InvalidInputError, NotebookError, nearest, whole
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,6 +42,9 @@ class Settings:
     batch: int  # small when there are few images: a network needs enough updates to learn anything
     sanity_steps: int  # updates on twenty images in the sanity ladder
     slider_epochs: int  # epochs of the short trainings that a slider restarts
+    many_classes: int | None  # of a lecture that trains many times (06, 07): fewer classes, images, updates each time
+    many_per_class: int | None
+    many_epochs: int
     lecture: str | None = None
 
     def shorten(self, recipe: "RecipeLike") -> "RecipeLike":
@@ -50,11 +53,7 @@ class Settings:
 
     def part(self, data: "Dataset") -> "Dataset":
         """`data` with so few training images, and so few to measure on, that this profile's time is enough."""
-        small = data if self.per_class is None else data.part(self.per_class, seed=self.seed)
-        if self.watched is None:
-            return small
-        few = {name: getattr(data, name).per_class(self.watched, self.seed) for name in ("validation", "development")}
-        return replace(small, **few)
+        return data.part(self.per_class, self.seed, watched=self.watched)
 
     def __str__(self) -> str:
         classes = "all classes" if self.classes is None else f"{self.classes} classes"
@@ -79,13 +78,17 @@ _PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {
         "classes": 10, "per_class": 4, "watched": 2, "epochs": 2, "batch": 20,
         "sanity_steps": 4, "slider_epochs": 1,
+        "many_classes": 5, "many_per_class": 4, "many_epochs": 1,
     },
     "lecture": {
-        "classes": 10, "per_class": 40, "watched": 15, "epochs": 6, "batch": 16, "sanity_steps": 40, "slider_epochs": 4,
+        "classes": 10, "per_class": 40, "watched": 15, "epochs": 6, "batch": 16,
+        "sanity_steps": 40, "slider_epochs": 4,
+        "many_classes": 5, "many_per_class": 32, "many_epochs": 6,
     },
     "full": {
         "classes": None, "per_class": None, "watched": None, "epochs": 20, "batch": 128,
         "sanity_steps": 200, "slider_epochs": 3,
+        "many_classes": None, "many_per_class": None, "many_epochs": 10,
     },
 }  # fmt: skip
 PROFILES = tuple(_PROFILES)
@@ -104,8 +107,7 @@ def settings(profile: str | None = None, data: str = "sample", seed: int = 0, le
     profile = DEFAULT_PROFILE if profile is None else profile
     if profile not in _PROFILES:
         raise InvalidInputError(f"profile {profile!r}{origin} is unknown{nearest(str(profile), PROFILES)}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InvalidInputError(f"seed {seed!r} is not allowed. Allowed: an integer from 0, such as seed=0")
+    whole("seed", seed, 0)
     if not str(data).strip():
         raise InvalidInputError(f"data {data!r} is not allowed. Allowed: 'sample', 'tiny-imagenet' or a path")
     return Settings(profile=profile, data=str(data), seed=seed, lecture=lecture, **_PROFILES[profile])

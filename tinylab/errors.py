@@ -5,6 +5,7 @@ command line prints that line and nothing else. Any other exception is a defect 
 """
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -39,3 +40,21 @@ def nearest(received: str, allowed: Iterable[str]) -> str:
     )
     hint = next((name for name in names if close and name.lower() == close[0]), None)
     return (f", did you mean {hint!r}?" if hint else ".") + f" Allowed: {', '.join(names)}"
+
+
+def whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Raises InvalidInputError unless `value` is an int from `least` to `most`. True is none, nor is numpy's int64,
+    which could not be saved as JSON."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or value < least or (most is not None and value > most):  # type: ignore[operator]
+        end = "" if most is None else f" to {most}"
+        raise InvalidInputError(f"{name} {value!r} is not possible. Allowed: a whole number from {least}{end}")
+
+
+def between(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> None:
+    """Raises InvalidInputError unless low ≤ value < high; `low_open`: unless low < value < high."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value < high or (low_open and value == low):  # type: ignore[operator]
+        start = f"above {low:g}" if low_open else f"{low:g} or more"
+        end = "finite" if high == math.inf else f"below {high:g}"
+        raise InvalidInputError(f"{name} {value!r} is not possible. Allowed: a number {start}, and {end}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tinylab import notation
-from tinylab.errors import InvalidInputError, nearest
+from tinylab.errors import InvalidInputError, nearest, whole
 from tinylab.layers import he_normal_
 from tinylab.tables import Table
 
@@ -167,9 +167,8 @@ def summary(model: nn.Sequential, size: int = 64, batch: int = 1) -> Summary:
 
     Nothing is computed: shapes run through a copy of the network that has no numbers in it.
     """
-    for name, value in (("size", size), ("batch", batch)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidInputError(f"{name} is {value!r}. Allowed: a whole number, 1 or more")
+    whole("size", size, 1)
+    whole("batch", batch, 1)
     shadow = copy.deepcopy(model).to("meta").eval()  # evaluation mode: batch norm accepts a single image
     first = next(layer for layer in shadow.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
     channels = first.in_channels if isinstance(first, nn.Conv2d) else first.in_features // size**2

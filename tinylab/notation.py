@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from tinylab.errors import InvalidInputError, nearest
+from tinylab.errors import InvalidInputError, nearest, whole
 
 LAYERS = ("conv3-32", "relu", "max pool", "dropout", "dropout(0.3)", "batch norm", "fc(512)", "softmax")
 REPORT_CLASSES = (
@@ -75,9 +75,9 @@ def parse(line: str, *, classes: int = 200, in_channels: int = 3, size: int = 64
 
     Raises InvalidInputError naming the layer, its position, and the nearest one that exists.
     """
-    _check_whole("classes", classes, least=2)
-    _check_whole("in_channels", in_channels)
-    _check_whole("size", size)
+    whole("classes", classes, 2)
+    whole("in_channels", in_channels, 1)
+    whole("size", size, 1)
     tokens = list(_tokens(line))
     if not tokens or tokens[-1].text != "softmax":
         end = f"ends in {tokens[-1].text!r}" if tokens else "is empty"
@@ -237,8 +237,3 @@ def _text(name: str, layer: nn.Module, flat: bool) -> str:
         case nn.Linear():
             return f"fc({layer.out_features})"
     raise InvalidInputError(f"{name!r}, a {type(layer).__name__}, has no name in the notation")
-
-
-def _check_whole(name: str, value: int, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidInputError(f"{name} is {value!r}. Allowed: a whole number, {least} or more")

@@ -5,20 +5,7 @@ from dataclasses import dataclass
 
 from tinylab import optimizers
 from tinylab.data.batches import Augment
-from tinylab.errors import InvalidInputError
-
-
-def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidInputError(f"{name} {value!r} is not possible. Allowed: a whole number from {least}")
-
-
-def _between(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value < high or (low_open and value == low):  # type: ignore[operator]
-        start = f"above {low:g}" if low_open else f"{low:g} or more"
-        end = "finite" if high == math.inf else f"below {high:g}"
-        raise InvalidInputError(f"{name} {value!r} is not possible. Allowed: a number {start}, and {end}")
+from tinylab.errors import between, whole
 
 
 @dataclass(frozen=True)
@@ -40,16 +27,16 @@ class Recipe:
     seed: int = 0  # of order, augmentation and dropout; the weights were drawn by models.build
 
     def __post_init__(self) -> None:
-        _whole("epochs", self.epochs, 1)
-        _whole("batch", self.batch, 1)
-        _whole("seed", self.seed, 0)
-        _between("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
-        _between("momentum", self.momentum, 0, 1)
-        _between("l2", self.l2, 0, math.inf)
-        _between("weight_decay", self.weight_decay, 0, math.inf)
-        _between("label_smoothing", self.label_smoothing, 0, 1)
+        whole("epochs", self.epochs, 1)
+        whole("batch", self.batch, 1)
+        whole("seed", self.seed, 0)
+        between("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
+        between("momentum", self.momentum, 0, 1)
+        between("l2", self.l2, 0, math.inf)
+        between("weight_decay", self.weight_decay, 0, math.inf)
+        between("label_smoothing", self.label_smoothing, 0, 1)
         if self.dropout is not None:
-            _between("dropout", self.dropout, 0, 1)
+            between("dropout", self.dropout, 0, 1)
         optimizers.check(self.optimizer, l2=self.l2, weight_decay=self.weight_decay)
         optimizers.factor(self.schedule, 0, 1)
         self.augment()

@@ -165,6 +165,27 @@ def test_part_takes_the_same_number_of_each_class_for_training_only(tiny):
     assert names(data.part(9).train) == names(data.train)
 
 
+def test_part_cuts_what_is_measured_on_as_well(tiny):
+    data = load(tiny, development=0.25)
+    small = data.part(3, watched=1)
+    assert [np.bincount(s.targets).tolist() for s in (small.train, small.development, small.validation)] == [
+        [3, 3, 3], [1, 1, 1], [1, 1, 1]
+    ]  # fmt: skip
+    assert set(names(small.development)) < set(names(data.development))
+    assert small.test is data.test
+    assert data.part() is data
+    assert data.part(watched=1).train is data.train
+    with pytest.raises(InvalidInputError, match="in development; allowed is 1 to"):
+        data.part(watched=1000)
+
+
+def test_the_smallest_class_says_how_many_may_be_taken(tiny):
+    data = load(tiny, development=0.25)
+    assert data.train.fewest == np.bincount(data.train.targets).min()
+    assert data.test.fewest == 0
+    assert load(tiny, development=0).development.fewest == 0
+
+
 BAD = {
     "classes=0": ({"classes": 0}, "classes=0; tiny has 3, so allowed is 1 to 3"),
     "classes=4": ({"classes": 4}, "allowed is 1 to 3"),
@@ -175,18 +196,18 @@ BAD = {
     "unknown": ({"classes": ["goldfsh"]}, "'goldfsh' is not in tiny, did you mean 'goldfish'?"),
     "nonsense": ({"classes": ["qqqqqq"]}, "'qqqqqq' is not in tiny. Its 3"),
     "twice": ({"classes": ["n01", "goldfish"]}, r"'goldfish' \(n01\) is asked for twice"),
-    "development=1": ({"development": 1}, "development=1; allowed is a share from 0 to below 1"),
-    "development<0": ({"development": -0.1}, "development=-0.1"),
-    "development nan": ({"development": float("nan")}, "development=nan"),
-    "development str": ({"development": "0.1"}, "development='0.1'"),
+    "development=1": ({"development": 1}, "development 1 is not possible. Allowed: a number 0 or more, and below 1"),
+    "development<0": ({"development": -0.1}, "development -0.1"),
+    "development nan": ({"development": float("nan")}, "development nan"),
+    "development str": ({"development": "0.1"}, "development '0.1'"),
     "development all": ({"development": 0.99}, "leaves no training image of class n03, which has 12"),
-    "per_class=0": ({"per_class": 0}, "per_class=0; allowed is a whole number from 1"),
-    "per_class=1.5": ({"per_class": 1.5}, "per_class=1.5"),
+    "per_class=0": ({"per_class": 0}, "per_class 0 is not possible. Allowed: a whole number from 1"),
+    "per_class=1.5": ({"per_class": 1.5}, "per_class 1.5"),
     "per_class=12": (
         {"per_class": 12},
         "per_class=12, but class 0 has 11 images in train; allowed is 1 to 11",
     ),
-    "seed": ({"seed": -1}, "seed=-1; allowed is a whole number from 0"),
+    "seed": ({"seed": -1}, "seed -1 is not possible. Allowed: a whole number from 0"),
 }
 
 

@@ -187,12 +187,12 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"classes": 1}, r"classes=1 .* 2 to 20"),
-        ({"classes": 21}, r"classes=21 .* 2 to 20"),
-        ({"train": 0}, r"train=0 .* 1 to 10,000"),
-        ({"val": -1}, r"val=-1 .* 1 to 10,000"),
-        ({"test": 10_001}, r"test=10001 .* 1 to 10,000"),
-        ({"seed": -1}, r"seed=-1"),
+        ({"classes": 1}, r"classes 1 .* 2 to 20"),
+        ({"classes": 21}, r"classes 21 .* 2 to 20"),
+        ({"train": 0}, r"train 0 .* 1 to 10000"),
+        ({"val": -1}, r"val -1 .* 1 to 10000"),
+        ({"test": 10_001}, r"test 10001 .* 1 to 10000"),
+        ({"seed": -1}, r"seed -1 .* from 0"),
     ],
 )
 def test_impossible_counts_are_refused_in_one_line(tmp_path: Path, arguments: dict[str, int], words: str) -> None:

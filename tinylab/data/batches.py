@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tinylab.device import Device, pick
-from tinylab.errors import DataError, InvalidInputError
+from tinylab.errors import DataError, InvalidInputError, whole
 
 if TYPE_CHECKING:  # dataset.py needs Normalisation from here
     from tinylab.data.dataset import Split
@@ -29,8 +29,7 @@ def stream(seed: int, *path: int) -> int:
 
     Neighbouring seeds and epochs give unrelated streams (numpy's SeedSequence); `seed + epoch` would not.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InvalidInputError(f"seed {seed!r} is not possible. Allowed: a whole number from 0")
+    whole("seed", seed, 0)
     return int(np.random.SeedSequence((seed, *path)).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -158,8 +157,7 @@ class Batches:
         shuffle: bool = False,
         seed: int = 0,
     ) -> None:
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise InvalidInputError(f"batch {batch!r} is not possible. Allowed: a whole number from 1")
+        whole("batch", batch, 1)
         if len(split) == 0:
             raise DataError(f"split {split.name!r} has no images, so there are no batches to make")
         self.split, self.normalisation = split, normalisation

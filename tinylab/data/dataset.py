@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinylab.data.cache import Decoded
-from tinylab.errors import DataError, InvalidInputError
+from tinylab.errors import DataError, InvalidInputError, whole
 from tinylab.tables import Table
 
 if TYPE_CHECKING:  # batches imports torch, which takes a second; looking at images does not need it
@@ -81,9 +81,14 @@ class Split:
             raise DataError(f"split {self.name!r} was made by hand, so nothing is known about its files")
         return np.asarray(self.official.digests[self.index])
 
+    @property
+    def fewest(self) -> int:
+        """The number of images in the smallest class that occurs; 0 without labels."""
+        return 0 if self.targets is None or not len(self) else int(np.unique(self.targets, return_counts=True)[1].min())
+
     def per_class(self, count: int, seed: int = 0) -> "Split":
         """A part with `count` images of every class, drawn by `seed`; a larger count contains the smaller."""
-        _whole("per_class", count)
+        whole("per_class", count, 1)
         targets = self.targets
         if targets is None:
             raise InvalidInputError(f"{self.name} has no labels, so it cannot be divided by class")
@@ -134,9 +139,15 @@ class Dataset:
 
         return Normalisation.fit(self.train)
 
-    def part(self, per_class: int, seed: int = 0) -> "Dataset":
-        """The same with `per_class` training images a class; the other splits stay as they are."""
-        return dataclasses.replace(self, train=self.train.per_class(per_class, seed))
+    def part(self, per_class: int | None = None, seed: int = 0, *, watched: int | None = None) -> "Dataset":
+        """The same with `per_class` training images a class, and `watched` of each class to measure on.
+
+        watched  images a class in development and in validation. None, for either: all there are. Raises
+        InvalidInputError for more than a class has.
+        """
+        wanted = {"train": per_class, "development": watched, "validation": watched}
+        parts = {name: getattr(self, name).per_class(n, seed) for name, n in wanted.items() if n is not None}
+        return dataclasses.replace(self, **parts) if parts else self
 
     def duplicates(self) -> tuple[tuple[Twin, ...], ...]:
         """Groups of files that are identical byte for byte, within and across splits; may be ()."""
@@ -181,8 +192,3 @@ def by_class(labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
     order = np.argsort(labels, kind="stable")
     values, starts = np.unique(labels[order], return_index=True)
     return [(int(v), rows) for v, rows in zip(values, np.split(order, starts[1:]), strict=True)]
-
-
-def _whole(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidInputError(f"{name}={value!r}; allowed is a whole number from 1")

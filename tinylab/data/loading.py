@@ -22,7 +22,7 @@ from tinylab.data.cache import Cache, Decoded
 from tinylab.data.dataset import Dataset, Split, by_class
 from tinylab.data.places import cache_root, writable_folder
 from tinylab.data.sources import ARCHIVE, open_archive
-from tinylab.errors import DataError, InvalidInputError, nearest
+from tinylab.errors import DataError, InvalidInputError, between, nearest, whole
 
 
 def load(
@@ -48,10 +48,8 @@ def load(
     The sample and paths are prepared on first use (a few seconds to a minute); afterwards loading is instant.
     Raises InvalidInputError for arguments outside this, DataError for a data set that is absent or damaged.
     """
-    if isinstance(development, bool) or not isinstance(development, int | float) or not 0 <= development < 1:
-        raise InvalidInputError(f"development={development!r}; allowed is a share from 0 to below 1")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InvalidInputError(f"seed={seed!r}; allowed is a whole number from 0")
+    between("development", development, 0, 1)
+    whole("seed", seed, 0)
     found = _find(name_or_path, cache)
     chosen = _choose(found, classes)
     lookup = np.full(len(found.classes), -1, np.int64)

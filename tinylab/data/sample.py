@@ -20,7 +20,7 @@ from PIL import Image
 
 from tinylab.data import drawing
 from tinylab.data.drawing import Kind
-from tinylab.errors import InvalidInputError
+from tinylab.errors import whole
 
 ROOT = "tinylab-sample"  # the folder that holds everything, as `tiny-imagenet-200` does in the real archive
 QUALITY = 88  # of the JPEGs: about 2.5 kB each, as in the real archive
@@ -90,14 +90,11 @@ def write_sample(destination: Path | str, seed: int = 0, classes: int = 20, trai
     (file numbers of val and test differ). The file appears under its name only when it is complete.
     Raises InvalidInputError for counts out of range.
     """
-    if not 2 <= classes <= len(KINDS):
-        raise InvalidInputError(f"classes={classes} is not possible: the sample has 2 to {len(KINDS)} classes")
+    whole("classes", classes, 2, len(KINDS))
     counts = {"train": train, "val": val, "test": test}
     for split, count in counts.items():
-        if not 1 <= count <= 10_000:
-            raise InvalidInputError(f"{split}={count} pictures per class is not possible: take 1 to 10,000")
-    if seed < 0:
-        raise InvalidInputError(f"seed={seed} is not possible: take 0 or any positive whole number")
+        whole(split, count, 1, 10_000)
+    whole("seed", seed, 0)
 
     wnids = list(KINDS)[:classes]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:

@@ -114,6 +114,12 @@ def close(answer: Any, expected: float, relative: float = 1e-3) -> bool:
     return math.isclose(number(answer), expected, rel_tol=relative, abs_tol=1e-12)
 
 
+def counted(answer: Any, right: int, hints: Mapping[int, str], walk: str) -> str | None:
+    """The hint for an answer that is a whole number: of a known slip, else the way to walk. None if it is `right`."""
+    value = number(answer)
+    return None if value == right else hints.get(int(value), walk)
+
+
 def function(answer: Any) -> Callable[..., Any]:
     """The answer, if it can be called. Unreadable otherwise."""
     if not callable(answer):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinylab.exercises import exercise, function, number, text
+from tinylab.exercises import counted, exercise, function, number, text
 
 
 @exercise("01.1")
@@ -14,8 +14,7 @@ def numbers_in_an_image(answer: Any) -> str | None:
         64 * 64: "So many pixels. How many numbers does one pixel have?",
         64 * 3: "That is one row of pixels. How many rows are there?",
     }
-    value = number(answer)
-    return None if value == 64 * 64 * 3 else hints.get(int(value), "Look at image.shape and multiply.")
+    return counted(answer, 64 * 64 * 3, hints, "Look at image.shape and multiply.")
 
 
 @exercise("01.2")

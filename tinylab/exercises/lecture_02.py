@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tinylab import models, notation
-from tinylab.exercises import Unreadable, close, exercise, function, number, text
+from tinylab.exercises import Unreadable, close, counted, exercise, function, text
 
 
 @exercise("02.1")
@@ -20,12 +20,7 @@ def parameters_of_conv5_32(answer: Any) -> str | None:
         76: "That is one filter. How many are there?",
         9248: "That is conv3-32 on 32 channels. How large is the filter here, and how many channels has a photo?",
     }
-    value = number(answer)
-    return (
-        None
-        if value == 2432
-        else hints.get(int(value), "Count one filter first: height × width × channels, + ?")
-    )
+    return counted(answer, 2432, hints, "Count one filter first: height × width × channels, + ?")
 
 
 @exercise("02.2")
@@ -83,11 +78,8 @@ def how_far_a_number_sees(answer: Any) -> str | None:
         11: "So many come out if a step stays one pixel. After the first pool, how far apart are neighbours?",
         256: "That is how many pixels; how long is the side of the square?",
     }
-    value = number(answer)
-    walk = (
-        "Walk from the image on: a conv3 adds 2 steps, a pool adds 1. And a step is how many pixels, where?"
-    )
-    return None if value == 16 else hints.get(int(value), walk)
+    walk = "Walk from the image on: a conv3 adds 2 steps, a pool adds 1. And a step is how many pixels, where?"
+    return counted(answer, 16, hints, walk)
 
 
 @exercise("02.5")

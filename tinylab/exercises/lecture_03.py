@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from tinylab import notation
-from tinylab.exercises import close, exercise, explanation, function, number, text
+from tinylab.exercises import close, counted, exercise, explanation, function, text
 
 
 @exercise("03.1")
@@ -15,9 +15,8 @@ def parameters_of_the_first_conv3_64(answer: Any) -> str | None:
         (3 * 3 * 64 + 1) * 64: "That is the second conv3-64. How many channels does the first one get?",
         (3 * 3 * 3 + 1) * 64: "It does not see the image any more: how many channels does the layer before it give?",
     }
-    value = number(answer)
     walk = "One filter first: width × height × input channels, + 1. Then times the number of filters."
-    return None if value == (3 * 3 * 32 + 1) * 64 else hints.get(int(value), walk)
+    return counted(answer, (3 * 3 * 32 + 1) * 64, hints, walk)
 
 
 @exercise("03.2")

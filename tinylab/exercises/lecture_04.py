@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from tinylab.exercises import close, exercise, explanation, function, number, text
+from tinylab.exercises import close, counted, exercise, explanation, function, text
 
 
 @exercise("04.1")
@@ -36,9 +36,8 @@ def fc_of_a_fourth_block(answer: Any) -> str | None:
         (256 * 8 * 8 + 1) * 512: "The fourth block is pooled, too: how large is its picture?",
         (128 * 4 * 4 + 1) * 512: "The picture is right. How many filters has its last convolution?",
     }
-    value = number(answer)
     walk = "64 pixels, halved four times: how many positions, times how many filters?"
-    return None if value == (256 * 4 * 4 + 1) * 512 else hints.get(int(value), walk)
+    return counted(answer, (256 * 4 * 4 + 1) * 512, hints, walk)
 
 
 @exercise("04.4")

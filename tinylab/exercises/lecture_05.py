@@ -3,7 +3,7 @@
 from typing import Any
 
 from tinylab import models, notation
-from tinylab.exercises import exercise, explanation, function, number, text
+from tinylab.exercises import counted, exercise, explanation, function, text
 
 
 @exercise("05.1")
@@ -14,9 +14,8 @@ def parameters_of_conv5_32(answer: Any) -> str | None:
         (3 * 3 * 3 + 1) * 32: "That is a conv3-32. How wide are the filters of Model 3's first layer?",
         (5 * 5 + 1) * 32: "The image has colours: how many channels does a filter see?",
     }
-    value = number(answer)
     walk = "One filter first: width × height × input channels, + 1. Then times the number of filters."
-    return None if value == (5 * 5 * 3 + 1) * 32 else hints.get(int(value), walk)
+    return counted(answer, (5 * 5 * 3 + 1) * 32, hints, walk)
 
 
 @exercise("05.2")
@@ -28,8 +27,7 @@ def field_of_two_conv3(answer: Any) -> str | None:
         9: "The two windows overlap. How much does the second one add at each side?",
         25: "So many pixels in all. How wide is that square?",
     }
-    value = number(answer)
-    return None if value == 5 else hints.get(int(value), "Start at 1; a convolution of width k adds k − 1.")
+    return counted(answer, 5, hints, "Start at 1; a convolution of width k adds k − 1.")
 
 
 @exercise("05.3")

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
-import numpy as np
 
 from tinylab import figures, models, training
 from tinylab.figures import Picture
@@ -126,19 +125,9 @@ def short_training(
     recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
     models.build(model, classes=len(data.classes))  # a wrong name shall fail here, not when the button is pressed
     if per_class is not None:
-        data = _small(data, per_class)
+        few = min(per_class, data.development.fewest, data.validation.fewest)
+        data = data.part(min(per_class, data.train.fewest), watched=few)
     control = ShortTraining(data, model, recipe, style)
     if headless():
         control.train_now()
     return control
-
-
-def _small(data: "Dataset", per_class: int) -> "Dataset":
-    """The data with at most `per_class` training and development images of each class."""
-
-    def fewest(targets: np.ndarray | None) -> int:
-        return int(np.bincount(np.asarray(targets), minlength=len(data.classes)).min())
-
-    small = data.part(min(per_class, fewest(data.train.targets)))
-    development = data.development.per_class(min(per_class, fewest(data.development.targets)))
-    return replace(small, development=development)
