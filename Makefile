@@ -11,7 +11,8 @@ TORCH_INDEX ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --quiet
+# Python compiles what is imported when it is first imported; compiling all that is installed would take a third longer
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --quiet --no-compile
 INSTALLED = $(VENV)/.installed
 INSTALLED_TEST = $(VENV)/.installed-test
 

@@ -81,8 +81,8 @@ _PROFILES: dict[str, dict[str, Any]] = {
         "many_classes": 5, "many_per_class": 4, "many_epochs": 1,
     },
     "lecture": {
-        "classes": 10, "per_class": 40, "watched": 15, "epochs": 6, "batch": 16,
-        "sanity_steps": 40, "slider_epochs": 4,
+        "classes": 10, "per_class": 36, "watched": 15, "epochs": 6, "batch": 16,
+        "sanity_steps": 40, "slider_epochs": 3,
         "many_classes": 5, "many_per_class": 32, "many_epochs": 6,
     },
     "full": {

@@ -42,12 +42,13 @@ class Reported:
 
     train: float
     validation: float
+    title: str  # as the report writes it
 
 
 REPORTED: dict[str, Reported] = {
-    "model_1": Reported(0.5693, 0.2435),
-    "model_2": Reported(0.1871, 0.1799),
-    "model_3": Reported(0.6236, 0.1560),
+    "model_1": Reported(0.5693, 0.2435, "Model 1"),
+    "model_2": Reported(0.1871, 0.1799, "Model 2"),
+    "model_3": Reported(0.6236, 0.1560, "Model 3"),
 }
 
 INITIALISATIONS = ("he", "he everywhere")

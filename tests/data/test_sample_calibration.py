@@ -1,7 +1,8 @@
 """The generated sample teaches what it is meant to: pixels alone say little, and Model 1 overfits until it is helped.
 
-Ten classes of fifty training images, ten to twelve passes over them: two to three minutes of two CPU cores. What
-was measured when the sample was drawn for this stands beside each bound; the bounds leave room for other processors.
+Ten classes of fifty training images, ten to twelve passes over them: two minutes of two CPU cores. What was measured
+when the sample was drawn (on all 500 validation images; the runs here look at half of them) stands beside each bound;
+the bounds leave room for other processors.
 """
 
 from dataclasses import replace
@@ -61,8 +62,9 @@ def test_a_linear_classifier_on_pixels_stays_poor(
 
 
 def run(data: Dataset, recipe: Recipe) -> History:
-    """Model 1 with `recipe`, watched on all 500 validation images."""
-    return train(models.build("model_1", CLASSES, seed=0), data, recipe, watch="validation").finish()
+    """Model 1 with `recipe`, watched on 250 validation images."""
+    half = data.part(watched=25)
+    return train(models.build("model_1", CLASSES, seed=0), half, recipe, watch="validation").finish()
 
 
 def test_model_1_overfits_and_regularisation_recovers_many_points(data: Dataset) -> None:
