@@ -1,10 +1,8 @@
-"""Update rules and learning-rate schedules by name, with the report's L2 meaning what it meant in Keras.
+"""An optimizer by name for a network, with the report's L2 meaning what it meant in Keras.
 
 Keras's `l2(0.01)` adds 0.01·Σw² to the loss, whose gradient is 0.02·w: PyTorch's `weight_decay=0.02`. It goes
 on the weights of convolutions and fully connected layers only, never on biases or batch normalisation.
 """
-
-import math
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +10,6 @@ from torch import Tensor, nn
 from tinylab.errors import InvalidInputError, nearest
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("constant", "cosine", "one-cycle")
-
-ONE_CYCLE_START = 1 / 25  # of the peak; Smith and Topin, "Super-convergence" (2018), with torch's defaults
-ONE_CYCLE_END = ONE_CYCLE_START / 10_000
 
 
 def build(
@@ -45,7 +39,9 @@ def build(
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group | {"initial_lr": learning_rate} for group in groups if group["params"]]
-    # fused: one kernel for all parameters
+    # torch's fused kernels of the rules in rules.py: they read each weight once, those written out several times.
+    # Model 1, batch 16, one CPU thread, torch 2.13, median of 8: forward and backward 218 ms; Adam's update 8 ms
+    # fused, 34 ms with our rule over torch._foreach, a tenth of the whole step; SGD's 6 and 14 ms.
     if name == "sgd":
         return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, fused=True)
     rule = torch.optim.Adam if name == "adam" else torch.optim.AdamW
@@ -62,8 +58,7 @@ def check(name: str, *, l2: float = 0.0, weight_decay: float = 0.0) -> None:
         )
     if name != "adamw" and weight_decay:
         raise InvalidInputError(
-            f"optimizer {name!r} with weight_decay {weight_decay}: it has no decoupled decay. "
-            "Use l2, or 'adamw'"
+            f"optimizer {name!r} with weight_decay {weight_decay}: it has no decoupled decay. Use l2, or 'adamw'"
         )
 
 
@@ -75,29 +70,3 @@ def penalty(optimizer: torch.optim.Optimizer) -> Tensor:
             squares = torch.stack([p.detach().square().sum() for p in group["params"]]).sum()
             total = total + group["weight_decay"] / 2 * squares
     return total
-
-
-def factor(schedule: str, step: int, steps: int, warmup: float = 0.3) -> float:
-    """What the learning rate is multiplied by at `step` (0 … steps - 1) of a run of `steps`: 0 < factor ≤ 1.
-
-    "constant"   1 throughout
-    "cosine"     from 1 to almost 0 along half a cosine (Loshchilov and Hutter, 2016)
-    "one-cycle"  up from 1/25 to 1 in the first `warmup` share of the run, then down to 1/250,000, along
-                 cosines (Smith and Topin, 2018; shape as in torch's OneCycleLR)
-
-    Raises InvalidInputError for an unknown schedule.
-    """
-    if schedule == "constant":
-        return 1.0
-    if schedule == "cosine":
-        return _along_cosine(1.0, 0.0, step / steps)
-    if schedule == "one-cycle":
-        peak = max(warmup * steps - 1, 1e-9)
-        if step <= peak:
-            return _along_cosine(ONE_CYCLE_START, 1.0, step / peak)
-        return _along_cosine(1.0, ONE_CYCLE_END, (step - peak) / max(steps - 1 - peak, 1e-9))
-    raise InvalidInputError(f"schedule {schedule!r} is unknown{nearest(schedule, SCHEDULES)}")
-
-
-def _along_cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
