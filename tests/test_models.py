@@ -198,3 +198,33 @@ def test_summary_reads_well() -> None:
     assert "softmax: fc(200)" in str(summary)
     with pytest.raises(InvalidInputError, match="batch 0 is not possible"):
         models.summary(models.build("softmax"), batch=0)
+
+
+# ---------------------------------------------------------------- narrower
+
+
+@pytest.mark.parametrize("name", models.LINES)
+def test_narrower_networks_have_a_quarter_of_each_layer(name: str) -> None:
+    with torch.device("meta"):  # the wide one is only measured
+        wide = notation.parse(models.LINES[name], classes=5)
+    narrow = models.build(models.narrower(name, 4), classes=5)
+    for one, other in zip(wide.children(), narrow.children(), strict=True):
+        if isinstance(one, nn.Conv2d):
+            assert (other.out_channels, other.kernel_size) == (one.out_channels // 4, one.kernel_size)
+    assert narrow(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
+    assert models.summary(narrow).multiply_adds < models.summary(wide).multiply_adds / 6
+    assert models.narrower(name, 1) == models.LINES[name]
+
+
+def test_the_cost_that_narrower_claims() -> None:
+    lines = (models.LINES["model_1"], models.narrower("model_1", 4))
+    costs = [models.summary(notation.parse(line)).multiply_adds for line in lines]
+    assert costs[0] / costs[1] == pytest.approx(14.5, abs=0.1)
+
+
+def test_narrower_refuses() -> None:
+    with pytest.raises(InvalidInputError, match="factor 0"):
+        models.narrower("model_1", 0)
+    with pytest.raises(InvalidInputError, match="'model_9' is unknown"):
+        models.narrower("model_9", 2)
+    assert models.narrower("softmax", 4) == "softmax"

@@ -123,9 +123,9 @@ def test_readme_links_lead_somewhere():
 FLOORS = {
     "errors": 0, "tables": 0.1, "device": 0.1, "memory": 0.1,
     "data": 1, "layers": 1, "notation": 1,
-    "models": 2, "optimizers": 2,
+    "models": 2, "optimizers": 2.1,
     "recipes": 3.0, "checkpoints": 3.1, "history": 3.2, "training": 3.3,
-    "evaluation": 4,
+    "evaluation": 4, "diagnosis": 4,
     "figures": 5, "lab": 5.1, "exercises": 5.2,
     "course": 6, "headless": 6.1, "cli": 6.2, "__main__": 6.3,
 }  # fmt: skip

@@ -5,10 +5,11 @@ The rooms, from the ground up; each imports only from rooms below it:
     errors, device, memory, tables    what every room may use
     data/                             images: sources, the decoded cache, splits, batches on the device
     layers, notation                  the six layers from their definitions; the report's own notation
-    models, optimizers                the three networks; update rules and schedules
+    models, optimizers/               the three networks; update rules, schedules, the range test
     recipes, history, checkpoints     how to train, what was measured, how a run resumes
     training                          the loop
-    evaluation                        accuracy done properly
+    evaluation/                       accuracy done properly, predictions keyed by file name, the ways to score wrongly
+    diagnosis/                        checks before, during and after training: evidence, likely cause, remedy
     figures/                          every picture, with its text twin
     lab/, exercises/                  sliders that steer a training; checks of the students' answers
     course, headless/, cli            profiles, running the notebooks headlessly, the `tinylab` command
@@ -21,7 +22,8 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "errors", "device", "memory", "tables", "data", "layers", "notation", "models", "optimizers", "recipes", "history",
-    "checkpoints", "training", "evaluation", "figures", "lab", "exercises", "course", "headless", "cli",
+    "checkpoints", "training", "evaluation", "diagnosis", "figures", "lab", "exercises", "course", "headless",
+    "cli",
 }  # fmt: skip
 
 

@@ -1,0 +1,87 @@
+"""Diagnosis: checks before, during and after training, the turning point of a loss, what one factor changes.
+
+cards      what a check says: `Card` with evidence, cause, remedy and source; `show` lists several
+before     on a network and a batch: initial loss, tiny batch, blank input, leakage, frozen parameters, input scale
+during     on a network and a batch in the middle of a run: update / weight ratio, divergence, dead units
+after      on a history, cheap enough to be called after every epoch: overfitting, underfitting, suspicious
+           validation, stopped too early or too late; on a sweep: range edge
+turning    where the validation loss turns, and where the training loss flattens
+ablations  variations of one factor, and which of them leave the fingerprint of a row of the report's Table 1
+
+No check leaves a trace: weights, modes, gradients, optimizer and random state are afterwards what they were before.
+Thresholds are named constants in the file of their check. Those marked † are this course's own, calibrated on small
+runs; what was measured stands beside them.
+"""
+
+from tinylab.diagnosis.ablations import (
+    Match,
+    Outcome,
+    Setting,
+    carried_over,
+    effect,
+    fingerprints,
+    one_factor,
+    outcome,
+    skill,
+    table,
+    way,
+    with_batch_norm,
+)
+from tinylab.diagnosis.after import (
+    after,
+    overfitting,
+    range_edge,
+    stopped_too_early,
+    stopped_too_late,
+    suspicious_validation,
+    underfitting,
+)
+from tinylab.diagnosis.before import (
+    blank_input,
+    frozen_parameters,
+    initial_loss,
+    input_scale,
+    leakage,
+    tiny_batch,
+)
+from tinylab.diagnosis.cards import Card, Cards, show
+from tinylab.diagnosis.during import dead_units, divergence, update_ratio
+from tinylab.diagnosis.turning import Flattening, Turning, flattening, turning_point
+
+__all__ = [
+    "Card",
+    "Cards",
+    "Flattening",
+    "Match",
+    "Outcome",
+    "Setting",
+    "Turning",
+    "after",
+    "blank_input",
+    "carried_over",
+    "dead_units",
+    "divergence",
+    "effect",
+    "fingerprints",
+    "flattening",
+    "frozen_parameters",
+    "initial_loss",
+    "input_scale",
+    "leakage",
+    "one_factor",
+    "outcome",
+    "overfitting",
+    "range_edge",
+    "show",
+    "skill",
+    "stopped_too_early",
+    "stopped_too_late",
+    "suspicious_validation",
+    "table",
+    "tiny_batch",
+    "turning_point",
+    "underfitting",
+    "update_ratio",
+    "way",
+    "with_batch_norm",
+]

@@ -1,0 +1,209 @@
+"""One factor at a time: variations of a recipe or a line, what each does to the gap, and fingerprints.
+
+A fingerprint is a pair of accuracies, (training, validation), such as a row of the report's Table 1. Which settings
+leave the same pair? To compare 200 classes with a few, accuracies become skills: 0 is guessing, 1 is perfect. That
+is a proposal of this course (†): a few classes stay easier than 200 on any scale.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinylab import models
+from tinylab.diagnosis.cards import change
+from tinylab.diagnosis.turning import CONFIRM, RISE, Turning, turning_point
+from tinylab.errors import InvalidInputError, between, whole
+from tinylab.history import History
+from tinylab.models import Reported
+from tinylab.recipes import Recipe
+from tinylab.tables import Table
+
+if TYPE_CHECKING:
+    from tinylab.data import Dataset
+
+TOLERANCE = 0.05  # † of skill: about the standard error of an accuracy measured on a hundred images
+LEAST_SKILL = 0.02  # † below it there is nothing to carry over
+
+
+# ---------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A network, a recipe and an amount of data: everything but the images themselves."""
+
+    name: str
+    line: str  # in notation, or a name
+    recipe: Recipe
+    images: float = 1.0  # share of the training images, of each class; above 0, at most 1
+
+    def part(self, data: "Dataset") -> "Dataset":
+        """`data` with this setting's share of training images a class, at least one."""
+        between("images", self.images, 0, 1.000001, low_open=True)
+        fewest = int(np.bincount(np.asarray(data.train.targets), minlength=len(data.classes)).min())
+        return data if self.images == 1 else data.part(max(1, round(self.images * fewest)), seed=self.recipe.seed)
+
+
+def one_factor(line: str, recipe: Recipe, *, images: float = 1.0) -> tuple[Setting, ...]:
+    """The base and the settings that differ from it in one factor each.
+
+    The base is `recipe` with nothing that regularises, on the share `images` of the data. "dropout" takes the line's
+    own (the report's 0.25 and 0.50), "L2" the report's 0.01. Fewer images are seen more often, and more images less,
+    so that all runs make as many updates; "twice the images" is left out where there are not so many.
+    """
+    plain = replace(recipe, dropout=0.0, l2=0.0, weight_decay=0.0, flip=False, crop=0, label_smoothing=0.0)
+    settings = (
+        Setting("base", line, plain, images),
+        Setting("dropout", line, replace(plain, dropout=None), images),
+        Setting("L2 0.01", line, replace(plain, l2=0.01), images),
+        Setting("augmentation", line, replace(plain, flip=True, crop=4), images),
+        Setting("batch norm", with_batch_norm(line), plain, images),
+        Setting("half the images", line, replace(plain, epochs=2 * plain.epochs), images / 2),
+        Setting("twice the images", line, replace(plain, epochs=max(1, plain.epochs // 2)), 2 * images),
+    )
+    return tuple(setting for setting in settings if setting.images <= 1)
+
+
+def with_batch_norm(line: str) -> str:
+    """The line (or that of a name) with batch normalisation before every ReLU, where its authors put it (2015)."""
+    return re.sub(r"(?<= - )relu(?= - )", "batch norm - relu", models.LINES.get(line, line))
+
+
+# ---------------------------------------------------------------- what came out
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to, at one of its epochs."""
+
+    name: str
+    train: float  # accuracy, 0..1, evaluation mode
+    validation: float
+    train_loss: float  # nats
+    validation_loss: float
+    best_loss: float  # lowest validation loss of the run
+    epoch: int  # the one looked at, from 1
+    turning: Turning
+
+    @property
+    def gap(self) -> float:
+        """Training minus validation accuracy."""
+        return self.train - self.validation
+
+
+def outcome(name: str, history: History, *, stopped: bool = False) -> Outcome:
+    """What `history` came to in its last epoch; `stopped`: in its best one, as early stopping would leave it.
+
+    Raises TrainingError for a history without an epoch.
+    """
+    epoch = history.best if stopped else history.last
+    return Outcome(
+        name,
+        epoch.train_accuracy,
+        epoch.validation_accuracy,
+        epoch.train_loss,
+        epoch.validation_loss,
+        history.best.validation_loss,
+        epoch.epoch,
+        turning_point(history),
+    )
+
+
+def effect(base: Outcome, other: Outcome) -> str:
+    """One sentence on what a factor did to the validation loss, against the base: at its best, and at the end.
+
+    Differences within 2 % count as none; in a run of 3 epochs or fewer nothing can be seen.
+    """
+    at_best, at_end = other.best_loss / base.best_loss - 1, other.validation_loss / base.validation_loss - 1
+    if min(base.turning.epochs, other.turning.epochs) <= CONFIRM:
+        says = "cannot be judged after so few epochs"
+    elif at_best < -RISE:
+        says = "learns more: its best loss is lower than the base ever gets"
+    elif at_end < -RISE:
+        says = "holds the rise back: its end is better than the base's, its best is not"
+    elif max(at_best, at_end) > RISE:
+        says = "makes it worse" if at_end > RISE else "slows it down: its best is worse, its end is not"
+    else:
+        says = "changes next to nothing"
+    found = other.turning
+    where = f"turns at epoch {found.epoch} of {found.epochs}" if found.turned else f"no turn by epoch {found.epochs}"
+    return f"{other.name} {says} (best {change(at_best)}, end {change(at_end)}; {where})."
+
+
+def table(outcomes: Sequence[Outcome], caption: str = "One factor at a time") -> Table:
+    """The outcomes as rows: accuracies and their gap, losses, where the validation loss turned."""
+    rows = []
+    for o in outcomes:
+        turned = f"{o.turning.epoch} of {o.turning.epochs}" if o.turning.turned else "no turn"
+        accuracies = (f"{o.train:.1%}", f"{o.validation:.1%}", f"{100 * o.gap:.0f}")
+        rows.append([o.name, *accuracies, f"{o.best_loss:.2f}", f"{o.validation_loss:.2f}", turned])
+    watched = outcomes[0].turning.watch if outcomes else "validation"
+    columns = ["setting", "training", watched, "gap (points)", "best loss", "loss at the end", "turns at epoch"]
+    return Table(columns, rows, caption)
+
+
+# ---------------------------------------------------------------- fingerprints
+
+
+def skill(accuracy: float, classes: int) -> float:
+    """Accuracy with guessing taken away: 0 is 1/C, 1 is perfect (Cohen's kappa, 1960, for equally many of each class).
+
+    Raises InvalidInputError for an accuracy outside 0..1, or fewer than 2 classes.
+    """
+    whole("classes", classes, 2)
+    if not 0 <= accuracy <= 1:
+        raise InvalidInputError(f"accuracy {accuracy!r} is not possible. Allowed: 0 to 1")
+    return (accuracy - 1 / classes) / (1 - 1 / classes)
+
+
+def carried_over(train: float, validation: float, classes: int) -> float:
+    """The share of the training skill that is there on new images, too; NaN if there is no training skill."""
+    learned = skill(train, classes)
+    return skill(validation, classes) / learned if learned > LEAST_SKILL else math.nan
+
+
+def way(history: History) -> np.ndarray:
+    """(training skill, validation skill) after each epoch, float64 (epochs, 2)."""
+    count = len(history.classes)
+    both = [(skill(e.train_accuracy, count), skill(e.validation_accuracy, count)) for e in history.epochs]
+    return np.array(both, dtype=np.float64).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class Match:
+    """How near one setting comes to a fingerprint, at the epoch where it comes nearest."""
+
+    name: str
+    epoch: int
+    train: float  # accuracy, 0..1
+    validation: float
+    distance: float  # in the plane of (training skill, validation skill)
+    reproduces: bool  # within the tolerance
+
+
+def fingerprints(
+    row: Reported, tried: Mapping[str, History], *, classes: int = 200, tolerance: float = TOLERANCE
+) -> tuple[Match, ...]:
+    """How near each tried setting comes to `row`, nearest first; every epoch of it counts as a place to stop.
+
+    row: a row of Table 1 on `classes` classes; the histories say how many classes they have. Distances are Euclidean
+    between (training skill, validation skill). Raises InvalidInputError for nothing tried, a run without an epoch, or
+    a tolerance that is not above 0.
+    """
+    between("tolerance", tolerance, 0, math.inf, low_open=True)
+    if not tried:
+        raise InvalidInputError("no setting was tried. Give {name: history}, one or more")
+    place = np.array([skill(row.train, classes), skill(row.validation, classes)])
+    matches = []
+    for name, history in tried.items():
+        if not history.epochs:
+            raise InvalidInputError(f"{name!r} has no epoch yet. Train it first")
+        distances = np.linalg.norm(way(history) - place, axis=1)
+        nearest, away = history.epochs[int(distances.argmin())], float(distances.min())
+        accuracies = nearest.train_accuracy, nearest.validation_accuracy
+        matches.append(Match(name, nearest.epoch, *accuracies, away, away <= tolerance))
+    return tuple(sorted(matches, key=lambda match: match.distance))
