@@ -123,8 +123,9 @@ def _environment(scratch: Path, jobs: int) -> dict[str, str]:
     available = getattr(os, "sched_getaffinity", None)
     cores = len(available(0)) if available else os.cpu_count() or 1
     environment = dict(os.environ)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        environment.setdefault(variable, str(max(1, cores // jobs)))
+    # torch listens to both, and to MKL's first: whoever has set one of them means both
+    given = environment.get("MKL_NUM_THREADS") or environment.get("OMP_NUM_THREADS") or str(max(1, cores // jobs))
+    environment |= {"OMP_NUM_THREADS": given, "MKL_NUM_THREADS": given}
     kernel = scratch / "kernels" / "python3" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
