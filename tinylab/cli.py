@@ -1,4 +1,4 @@
-"""The `tinylab` command: data, training, the lectures run headlessly, a kernel and JupyterLab.
+"""The `tinylab` command: data, training, predictions, the lectures run headlessly, a kernel and JupyterLab.
 
 What a user got wrong is one line on standard error and exit code 2; a lecture that failed is exit code 1, and so
 is a defect of ours, with a hint at --traceback. Heavy rooms are imported inside the commands that need them, so
@@ -141,6 +141,26 @@ def train(
     print(f"written to {out}: history.json, checkpoint.pt, curves.png")
 
 
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that `tinylab train` wrote.")],
+    images: Annotated[Path, typer.Option(help="Folder of JPEG or PNG files, as large as those of the training.")],
+    out: Annotated[Path, typer.Option(help="File for the predictions, a line 'file wnid' for each image.")],
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+) -> None:
+    """Name the class of every image in a folder, in the challenge's submission format."""
+    from tinylab import checkpoints, evaluation
+    from tinylab.device import pick
+
+    if out.is_dir():
+        raise InvalidInputError(f"--out {out} is a folder. Name a file, such as {out / 'predictions.txt'}")
+    target = pick(device)
+    saved = checkpoints.load(checkpoint)
+    predictions = evaluation.predict_folder(saved, images, target, progress=sys.stderr.isatty())
+    evaluation.write_submission(out, predictions, saved.classes)
+    print(f"{len(predictions.files):,} images, {len(saved.classes)} classes, on {target.label}, written to {out}")
+
+
 @app.command("run")
 def run_lectures(
     notebooks: Annotated[
@@ -203,6 +223,19 @@ def _store(outcome: Any, stored: Any) -> list[str]:
         nbformat.write(notebook, outcome.path)
         print(f"stored {outcome.path}")
     return faults
+
+
+@app.command()
+def student(
+    out: Annotated[Path, typer.Argument(help="Folder for the notebooks.")],
+    notebooks: Annotated[list[str] | None, typer.Argument(help="As for run; by default all.")] = None,
+) -> None:
+    """Write the lectures without their solutions, for students to fill in."""
+    from tinylab import course
+    from tinylab.headless import student as edition
+
+    written = edition.write(course.find(notebooks or []), out)
+    print(f"{len(written)} notebooks without solutions written to {out}")
 
 
 @kernel_app.command("install")

@@ -5,4 +5,5 @@ inspection   before: are the parameters there? after: what went wrong, and in wh
 runner       one papermill process per notebook, several at once
 pages        a readable page per lecture, and the index
 stored       what a notebook in the repository may contain; writing outputs back
+student      the edition without solutions
 """

@@ -1,4 +1,4 @@
-"""Predictions, confusion and the neighbours' baseline against brute force in numpy."""
+"""Predictions against float64, one image at a time; confusion and class profiles against counting."""
 
 import copy
 
@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from tests import tiny
-from tinylab import evaluation
 from tinylab.errors import InvalidInputError
-from tinylab.evaluation import Predictions, confusion, nearest_neighbours, predict, worst_pairs
+from tinylab.evaluation import Predictions, class_accuracy, class_shares, confusion, predict, scores, worst_pairs
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def test_predictions_equal_one_image_at_a_time_in_float64(data):
 
 def test_several_chunks_keep_their_order(data, monkeypatch):
     whole = predict(tiny.network(), data.validation, data.normalisation)
-    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr(scores, "EVALUATION_BATCH", 7)
     parts = predict(tiny.network(), data.validation, data.normalisation)
     np.testing.assert_allclose(parts.probabilities, whole.probabilities, rtol=1e-4)
 
@@ -96,59 +95,16 @@ def test_worst_pairs_by_hand():
         worst_pairs(matrix, ["cat", "dog"])
 
 
-# ---- nearest neighbours
+# ---- profiles
 
 
-def brute_force(train_x, train_y, query_x, k):
-    train, query = (x.reshape(len(x), -1).astype(np.int64) for x in (train_x, query_x))
-    answers = []
-    for q in query:
-        order = np.argsort(((train - q) ** 2).sum(axis=1), kind="stable")[:k]
-        near = train_y[order].tolist()
-        votes = {label: near.count(label) for label in near}  # insertion order: nearest first
-        answers.append(max(votes, key=votes.get))  # the first of those with most votes
-    return answers
+def test_profiles_by_hand():
+    matrix = np.array([[3, 1, 0, 0], [0, 0, 0, 0], [2, 0, 2, 0], [0, 0, 0, 2]])
+    np.testing.assert_array_equal(class_accuracy(matrix), [0.75, np.nan, 0.5, 1.0])
+    np.testing.assert_array_equal(class_shares(matrix), [0.5, 0.1, 0.2, 0.2])
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 50])
-@pytest.mark.parametrize("levels", [256, 2])  # 2: many images at equal distance
-def test_neighbours_equal_brute_force(k, levels, monkeypatch):
-    monkeypatch.setattr(evaluation, "_TRAIN_CHUNK", 16)
-    monkeypatch.setattr(evaluation, "_QUERY_CHUNK", 7)
-    rng = np.random.default_rng(k)
-    train_x = rng.integers(0, levels, (50, 2, 2, 3), dtype=np.uint8)
-    query_x = rng.integers(0, levels, (20, 2, 2, 3), dtype=np.uint8)
-    train_y = rng.integers(0, 4, 50)
-    found = nearest_neighbours(train_x, train_y, query_x, k)
-    assert found.tolist() == brute_force(train_x, train_y, query_x, k)
-    assert found.dtype == np.int64
-
-
-def test_neighbours_are_exact_where_float32_is_not():
-    """Two bright images whose squared distances differ by 1 in 800 million."""
-    query = np.zeros((1, 64, 64, 3), np.uint8)
-    train = np.full((2, 64, 64, 3), 255, np.uint8)
-    train[:, 0, 0, 0] = 1, 0
-    assert nearest_neighbours(train, np.array([0, 1]), query).tolist() == [1]
-    assert nearest_neighbours(train[::-1], np.array([0, 1]), query).tolist() == [0]
-
-
-def test_neighbours_take_tensors_and_no_queries():
-    x = np.arange(12, dtype=np.uint8).reshape(4, 3)
-    assert nearest_neighbours(torch.from_numpy(x), np.arange(4), torch.from_numpy(x)).tolist() == [0, 1, 2, 3]
-    assert nearest_neighbours(x, np.arange(4), x[:0]).tolist() == []
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"k": 0}, "k 0 .* 1 to 4"),
-        ({"k": 5}, "k 5 .* 1 to 4"),
-        ({"train_y": np.arange(3)}, "3 labels"),
-        ({"query_x": np.zeros((2, 4), np.uint8)}, r"queries \(2, 4\)"),
-    ],
-)
-def test_neighbours_refuse(change, said):
-    x = np.zeros((4, 3), np.uint8)
-    with pytest.raises(InvalidInputError, match=said):
-        nearest_neighbours(**({"train_x": x, "train_y": np.arange(4), "query_x": x} | change))
+@pytest.mark.parametrize("profile", [class_accuracy, class_shares])
+def test_profiles_refuse(profile):
+    with pytest.raises(InvalidInputError, match=r"\(2, 3\) is no confusion matrix"):
+        profile(np.zeros((2, 3), int))

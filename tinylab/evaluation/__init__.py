@@ -1,0 +1,64 @@
+"""Accuracy done properly: predictions that know their file, and what makes a good network look like a broken one.
+
+scores      predictions keyed by file name, confusion, accuracy and share of each class
+neighbours  the baseline that learns nothing: k nearest neighbours
+luck        what chance alone explains: binomial tails, paired comparison, how many images one needs
+submission  the challenge's file: written whole, read back strictly, scored by file name
+folder      a checkpoint and a folder of images to predictions
+mishaps     four ways to score a good network wrongly, to be inflicted on purpose
+relabelling the one-to-one exchange of classes that fits best
+detective   which of the four it was, with the evidence
+
+A prediction never travels without the name of its image, so no listing order can part the two; class numbers
+always mean positions in `Dataset.classes`.
+"""
+
+from tinylab.evaluation.detective import SUSPECTS, Clue, Finding, investigate
+from tinylab.evaluation.folder import images_in, predict_folder
+from tinylab.evaluation.luck import binomial_tail, dependence, images_needed, paired_test
+from tinylab.evaluation.mishaps import (
+    PIXELS,
+    dropout_left_on,
+    mix_classes,
+    mix_files,
+    perfect,
+    recorded_oracle,
+    wrong_pixels,
+)
+from tinylab.evaluation.neighbours import nearest_neighbours
+from tinylab.evaluation.relabelling import best_relabelling, matching
+from tinylab.evaluation.scores import Predictions, class_accuracy, class_shares, confusion, predict, worst_pairs
+from tinylab.evaluation.submission import read_submission, score_submission, truth, write_submission
+
+__all__ = [
+    "PIXELS",
+    "SUSPECTS",
+    "Clue",
+    "Finding",
+    "Predictions",
+    "best_relabelling",
+    "binomial_tail",
+    "class_accuracy",
+    "class_shares",
+    "confusion",
+    "dependence",
+    "dropout_left_on",
+    "images_in",
+    "images_needed",
+    "investigate",
+    "matching",
+    "mix_classes",
+    "mix_files",
+    "nearest_neighbours",
+    "paired_test",
+    "perfect",
+    "predict",
+    "predict_folder",
+    "read_submission",
+    "recorded_oracle",
+    "score_submission",
+    "truth",
+    "worst_pairs",
+    "write_submission",
+    "wrong_pixels",
+]

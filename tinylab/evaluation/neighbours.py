@@ -1,0 +1,73 @@
+"""The baseline that learns nothing: an image is called what the training images nearest to it are called."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinylab.device import Device, pick
+from tinylab.errors import InvalidInputError
+
+# rows held at once in float64: with 64×64×3 numbers a row, 200 MB and 100 MB
+_TRAIN_CHUNK, _QUERY_CHUNK = 2048, 1024
+
+
+def nearest_neighbours(
+    train_x: np.ndarray | Tensor,
+    train_y: np.ndarray,
+    query_x: np.ndarray | Tensor,
+    k: int = 1,
+    device: Device | None = None,
+) -> np.ndarray:
+    """The classes, int64 (Q,), that the k nearest training images give each query: no training needed.
+
+    train_x (N, …) and query_x (Q, …), pixels or other features; train_y int64 (N,). Distance is Euclidean,
+    computed in float64, where sums of squared bytes are exact; images at equal distance count in their
+    order. Most votes win; with equally many, the class whose nearest image is nearer. Raises
+    InvalidInputError for a k outside 1..N or shapes that do not fit.
+    """
+    labels = torch.from_numpy(np.asarray(train_y, dtype=np.int64))
+    if len(labels) != len(train_x) or tuple(train_x.shape[1:]) != tuple(query_x.shape[1:]):
+        raise InvalidInputError(
+            f"training images {tuple(train_x.shape)}, {len(labels)} labels, queries {tuple(query_x.shape)} do "
+            "not fit. Allowed: (N, …), N labels, (Q, …)"
+        )
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(labels):
+        raise InvalidInputError(f"k {k!r} is not possible. Allowed: a whole number from 1 to {len(labels)}")
+    target = (device or pick()).target
+    target = torch.device("cpu") if target.type == "mps" else target  # MPS has no float64
+    chunks = range(0, len(query_x), _QUERY_CHUNK)
+    found = [_neighbours(train_x, _rows(query_x, start, _QUERY_CHUNK, target), k) for start in chunks]
+    if not found:
+        return np.zeros(0, np.int64)
+    return _vote(labels[torch.cat(found).cpu()]).numpy()
+
+
+def _rows(x: np.ndarray | Tensor, start: int, count: int, target: torch.device) -> Tensor:
+    part = x[start : start + count]
+    part = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))  # a memory map is read here
+    return part.to(target, torch.float64).flatten(1)
+
+
+def _neighbours(train_x: np.ndarray | Tensor, query: Tensor, k: int) -> Tensor:
+    """Row numbers, int64 (Q, k), of the nearest training images, nearest first."""
+    Q = len(query)
+    best = torch.full((Q, 0), 0.0, dtype=torch.float64, device=query.device)
+    rows = torch.zeros((Q, 0), dtype=torch.int64, device=query.device)
+    for start in range(0, len(train_x), _TRAIN_CHUNK):
+        train = _rows(train_x, start, _TRAIN_CHUNK, query.device)  # (T, D)
+        # |q - t|² without |q|², which is the same for all t
+        distance = train.square().sum(dim=1) - 2 * query @ train.T  # (Q, T)
+        new = torch.arange(start, start + len(train), device=query.device).expand(Q, -1)
+        distance, order = torch.cat([best, distance], dim=1).sort(dim=1, stable=True)
+        best, rows = distance[:, :k], torch.cat([rows, new], dim=1).gather(1, order[:, :k])
+    return rows
+
+
+def _vote(labels: Tensor) -> Tensor:
+    """The winning class of each row of neighbours' labels (Q, k), nearest first."""
+    Q, k = labels.shape
+    votes = torch.zeros(Q, int(labels.max()) + 1, dtype=torch.float64).scatter_add(
+        1, labels, torch.ones(Q, k, dtype=torch.float64)
+    )
+    nearness = (k - torch.arange(k, dtype=torch.float64)).expand(Q, k) / (k + 1)  # below 1: only breaks ties
+    return (votes + torch.zeros_like(votes).scatter_reduce(1, labels, nearness, "amax")).argmax(dim=1)

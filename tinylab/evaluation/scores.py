@@ -1,0 +1,136 @@
+"""Predictions keyed by file name; which classes are confused; accuracy and share of each class.
+
+Class numbers mean positions in `Dataset.classes`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from tinylab.data.batches import Batches, Normalisation
+from tinylab.device import Device, pick
+from tinylab.errors import InvalidInputError
+from tinylab.tables import Table
+from tinylab.training import EVALUATION_BATCH, evaluating
+
+if TYPE_CHECKING:
+    from tinylab.data.dataset import Split
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a network says about N images, row by row."""
+
+    files: np.ndarray  # str (N,), file names
+    probabilities: np.ndarray  # float32 (N, C), rows sum to 1
+    labels: np.ndarray | None  # int64 (N,), the truth; None: unlabelled
+
+    @property
+    def classes(self) -> np.ndarray:
+        """int64 (N,), the most probable class of each image."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images whose most probable class is the true one, 0..1. InvalidInputError if
+        unlabelled."""
+        if self.labels is None:
+            raise InvalidInputError("these images have no labels, so there is no accuracy. Take a labelled split")
+        return float((self.classes == self.labels).mean())
+
+    def by_file(self) -> dict[str, int]:
+        """The predicted class of each file name."""
+        return dict(zip(self.files.tolist(), self.classes.tolist(), strict=True))
+
+
+def predict(
+    model: nn.Module, split: "Split", normalisation: Normalisation, device: Device | None = None
+) -> Predictions:
+    """Class probabilities for every image of `split`, in evaluation mode; the model's modes are restored.
+
+    normalisation  that of the training images, whichever split is predicted
+    """
+    with evaluating(model):
+        return as_it_is(model, split, normalisation, device)
+
+
+def as_it_is(
+    model: nn.Module, split: "Split", normalisation: Normalisation, device: Device | None = None
+) -> Predictions:
+    """`predict` in whatever mode the model is in, which is a mistake unless somebody makes it on purpose."""
+    device = device or pick()
+    device.place(model)
+    batches = Batches(split, normalisation, batch=EVALUATION_BATCH, device=device)
+    with torch.no_grad(), device.autocast():
+        logits = torch.cat([model(x).float().cpu() for x, _ in batches.epoch()])  # (N, C)
+    return Predictions(np.asarray(split.names), logits.softmax(dim=1).numpy(), split.targets)
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """How often class i (row) was called class j (column): int64 (C, C), summing to the number of images.
+
+    labels, predicted: whole numbers (N,) in 0..classes-1; anything else raises InvalidInputError.
+    """
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.ndim != 1 or labels.shape != predicted.shape:
+        raise InvalidInputError(
+            f"labels of shape {labels.shape} and predictions of shape {predicted.shape} do not pair up. "
+            "Allowed: two of (N,)"
+        )
+    for name, values in (("label", labels), ("prediction", predicted)):
+        if len(values) and (values.min() < 0 or values.max() >= classes):
+            wrong = values.min() if values.min() < 0 else values.max()
+            raise InvalidInputError(f"{name} {wrong} is no class. Allowed: 0 to {classes - 1}")
+    flat = labels.astype(np.int64) * classes + predicted
+    return np.bincount(flat, minlength=classes**2).reshape(classes, classes)
+
+
+def worst_pairs(matrix: np.ndarray, words: Sequence[str], count: int = 10) -> Table:
+    """The `count` confusions that happened most often, with the share of the true class that they cost.
+
+    matrix: (C, C) from `confusion`; words: C names, same order.
+    """
+    matrix = _square(matrix)
+    if len(matrix) != len(words):
+        raise InvalidInputError(
+            f"a matrix of shape {matrix.shape} does not fit {len(words)} names of classes. Allowed: one row each"
+        )
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+    rows = []
+    for true, called in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        times = wrong[true, called]
+        if times > 0:
+            share = times / matrix[true].sum()
+            rows.append([words[true], words[called], f"{times}", f"{100 * share:.1f} %"])
+    return Table(["true", "called", "images", "of its class"], rows, "Most frequent confusions")
+
+
+def class_accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Share of each class's images that were recognised, float64 (C,), 0..1; NaN for a class without images.
+
+    matrix: (C, C) from `confusion`.
+    """
+    matrix = _square(matrix)
+    images = matrix.sum(axis=1)
+    return np.divide(np.diag(matrix), images, out=np.full(len(matrix), np.nan), where=images > 0)
+
+
+def class_shares(matrix: np.ndarray) -> np.ndarray:
+    """Share of all predictions that name each class, float64 (C,), summing to 1: what the network likes to say.
+
+    matrix: (C, C) from `confusion`.
+    """
+    matrix = _square(matrix)
+    return matrix.sum(axis=0) / max(int(matrix.sum()), 1)
+
+
+def _square(matrix: np.ndarray) -> np.ndarray:
+    matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise InvalidInputError(f"a matrix of shape {matrix.shape} is no confusion matrix. Allowed: (C, C)")
+    return matrix
