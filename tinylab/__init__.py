@@ -10,6 +10,7 @@ The rooms, from the ground up; each imports only from rooms below it:
     training                          the loop
     evaluation/                       accuracy done properly, predictions keyed by file name, the ways to score wrongly
     diagnosis/                        checks before, during and after training: evidence, likely cause, remedy
+    filters/                          what a network has learned to see
     figures/                          every picture, with its text twin
     lab/, exercises/                  sliders that steer a training; checks of the students' answers
     course, headless/, cli            profiles, running the notebooks headlessly, the `tinylab` command
@@ -22,7 +23,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "errors", "device", "memory", "tables", "data", "layers", "notation", "models", "optimizers", "recipes", "history",
-    "checkpoints", "training", "evaluation", "diagnosis", "figures", "lab", "exercises", "course", "headless",
+    "checkpoints", "training", "evaluation", "diagnosis", "filters", "figures", "lab", "exercises", "course", "headless",
     "cli",
 }  # fmt: skip
 

@@ -1,0 +1,137 @@
+"""Feature maps, the images a channel answers to most, filters through time: against brute force."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.filters.test_address import state
+from tinylab import filters, training
+from tinylab.errors import InvalidInputError
+from tinylab.filters import features
+from tinylab.recipes import Recipe
+
+LINE = "conv3-4 - relu - max pool - conv3-6 - batch norm - relu - dropout - fc(8) - relu - softmax"
+DATA = tiny.dataset()
+
+
+def test_feature_maps_are_the_values_before_the_relu() -> None:
+    model = tiny.network(line=LINE).train()
+    before = state(model)
+    images = DATA.validation.take(slice(0, 3))[0]
+    maps = filters.feature_maps(model, images, DATA.normalisation, 4)
+    assert maps.dtype == np.float32
+    assert maps.shape == (3, 6, 8, 8)
+    assert maps.min() < 0
+    x = torch.from_numpy((images - DATA.normalisation.mean.astype(float)) / DATA.normalisation.scale)
+    double = tiny.network(line=LINE).double().eval()
+    with torch.no_grad():
+        expected = double[3](double[2](double[1](double[0](x.permute(0, 3, 1, 2)))))
+    assert maps == pytest.approx(expected.numpy(), abs=1e-4)
+    assert state(model) == before
+
+
+@pytest.mark.parametrize("images", [np.zeros((16, 16, 3), np.uint8), np.zeros((0, 16, 16, 3), np.uint8), [1, 2]])
+def test_feature_maps_need_images(images: np.ndarray) -> None:
+    with pytest.raises(InvalidInputError, match="Allowed: uint8"):
+        filters.feature_maps(tiny.network(), images, DATA.normalisation, 1)
+
+
+def test_top_images_against_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "EVALUATION_BATCH", 7)  # several batches, the last one smaller
+    model = tiny.network(line=LINE)
+    top = filters.top_images(model, DATA.validation, DATA.normalisation, "conv3-6", count=3)
+    images = DATA.validation.take(slice(None))[0]
+    maps = filters.feature_maps(model, images, DATA.normalisation, "conv3-6")
+    for channel in range(6):
+        best = sorted(range(len(images)), key=lambda row: -maps[row, channel].max())[:3]
+        assert top.rows[channel].tolist() == best
+        for rank, row in enumerate(best):
+            one = maps[row, channel]
+            assert tuple(top.places[channel, rank]) == np.unravel_index(one.argmax(), one.shape)
+            assert top.values[channel, rank] == pytest.approx(one.max(), rel=1e-4)
+    assert top.field == filters.Field(8, 2, -3)
+    row, column = top.places[2, 1]
+    assert top.box(2, 1) == (2 * row - 3, 2 * column - 3, 2 * row + 5, 2 * column + 5)
+
+
+def test_what_lies_outside_the_box_does_not_matter() -> None:
+    model = tiny.network(line=LINE)
+    top = filters.top_images(model, DATA.validation, DATA.normalisation, 4, count=1, channels=[3, 1])
+    for position, channel in enumerate((3, 1)):
+        image = DATA.validation.take([int(top.rows[position, 0])])[0]
+        upper, left, lower, right = (max(value, 0) for value in top.box(position, 0))
+        cut = np.zeros_like(image)
+        cut[:, upper:lower, left:right] = image[:, upper:lower, left:right]
+        maps = filters.feature_maps(model, cut, DATA.normalisation, 4)
+        row, column = top.places[position, 0]
+        assert maps[0, channel, row, column] == pytest.approx(top.values[position, 0], rel=1e-4)
+
+
+def test_of_equal_images_the_first() -> None:
+    model = tiny.network(line=LINE)
+    with torch.no_grad():
+        model[0].weight.zero_()
+    top = filters.top_images(model, DATA.validation, DATA.normalisation, 1, count=2)
+    assert top.rows.tolist() == [[0, 1]] * 4
+    assert not top.places.any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"count": 0}, "count 0 is not possible"),
+        ({"count": 31}, "count 31 is not possible"),
+        ({"channels": [4]}, "channels [4] of layer 1"),
+        ({"channels": []}, "channels [] of layer 1"),
+        ({"layer": "fc(8)"}, "sees the whole image"),
+    ],
+)
+def test_top_images_bad_input(arguments: dict[str, object], says: str) -> None:
+    wanted: dict[str, object] = {"layer": 1} | arguments
+    with pytest.raises(InvalidInputError) as caught:
+        filters.top_images(tiny.network(), DATA.validation, DATA.normalisation, **wanted)  # type: ignore[arg-type]
+    assert says in str(caught.value)
+
+
+# ---------------------------------------------------------------- filters, and filters through time
+
+
+def test_first_filters_are_a_copy() -> None:
+    model = tiny.network()
+    found = filters.first_filters(model)
+    assert found.shape == (4, 3, 3, 3)
+    found += 1
+    assert filters.first_filters(model) != pytest.approx(found)
+    with pytest.raises(InvalidInputError, match="has no convolution"):
+        filters.first_filters(tiny.network(line="fc(4) - relu - softmax"))
+
+
+def test_snapshots_are_the_network_as_it_was() -> None:
+    model = tiny.network(line=LINE)
+    untrained = tiny.network(line=LINE)
+    x = torch.randn(2, 3, tiny.SIZE, tiny.SIZE, generator=torch.Generator().manual_seed(0))
+    run = training.train(model, DATA, Recipe(epochs=2, batch=30))
+    kept, seen = [], []
+    for snapshot in filters.watching(run, 6):
+        kept.append(snapshot)
+        with training.evaluating(model):
+            seen.append(filters.up_to(model, 6)(x).clone())
+    assert [snapshot.epoch for snapshot in kept] == [0, 1, 2]
+    assert kept[0].accuracy is None
+    assert [snapshot.accuracy for snapshot in kept[1:]] == run.history.column("validation_accuracy")
+    assert str(kept[0]) == "epoch 0"
+    assert "validation accuracy" in str(kept[2])
+    assert not any(key.startswith("fc") for key in kept[0].state)
+    for snapshot, expected in zip(kept, seen, strict=True):
+        part = filters.restored(untrained, snapshot).eval()
+        with torch.no_grad():
+            assert torch.allclose(part(x), expected, atol=1e-6)  # other memory format, other order of sums
+    assert not torch.allclose(seen[0], seen[2], atol=1e-3)
+    assert torch.equal(untrained[0].weight, tiny.network(line=LINE)[0].weight)  # the model given stays as it is
+
+
+def test_a_snapshot_of_another_network() -> None:
+    snapshot = filters.Snapshot(1, None, 1, {"conv3-9.weight": torch.zeros(9, 3, 3, 3)})
+    with pytest.raises(InvalidInputError, match="of another network"):
+        filters.restored(tiny.network(), snapshot)

@@ -1,0 +1,80 @@
+"""Grad-CAM: which places of the image raised the score of a class (Selvaraju et al., 2017), through captum."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from tinylab.data.batches import Normalisation
+from tinylab.errors import InvalidInputError
+from tinylab.filters.address import Address, find, frozen, module
+
+
+@dataclass(frozen=True, eq=False)
+class Cam:
+    """Grad-CAM of B images. The map is as coarse as the layer: `size` says how coarse."""
+
+    address: Address
+    classes: np.ndarray  # int64 (B,), the class that each map explains
+    maps: np.ndarray  # float32 (B, h, w), ≥ 0, in units of the class's score
+    empty: np.ndarray  # bool (B,): zero everywhere, since nothing in this layer speaks for the class
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a map; each number of it stands for a square of pixels."""
+        return self.maps.shape[1], self.maps.shape[2]
+
+    def relative(self) -> np.ndarray:
+        """float32 (B, h, w), each map divided by its largest value: 0..1. An empty map stays zero."""
+        largest = self.maps.max(axis=(1, 2), keepdims=True)
+        return np.divide(self.maps, largest, out=np.zeros_like(self.maps), where=largest > 0)
+
+
+def grad_cam(
+    model: nn.Sequential,
+    images: np.ndarray,
+    normalisation: Normalisation,
+    layer: int | str,
+    *,
+    classes: Sequence[int] | np.ndarray | None = None,
+) -> Cam:
+    """The layer's maps, weighted by how much each raises the score (logit) of the class, added up; below zero cut off.
+
+    images   uint8 (B, H, W, 3), as decoded
+    layer    one with maps, such as the last convolution or what follows it
+    classes  of each image, the one to explain; None: the one that the network would answer
+    Evaluation mode; modes and flags are restored, captum removes its hooks, also when something fails.
+
+    Raises InvalidInputError for a layer without maps, or classes that do not fit.
+    """
+    from captum.attr import LayerGradCam  # slow to import, and only this function needs it
+
+    if not isinstance(images, np.ndarray) or images.ndim != 4 or len(images) == 0:
+        raise InvalidInputError(f"grad_cam got images of shape {np.shape(images)}. Allowed: uint8 (B, H, W, 3), B ≥ 1")
+    address = find(model, layer)
+    if any(isinstance(one, nn.Flatten | nn.Linear) for one in list(model)[: address.number]):
+        raise InvalidInputError(f"{address} has no maps. Allowed: a layer before the first fully connected one")
+    x = normalisation.apply(images).to(next(model.parameters()).device)
+    with frozen(model):
+        with torch.no_grad():
+            logits = model(x)
+        wanted = _classes(classes, logits.argmax(dim=1).cpu().numpy(), logits.shape[1])
+        target = torch.from_numpy(wanted).to(x.device)
+        x.requires_grad_()  # the weights are frozen, so it is the image that gradients are asked for
+        found = LayerGradCam(model, module(model, layer)).attribute(x, target, relu_attributions=True)
+    maps = found.detach().float().cpu().numpy()[:, 0]  # (B, h, w)
+    return Cam(address, wanted, maps, ~maps.any(axis=(1, 2)))
+
+
+def _classes(given: Sequence[int] | np.ndarray | None, answered: np.ndarray, count: int) -> np.ndarray:
+    wanted = answered if given is None else np.asarray(given)
+    if wanted.shape != answered.shape or wanted.dtype.kind not in "iu":
+        raise InvalidInputError(
+            f"grad_cam got classes {np.asarray(given).tolist()} for {len(answered)} images. Allowed: one whole number "
+            "each"
+        )
+    if wanted.min() < 0 or wanted.max() >= count:
+        raise InvalidInputError(f"grad_cam got classes {wanted.tolist()}. Allowed: 0 to {count - 1}")
+    return wanted.astype(np.int64)

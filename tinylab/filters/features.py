@@ -1,0 +1,111 @@
+"""What real images make of a layer: feature maps, and the images and places that a channel answers to most."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tinylab import errors
+from tinylab.data.batches import Batches, Normalisation
+from tinylab.device import Device, pick
+from tinylab.errors import InvalidInputError
+from tinylab.filters.address import Address, Field, find, receptive_field, up_to
+from tinylab.training import EVALUATION_BATCH, evaluating
+
+if TYPE_CHECKING:
+    from tinylab.data.dataset import Split
+
+
+def feature_maps(
+    model: nn.Sequential, images: np.ndarray, normalisation: Normalisation, layer: int | str
+) -> np.ndarray:
+    """What the layer makes of each image: float32 (B, C, h, w); of a convolution, the values before the relu.
+
+    images: uint8 (B, H, W, 3), as decoded. Evaluation mode; the model's modes are restored.
+    """
+    if not isinstance(images, np.ndarray) or images.ndim != 4 or len(images) == 0:
+        raise InvalidInputError(
+            f"feature_maps got images of shape {np.shape(images)}. Allowed: uint8 (B, H, W, 3), B ≥ 1; one image is "
+            "images[:1]"
+        )
+    x = normalisation.apply(images).to(next(model.parameters()).device)
+    with evaluating(model):
+        maps: Tensor = up_to(model, layer)(x)
+    return maps.float().cpu().numpy()
+
+
+def walk(
+    model: nn.Sequential, split: "Split", normalisation: Normalisation, layer: int | str, device: Device | None = None
+) -> Iterator[Tensor]:
+    """The layer's maps (B, C, h, w) for all images of a split, batch by batch, in its order; evaluation mode."""
+    device = device or pick()
+    device.place(model)
+    batches = Batches(split, normalisation, batch=EVALUATION_BATCH, device=device)
+    part = up_to(model, layer)
+    for x, _ in batches.epoch():
+        with evaluating(model):  # left before each yield: the caller may train in between, or never come back
+            maps = part(x).float()
+        yield maps
+
+
+@dataclass(frozen=True, eq=False)
+class Top:
+    """For N channels, the K images with the highest value anywhere in the channel's map, highest first."""
+
+    address: Address
+    channels: np.ndarray  # int64 (N,)
+    rows: np.ndarray  # int64 (N, K), of the split
+    values: np.ndarray  # float32 (N, K), before the relu
+    places: np.ndarray  # int64 (N, K, 2), row and column of that value in the map
+    field: Field  # from places to pixels
+
+    def box(self, channel: int, rank: int) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right, in pixels, of what the channel saw: the first two belong to it, the others not.
+
+        channel, rank: positions 0..N-1 and 0..K-1 in the arrays above. May reach outside the image.
+        """
+        row, column = self.places[channel, rank].tolist()
+        return self.field.box(row, column)
+
+
+def top_images(
+    model: nn.Sequential,
+    split: "Split",
+    normalisation: Normalisation,
+    layer: int | str,
+    *,
+    count: int = 5,
+    channels: np.ndarray | list[int] | None = None,
+    device: Device | None = None,
+) -> Top:
+    """The `count` images of a split that each channel answers to most, and where in them.
+
+    An image counts once, with its highest value; of equal ones, the earlier row, and the place read first.
+    channels: from 0; None: all. Raises InvalidInputError for a layer without maps, channels that are not there, or
+    more images than the split has.
+    """
+    errors.whole("count", count, 1, len(split))
+    field = receptive_field(model, layer)
+    highest, where = [], []
+    width = 0
+    for maps in walk(model, split, normalisation, layer, device):
+        width = maps.shape[-1]
+        value, place = maps.flatten(2).max(dim=2)  # (B, C)
+        highest.append(value.cpu())
+        where.append(place.cpu())
+    values, places = torch.cat(highest).numpy().T, torch.cat(where).numpy().T  # (C, M)
+    wanted = np.arange(len(values)) if channels is None else np.asarray(channels, dtype=np.int64)
+    if len(wanted) == 0 or wanted.min() < 0 or wanted.max() >= len(values):
+        raise InvalidInputError(
+            f"channels {wanted.tolist()} of {find(model, layer)}. Allowed: 0 to {len(values) - 1}, or None for all"
+        )
+    values, places = values[wanted], places[wanted]
+    rows = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    flat = np.take_along_axis(places, rows, axis=1)
+    return Top(
+        find(model, layer), wanted, rows, np.take_along_axis(values, rows, axis=1),
+        np.stack([flat // width, flat % width], axis=-1), field,
+    )  # fmt: skip
