@@ -5,9 +5,14 @@ images      grids of images, augmentations, duplicates, first-layer filters
 transforms  what is done to an image: mean image and scale, batch before and after, convolution
 curves      training curves of one run, of several, of a run in progress
 lines       any few series over the updates of a network
+learned     what a network has learned to see: sought images, the real ones beside them, Grad-CAM, rankings
+mishaps     what each way to score wrongly leaves behind: confusion and class profiles
+ablations   a loss with its turning point, one factor at a time, fingerprints in one plane
+surfaces    optimizers: paths down a surface, range tests, several seeds as bands
 charts      bars, comparisons, times, parameters by layer, activation spread, confusion
 """
 
+from tinylab.figures.ablations import fingerprints, one_factor, turning
 from tinylab.figures.charts import (
     activation_spread,
     bars,
@@ -27,8 +32,11 @@ from tinylab.figures.images import (
     signed,
     stretched,
 )
+from tinylab.figures.learned import cam_overlay, feature_maps, rankings, side_by_side, with_top_images
 from tinylab.figures.lines import lines
+from tinylab.figures.mishaps import signatures
 from tinylab.figures.style import STYLES, Picture, Style, look
+from tinylab.figures.surfaces import bands, range_tests, surface
 from tinylab.figures.transforms import batch_before_after, convolution, mean_image
 
 __all__ = [
@@ -38,25 +46,37 @@ __all__ = [
     "Style",
     "activation_spread",
     "augmentations",
+    "bands",
     "bars",
     "batch_before_after",
     "best_epoch",
+    "cam_overlay",
     "comparison",
     "confusion",
     "convolution",
     "curves",
     "duplicates",
     "duration",
+    "feature_maps",
     "filters",
+    "fingerprints",
     "image_grid",
     "lines",
     "live",
     "look",
     "mean_image",
+    "one_factor",
     "parameters_by_layer",
     "pixels",
+    "range_tests",
+    "rankings",
+    "side_by_side",
+    "signatures",
     "signed",
     "stretched",
+    "surface",
     "timing",
+    "turning",
     "verdict",
+    "with_top_images",
 ]

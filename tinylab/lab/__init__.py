@@ -3,6 +3,8 @@
     control      what all share: headless or not, the picture, its text twin, errors, the bundle that is displayed
     convolution  lecture 02: a chosen or typed kernel over an image
     runs         the controller of a training in a background thread: no widgets, no pictures
+    scrub        lecture 08: a slider through pictures, such as a network at each epoch
+    surfaces     lecture 06: optimizers race down a landscape of two weights
     short        lectures 03 to 05: sliders, a Restart button, curves
 
 Training runs in a background thread: widget messages may arrive on any thread or, with the main thread busy, not
@@ -12,7 +14,9 @@ same controller takes the same steps at once, in the caller's thread, and shows 
 
 from tinylab.lab.control import ERROR_CLASS, VARIABLE, Control, headless
 from tinylab.lab.convolution import KERNELS, convolution_explorer, convolve, parse_kernel
+from tinylab.lab.scrub import scrub
 from tinylab.lab.short import short_training
+from tinylab.lab.surfaces import surface_explorer
 
 __all__ = [
     "ERROR_CLASS",
@@ -23,5 +27,7 @@ __all__ = [
     "convolve",
     "headless",
     "parse_kernel",
+    "scrub",
     "short_training",
+    "surface_explorer",
 ]

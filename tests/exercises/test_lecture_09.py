@@ -1,0 +1,76 @@
+"""The checks of lecture 09: right answers pass, each typical mistake gets the hint meant for it."""
+
+import re
+
+import pytest
+
+from tinylab.exercises import check
+
+PROSE = "The quick brown fox jumps over the lazy dog and then it goes home to sleep until the next morning."
+
+
+def share(answers, true):
+    return sum(answers[file] == wnid for file, wnid in true.items()) / len(true)
+
+
+RIGHT = [
+    ("09.1", " Files "),
+    ("09.2", 50),
+    ("09.3", share),
+    ("09.4", lambda files, predictions: dict(zip(sorted(files), predictions, strict=True))),
+    ("09.5", PROSE + " Names of files and classes are written down; preprocessing acts before."),
+]
+
+WRONG = [
+    ("09.1", "classes", "stay connected"),
+    ("09.1", "dropout", "same ones, to other questions"),
+    ("09.1", "preprocessing", "same ones, to other questions"),
+    ("09.1", "luck", "one of the four"),
+    ("09.2", 0.005, "a share"),
+    ("09.2", 0, "of their own class"),
+    ("09.2", 1, "keep their own place"),
+    ("09.2", 200, "number of classes"),
+    ("09.2", 5000, "not two"),
+    ("09.2", 49, "1 in the number of classes"),
+    ("09.3", lambda answers, true: sum(answers[f] == true[f] for f in true), "What share"),
+    (
+        "09.3",
+        lambda answers, true: sum(a == t for a, t in zip(answers.values(), true.values(), strict=False)) / 4,
+        "by pos",
+    ),
+    ("09.3", lambda answers, true: 1.0, "it gives 1"),
+    (
+        "09.3",
+        lambda answers, true: sum(true.get(f) == answers[f] for f in answers) / len(answers),
+        "Divide by the files",
+    ),
+    ("09.3", lambda answers: 1, "TypeError"),
+    ("09.4", lambda files, predictions: dict(zip(files, predictions, strict=True)), "the mishap itself"),
+    ("09.4", lambda files, predictions: predictions, "a dictionary"),
+    ("09.4", lambda files, predictions: dict.fromkeys(files, 0), "In which order"),
+    ("09.5", "Too short.", "at least 15 words"),
+    ("09.5", PROSE, "about the image"),
+    ("09.5", PROSE + " The file is named.", "about the class"),
+    ("09.5", PROSE + " File and class are named.", "before there is any answer"),
+]
+
+
+@pytest.mark.parametrize(("identifier", "answer"), RIGHT)
+def test_right_answers_pass(identifier, answer):
+    verdict = check(identifier, answer)
+    assert verdict.passed, verdict
+
+
+@pytest.mark.parametrize(("identifier", "answer", "hint"), WRONG)
+def test_typical_mistakes_get_their_hint(identifier, answer, hint):
+    verdict = check(identifier, answer)
+    assert not verdict.passed
+    assert re.search(hint, verdict.hint), verdict.hint
+
+
+@pytest.mark.parametrize("identifier", [f"09.{number}" for number in range(1, 6)])
+@pytest.mark.parametrize("odd", [None, ..., "?", [], float("nan"), lambda: 1 / 0])
+def test_odd_answers_get_a_hint_and_no_traceback(identifier, odd):
+    verdict = check(identifier, odd)
+    assert not verdict.passed
+    assert verdict.hint

@@ -1,0 +1,70 @@
+"""The slider through pictures: the still, what moving does, errors; nothing is drawn before it is asked for."""
+
+import numpy as np
+import pytest
+
+from tinylab import figures, lab
+from tinylab.errors import InvalidInputError
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def picture(value: int) -> figures.Picture:
+    return figures.image_grid(np.full((1, 8, 8, 3), value, np.uint8), title=f"all {value}")
+
+
+@pytest.fixture(autouse=True)
+def _live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(lab.VARIABLE, "0")
+
+
+def test_moving_shows_another_picture_and_its_text() -> None:
+    control = lab.scrub({"epoch 0": picture(0), "epoch 1": picture(90), "epoch 2": picture(200)}, name="epoch")
+    assert control.slider.value == "epoch 2"
+    before = control.image.value
+    control.slider.value = "epoch 0"
+    assert control.image.value != before
+    assert "all 0" in control.text.value
+    assert control.image.tooltip == control.picture.alt
+    control.slider.value = "epoch 2"
+    assert control.image.value == before
+
+
+def test_functions_are_called_when_somebody_gets_there_and_once() -> None:
+    calls: list[int] = []
+
+    def draw(value: int) -> figures.Picture:
+        calls.append(value)
+        return picture(value)
+
+    control = lab.scrub({"a": lambda: draw(1), "b": lambda: draw(2), "c": lambda: draw(3)}, start="b")
+    assert calls == [2]
+    control.slider.value = "c"
+    control.slider.value = "b"
+    assert calls == [2, 3]
+
+
+def test_a_stored_page_shows_the_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    control = lab.scrub({"a": picture(1), "b": picture(2)})
+    assert WIDGET in control._repr_mimebundle_()[0]
+    monkeypatch.setenv(lab.VARIABLE, "1")
+    data, metadata = control._repr_mimebundle_()
+    assert set(data) == {"image/png", "text/plain"}
+    assert metadata["image/png"]["alt"] == "all 2: 1 images."
+
+
+def test_an_error_while_drawing_is_shown_and_raised() -> None:
+    def broken() -> figures.Picture:
+        raise RuntimeError("no <ink> left")
+
+    control = lab.scrub({"a": broken, "b": picture(2)})
+    with pytest.raises(RuntimeError, match="no <ink> left"):
+        control.slider.value = "a"
+    assert "RuntimeError: no &lt;ink&gt; left" in control.message.value
+
+
+def test_bad_input() -> None:
+    with pytest.raises(InvalidInputError, match="got no pictures"):
+        lab.scrub({})
+    with pytest.raises(InvalidInputError, match="did you mean 'epoch 1'"):
+        lab.scrub({"epoch 1": picture(1)}, start="epch 1")

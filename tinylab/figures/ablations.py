@@ -1,0 +1,214 @@
+"""What lecture 07 shows: a loss with its turning point, one factor at a time, fingerprints in one plane.
+
+Training is blue and filled, validation vermillion and hollow, as in the curves; the line between the two is the gap.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from tinylab.errors import InvalidInputError
+from tinylab.figures.style import (
+    BLACK,
+    GREY,
+    HUES,
+    INK,
+    TRAINING,
+    VALIDATION,
+    EndLabel,
+    Picture,
+    Style,
+    array,
+    dress,
+    label_ends,
+    look,
+    percent,
+    spread,
+)
+
+if TYPE_CHECKING:
+    from tinylab.diagnosis import Flattening, Outcome, Turning
+    from tinylab.training import History
+
+MOST_PATHS = 8  # of settings that can still be told apart in one plane
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 3)), (0, (3, 1, 1, 1)))
+
+
+def turning(
+    history: "History",
+    found: "Turning",
+    flat: "Flattening | None" = None,
+    *,
+    title: str = "",
+    style: str | None = None,
+) -> Picture:
+    """Figure 2: training and validation loss over the epochs, the turning point marked, the noise around it shaded.
+
+    found, flat: from `diagnosis.turning_point` and `diagnosis.flattening` of the same history. Raises
+    InvalidInputError for a history without an epoch.
+    """
+    look_ = look(style)
+    epochs = np.array(history.column("epoch"), dtype=float)
+    if not len(epochs):
+        raise InvalidInputError("turning got a history without an epoch. Train first")
+    picture = Picture(7.6 * look_.size, 3.6 * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x="epoch", y="loss (nats per image)")
+    train, validation = (np.array(history.column(f"{kind}_loss")) for kind in ("train", "validation"))
+    marker = "o" if len(epochs) <= 20 else ""
+    ax.plot(epochs, train, "-", color=TRAINING, lw=look_.line, marker=marker, ms=look_.marker * 0.7)
+    ax.plot(epochs, validation, "--", color=VALIDATION, lw=look_.line, marker=marker, ms=look_.marker * 0.7)
+    ax.set_xlim(*((1, epochs[-1]) if len(epochs) > 1 else (0.5, 1.5)))
+    ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    notes = []
+    if len(epochs) > 1:
+        low, high = found.between
+        ax.axvspan(low - 0.5 * (low > 1), high + 0.5 * (high < epochs[-1]), color=VALIDATION, alpha=0.10, lw=0)
+        notes.append((found.epoch, f"{'turns' if found.turned else 'lowest'}: epoch {found.epoch}", VALIDATION))
+    if flat is not None and flat.epoch is not None and len(epochs) > 1:
+        notes.append((flat.epoch, f"training flat: epoch {flat.epoch}", TRAINING))
+    for row, (epoch, text, colour) in enumerate(notes):
+        ax.axvline(epoch, color=colour, lw=0.8, alpha=0.6)
+        left = epoch > 0.6 * epochs[-1]
+        # above the panel, one line of text for each mark: they may be neighbours
+        ax.annotate(text, (epoch, 1), xycoords=("data", "axes fraction"), xytext=(0, 2 + 1.25 * look_.font * row),
+                    textcoords="offset points", ha="right" if left else "left", va="bottom", color=colour,
+                    fontsize=look_.font * 0.9)  # fmt: skip
+    ends = [EndLabel(epochs[-1], train[-1], "training", TRAINING)]
+    label_ends(ax, [*ends, EndLabel(epochs[-1], validation[-1], history.watch, VALIDATION)], look_)
+    title = title or (f"The {history.watch} loss " + ("turns" if found.turned else "has not turned"))
+    picture.headline(title)
+    picture.alt = f"{_sentence(title)} Loss over {len(epochs)} epoch{'s' * (len(epochs) > 1)}. {found.evidence}" + (
+        f" {flat.evidence}" if flat else ""
+    )
+    return picture
+
+
+def one_factor(
+    outcomes: Sequence["Outcome"], *, title: str = "", chance: float | None = None, style: str | None = None
+) -> Picture:
+    """A row for each setting: training and validation accuracy with the gap between, and the loss, best and at the end.
+
+    outcomes: from `diagnosis.outcome`; chance: accuracy of guessing, 0..1, drawn as a dotted line. Raises
+    InvalidInputError for none.
+    """
+    look_ = look(style)
+    if not outcomes:
+        raise InvalidInputError("one_factor got no outcomes. Give one or more from diagnosis.outcome")
+    picture = Picture(9.4 * look_.size, (1.5 + 0.42 * len(outcomes)) * look_.size, look_)
+    left, right = picture.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    watched = outcomes[0].turning.watch
+    dress(left, look_, f"accuracy: training ●, {watched} ○", x="accuracy (%)", grid="x")
+    dress(right, look_, "loss: best ○, at the end ●", x=f"{watched} loss (nats per image)", grid="x")
+    places = np.arange(len(outcomes))[::-1]
+    for place, o in zip(places, outcomes, strict=True):
+        _pair(left, place, (100 * o.train, TRAINING, True), (100 * o.validation, VALIDATION, False), look_)
+        _pair(right, place, (o.validation_loss, VALIDATION, True), (o.best_loss, VALIDATION, False), look_)
+        # at the right edge, where no point can be: a column of gaps
+        gap = f"gap {100 * o.gap:.0f}".replace("-", "−")
+        left.annotate(gap, (1, place), xycoords=("axes fraction", "data"), xytext=(4, 0),
+                      textcoords="offset points", va="center", color=INK, fontsize=look_.font * 0.9)  # fmt: skip
+    left.set_yticks(places, [o.name for o in outcomes])
+    left.set_xlim(0, 102)
+    left.set_ylim(-0.6, len(outcomes) - 0.4)
+    right.set_xlim(0, 1.06 * max(o.validation_loss for o in outcomes))
+    for ax in (left, right):
+        ax.tick_params(axis="y", length=0)
+    if chance is not None:
+        left.axvline(100 * chance, color=GREY, linestyle=":", lw=look_.line * 0.8)
+        left.annotate("guessing", (100 * chance, 0), xycoords=("data", "axes fraction"), xytext=(3, 3),
+                      textcoords="offset points", color=GREY, fontsize=look_.font * 0.8)  # fmt: skip
+    title = title or "One factor at a time: what closes the gap?"
+    picture.headline(title)
+    picture.alt = (
+        f"{_sentence(title)} Training / {watched} accuracy; {watched} loss at its best and at the end. "
+        + " ".join(
+            f"{o.name}: {percent(o.train)} / {percent(o.validation)}, gap {100 * o.gap:.0f} points; loss "
+            f"{o.best_loss:.2f}, {o.validation_loss:.2f}."
+            for o in outcomes
+        )
+    )
+    return picture
+
+
+def _pair(
+    ax: Axes, place: float, one: tuple[float, str, bool], other: tuple[float, str, bool], style: Style
+) -> None:  # fmt: skip
+    """Two points on one row and the line between them; (value, colour, filled)."""
+    ax.plot([one[0], other[0]], [place, place], color=GREY, lw=style.line, zorder=1, solid_capstyle="butt")
+    for value, colour, filled in (other, one):
+        ax.plot([value], [place], "o", color=colour, ms=style.marker * 1.7, mew=style.line,
+                mfc=colour if filled else "white", zorder=2)  # fmt: skip
+
+
+def fingerprints(
+    ways: Mapping[str, np.ndarray],
+    rows: Mapping[str, tuple[float, float]],
+    *,
+    tolerance: float = 0.05,
+    title: str = "",
+    style: str | None = None,
+) -> Picture:
+    """Each setting's way through the plane of (training skill, validation skill), epoch by epoch, and reported rows.
+
+    ways: {setting: float (epochs, 2)} from `diagnosis.way`, up to 8; a small point for each epoch, a line of
+    running means over three, and a large point with the setting's name at the end.
+    rows: {name: (training skill, validation skill)} as reported, drawn as crosses with a circle of the `tolerance`.
+    Skill is accuracy with guessing taken away: 0 guesses, 1 is perfect; on the dotted diagonal nothing is lost between
+    training and validation. Raises InvalidInputError for no ways, more than 8, or one without an epoch.
+    """
+    look_ = look(style)
+    if not 1 <= len(ways) <= MOST_PATHS:
+        raise InvalidInputError(f"fingerprints got {len(ways)} settings. Allowed: 1 to {MOST_PATHS} in one picture")
+    picture = Picture(7.6 * look_.size, 5.0 * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x="training skill (0: guessing, 1: perfect)", y="validation skill", grid="both")
+    ax.plot([0, 1], [0, 1], ":", color=GREY, lw=look_.line * 0.8)
+    ends, said, top = [], [], 0.45
+    hues = [*HUES, GREY, "#8A6D00", "#444444"]  # the last three are told apart by their dashes
+    for (name, raw), hue, dash in zip(ways.items(), hues, _DASHES, strict=False):
+        way = array(raw).astype(float).reshape(-1, 2)
+        if not len(way):
+            raise InvalidInputError(f"fingerprints got {name!r} without an epoch. Train it first")
+        top = max(top, float(way[:, 1].max()) + 0.08)
+        calm = np.vstack([way[max(0, i - 1) : i + 2].mean(axis=0) for i in range(len(way) - 1)] + [way[-1]])
+        ax.plot(*calm.T, linestyle=dash, color=hue, lw=look_.line * 0.8, alpha=0.7)
+        ax.plot(*way.T, ".", color=hue, ms=look_.marker * 0.9, alpha=0.7, mew=0)
+        ax.plot(*way[-1], "o", color=hue, ms=look_.marker * 1.3)
+        ends.append(EndLabel(way[-1, 0], way[-1, 1], name, hue))
+        said.append(f"{name} ends at {way[-1, 0]:.2f}, {way[-1, 1]:.2f}")
+    ax.set_xlim(-0.08, 1.04)
+    ax.set_ylim(-0.12, min(1.04, top))
+    for name, (x, y) in rows.items():
+        angle = np.linspace(0, 2 * np.pi, 60)
+        ax.plot(x + tolerance * np.cos(angle), y + tolerance * np.sin(angle), color=BLACK, lw=0.8)
+        ax.plot([x], [y], "X", color=BLACK, ms=look_.marker * 1.6)
+        ax.annotate(name, (x + tolerance, y), xytext=(4, 0), textcoords="offset points", va="center", color=BLACK,
+                    fontsize=look_.font * 0.95, parse_math=False,
+                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # fmt: skip
+        said.append(f"reported {name} at {x:.2f}, {y:.2f}")
+    _name_ends(ax, ends, look_)
+    title = title or "Which way leads through a reported row?"
+    picture.headline(title)
+    picture.alt = f"{_sentence(title)} Training skill, validation skill. " + "; ".join(said) + "."
+    return picture
+
+
+def _name_ends(ax: Axes, ends: Sequence[EndLabel], style: Style) -> None:
+    """The names in a column right of the panel, in the order of their height, with a pointer to each end."""
+    low, high = ax.get_ylim()
+    wanted = [(end.y - low) / (high - low) for end in ends]
+    for end, place in zip(ends, spread(wanted, 0.085, 0.0, 1.0), strict=True):
+        pointer = {"arrowstyle": "-", "color": end.colour, "lw": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3}
+        ax.annotate(end.text, (end.x, end.y), xytext=(1.03, place), textcoords="axes fraction", va="center", ha="left",
+                    color=end.colour, fontsize=style.font * 0.95, annotation_clip=False, parse_math=False,
+                    arrowprops=pointer)  # fmt: skip
+
+
+def _sentence(title: str) -> str:
+    """The title with a full stop, unless it ends in a mark of its own."""
+    return title if title.endswith(("?", "!", ".")) else f"{title}."

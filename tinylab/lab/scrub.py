@@ -1,0 +1,51 @@
+"""A slider through a sequence of pictures: a network at each epoch of its training (lecture 08)."""
+
+from collections.abc import Callable, Mapping
+
+import ipywidgets as widgets
+
+from tinylab.errors import InvalidInputError, nearest
+from tinylab.figures import Picture
+from tinylab.lab.control import Control
+
+
+class Scrub(Control):
+    """One picture at a time; a slider, also by its arrow keys, moves through them."""
+
+    def __init__(self, pictures: Mapping[str, Callable[[], Picture]], name: str, start: str) -> None:
+        self.pictures = pictures
+        self._drawn: dict[str, Picture] = {}  # a second visit costs nothing
+        self.slider = widgets.SelectionSlider(
+            options=list(pictures), value=start, description=name, style={"description_width": "7em"},
+            tooltip=f"{name}: arrow keys move it", layout=widgets.Layout(width="36em"),
+        )  # fmt: skip
+        super().__init__(self.slider, picture=self._picture())
+        self.slider.observe(self.guarded(lambda: self.show(self._picture())), "value")
+
+    def _picture(self) -> Picture:
+        chosen = self.slider.value
+        if chosen not in self._drawn:
+            self._drawn[chosen] = self.pictures[chosen]()
+        return self._drawn[chosen]
+
+
+def scrub(
+    pictures: Mapping[str, Picture | Callable[[], Picture]], *, name: str = "time", start: str | None = None
+) -> Scrub:
+    """A slider through pictures of one size, such as {"epoch 0": …, "epoch 1": …}, in the order given.
+
+    A picture may be given as a function that draws it, which is called when somebody moves there. name: what the
+    slider is called; start: where it stands first, and what a stored page shows; None: the last.
+
+    Raises InvalidInputError for no pictures, or a start that is not among them.
+    """
+    if not pictures:
+        raise InvalidInputError("scrub got no pictures. Allowed: 1 or more, as {'epoch 0': picture, …}")
+    start = list(pictures)[-1] if start is None else start
+    if start not in pictures:
+        raise InvalidInputError(f"start {start!r} is not among the pictures{nearest(start, pictures)}")
+    return Scrub({label: _drawing(picture) for label, picture in pictures.items()}, name, start)
+
+
+def _drawing(picture: Picture | Callable[[], Picture]) -> Callable[[], Picture]:
+    return (lambda: picture) if isinstance(picture, Picture) else picture

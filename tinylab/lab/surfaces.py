@@ -1,0 +1,98 @@
+"""Optimizers race down a landscape of two weights (lecture 06); nothing is trained, so every slider answers at once."""
+
+import ipywidgets as widgets
+
+from tinylab import figures, optimizers
+from tinylab.errors import InvalidInputError, nearest
+from tinylab.figures import Picture
+from tinylab.lab.control import Control
+
+MOST_STEPS = 500
+
+
+class SurfaceExplorer(Control):
+    """Which surface, which optimizers, their learning rates, momentum and updates; the paths that follow."""
+
+    def __init__(
+        self, surface: str, walkers: tuple[str, ...], sgd: float, adam: float, momentum: float, steps: int,
+        style: str | None,
+    ) -> None:  # fmt: skip
+        self.style = style
+        wide, layout = {"description_width": "9em"}, widgets.Layout(width="30em")
+        self.choice = widgets.Dropdown(
+            options=list(optimizers.SURFACES), value=surface, description="surface", style=wide,
+            # the arrow keys alone belong to JupyterLab, which moves to the next cell
+            tooltip="by keyboard: Space opens the list, Enter chooses",
+        )  # fmt: skip
+        self.walkers = {
+            name: widgets.Checkbox(
+                value=name in walkers, description=name, indent=False, layout=widgets.Layout(width="auto")
+            )
+            for name in optimizers.WALKERS
+        }
+
+        def rate(value: float, name: str) -> widgets.FloatLogSlider:
+            return widgets.FloatLogSlider(
+                value=value, base=10, min=-4, max=0.5, step=0.05, description=name, readout_format=".2g",
+                style=wide, layout=layout, continuous_update=False,
+            )  # fmt: skip
+
+        self.sgd, self.adam = rate(sgd, "learning rate, SGD"), rate(adam, "learning rate, Adam")
+        self.momentum = widgets.FloatSlider(
+            value=momentum, min=0.0, max=0.99, step=0.01, description="momentum, β₁", style=wide, layout=layout,
+            continuous_update=False,
+        )  # fmt: skip
+        self.steps = widgets.IntSlider(
+            value=steps, min=1, max=MOST_STEPS, description="updates", style=wide, layout=layout,
+            continuous_update=False,
+        )  # fmt: skip
+        sliders = (self.sgd, self.adam, self.momentum, self.steps)
+        row = widgets.Layout(flex_flow="row wrap")
+        super().__init__(
+            self.choice, widgets.HBox(list(self.walkers.values()), layout=row), *sliders, picture=self._draw()
+        )
+        for part in (self.choice, *self.walkers.values(), *sliders):
+            part.observe(self.guarded(lambda: self.show(self._draw())), "value")
+
+    def paths(self) -> dict[str, optimizers.Path]:
+        """The path of each chosen optimizer, with the present values."""
+        return {
+            name: optimizers.path(
+                self.choice.value, name, learning_rate=float((self.adam if name == "Adam" else self.sgd).value),
+                momentum=float(self.momentum.value), steps=int(self.steps.value),
+            )
+            for name, box in self.walkers.items() if box.value
+        }  # fmt: skip
+
+    def _draw(self) -> Picture:
+        return figures.surface(optimizers.SURFACES[self.choice.value], self.paths(), style=self.style)
+
+
+def surface_explorer(
+    surface: str = "ravine",
+    walkers: tuple[str, ...] = optimizers.WALKERS,
+    *,
+    sgd: float = 0.02,
+    adam: float = 0.2,
+    momentum: float = 0.9,
+    steps: int = 60,
+    style: str | None = None,
+) -> SurfaceExplorer:
+    """A race on a surface with two weights; lecture 06.
+
+    surface         a name of optimizers.SURFACES
+    walkers         who runs at the beginning, names of optimizers.WALKERS
+    sgd, adam       learning rates of SGD (with and without momentum) and of Adam: sliders from 1e-4 to 3
+    momentum        of SGD with momentum; Adam's β₁
+    steps           updates, 1 to 500
+
+    Raises InvalidInputError for an unknown name or a value out of range.
+    """
+    for name in walkers:
+        if name not in optimizers.WALKERS:
+            raise InvalidInputError(f"optimizer {name!r} is unknown{nearest(str(name), optimizers.WALKERS)}")
+    for value in (sgd, adam):  # whatever is wrong shall be said here, not when a slider clips it
+        optimizers.path(surface, "SGD", learning_rate=value, momentum=momentum, steps=1)
+    if not 1 <= steps <= MOST_STEPS:
+        raise InvalidInputError(f"steps {steps!r} is not possible. Allowed: 1 to {MOST_STEPS}")
+    return SurfaceExplorer(surface, tuple(walkers), sgd, adam, momentum, steps, style)
