@@ -17,19 +17,21 @@ The rooms, from the ground up; each imports only from rooms below it:
 """
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "errors", "device", "memory", "tables", "data", "layers", "notation", "models", "optimizers", "recipes", "history",
-    "checkpoints", "training", "evaluation", "diagnosis", "filters", "figures", "lab", "exercises", "course", "headless",
-    "cli",
+    "checkpoints", "training", "evaluation", "diagnosis", "filters", "figures", "lab", "exercises", "course",
+    "headless", "cli",
 }  # fmt: skip
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     """Open a room on first use, so that `import tinylab` alone stays instant (torch takes a second)."""
+    if name == "LiveLab":  # the one thing that a lecturer types into an empty notebook
+        return importlib.import_module(f"{__name__}.lab").LiveLab
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

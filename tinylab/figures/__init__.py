@@ -5,6 +5,7 @@ images      grids of images, augmentations, duplicates, first-layer filters
 transforms  what is done to an image: mean image and scale, batch before and after, convolution
 curves      training curves of one run, of several, of a run in progress
 lines       any few series over the updates of a network
+laboratory  the live laboratory: up to four futures, marks where a knob was turned, images with predictions
 learned     what a network has learned to see: sought images, the real ones beside them, Grad-CAM, rankings
 mishaps     what each way to score wrongly leaves behind: confusion and class profiles
 ablations   a loss with its turning point, one factor at a time, fingerprints in one plane
@@ -32,6 +33,7 @@ from tinylab.figures.images import (
     signed,
     stretched,
 )
+from tinylab.figures.laboratory import Scene, laboratory
 from tinylab.figures.learned import cam_overlay, feature_maps, rankings, side_by_side, with_top_images
 from tinylab.figures.lines import lines
 from tinylab.figures.mishaps import signatures
@@ -43,6 +45,7 @@ __all__ = [
     "STYLES",
     "Picture",
     "Progress",
+    "Scene",
     "Style",
     "activation_spread",
     "augmentations",
@@ -61,6 +64,7 @@ __all__ = [
     "filters",
     "fingerprints",
     "image_grid",
+    "laboratory",
     "lines",
     "live",
     "look",

@@ -2,6 +2,7 @@
 
     control      what all share: headless or not, the picture, its text twin, errors, the bundle that is displayed
     convolution  lecture 02: a chosen or typed kernel over an image
+    live/        the live laboratory: sliders that steer a running training, rewind, branch, stories
     runs         the controller of a training in a background thread: no widgets, no pictures
     scrub        lecture 08: a slider through pictures, such as a network at each epoch
     surfaces     lecture 06: optimizers race down a landscape of two weights
@@ -14,6 +15,7 @@ same controller takes the same steps at once, in the caller's thread, and shows 
 
 from tinylab.lab.control import ERROR_CLASS, VARIABLE, Control, headless
 from tinylab.lab.convolution import KERNELS, convolution_explorer, convolve, parse_kernel
+from tinylab.lab.live import LiveLab
 from tinylab.lab.scrub import scrub
 from tinylab.lab.short import short_training
 from tinylab.lab.surfaces import surface_explorer
@@ -23,6 +25,7 @@ __all__ = [
     "KERNELS",
     "VARIABLE",
     "Control",
+    "LiveLab",
     "convolution_explorer",
     "convolve",
     "headless",

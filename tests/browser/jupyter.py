@@ -1,0 +1,73 @@
+"""A real JupyterLab with one notebook open in a real Chromium, for the tests that drive it."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import nbformat
+from playwright import sync_api
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 120_000  # milliseconds; a loaded machine starts a kernel slowly
+IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+
+
+@contextlib.contextmanager
+def opened(folder: Path, cells: Sequence[str]) -> Iterator[sync_api.Page]:
+    """A notebook of these code cells, its kernel idle, nothing run yet."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "opened.ipynb")
+    environment = {key: value for key, value in os.environ.items() if key != "TINYLAB_HEADLESS"}
+    environment |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0", "--ServerApp.token=t"]
+    options += [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
+    command = [sys.executable, "-m", "jupyterlab", *options]
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        _wait_until_it_listens(server)
+        with sync_api.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1500, "height": 2400})
+            page.set_default_timeout(PATIENCE)
+            sync_api.expect.set_options(timeout=PATIENCE)
+            page.goto(f"http://127.0.0.1:{port}/lab/tree/opened.ipynb?token=t&reset")
+            page.wait_for_function(IDLE)
+            yield page
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def run_cell(page: sync_api.Page, number: int) -> None:
+    """Execute the code cell at that position, from 0, and wait until the kernel has done it."""
+    page.evaluate(
+        """async number => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            notebook.activeCellIndex = number;
+            notebook.deselectAll();
+            await window.jupyterapp.commands.execute('notebook:run-cell');
+        }""",
+        number,
+    )
+
+
+def _wait_until_it_listens(server: subprocess.Popen) -> None:
+    """Read the log until the server says where it is; go on reading, lest the pipe fills."""
+    said = []
+    for line in server.stdout:
+        said.append(line)
+        if "is running at" in line:
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            return
+    raise AssertionError("JupyterLab ended: " + "".join(said[-20:]))

@@ -1,0 +1,144 @@
+"""The live laboratory in a real JupyterLab, by keyboard, while the network trains."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright import sync_api
+from playwright.sync_api import expect
+
+from tests.browser.jupyter import CHROMIUM, opened, run_cell
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here")
+
+SETUP = """
+import numpy as np
+from tinylab.data import Dataset, Split
+from tinylab.lab.live import LiveLab
+from tinylab.training import Recipe
+
+def split(name, count):
+    labels = np.arange(count) % 3
+    images = np.random.default_rng(0).integers(0, 200, (count, 64, 64, 3), dtype=np.uint8)
+    images[..., 0] += (20 * labels).astype(np.uint8)[:, None, None]
+    return Split(name, images, labels, labels.astype(str), np.arange(count))
+
+parts = map(split, ("train", "development", "validation", "test"), (60, 24, 24, 12))
+data = Dataset("tiny", ("n0", "n1", "n2"), ("cat", "dog", "owl"), *parts)
+line = "conv3-16 - relu - conv3-16 - relu - max pool - dropout - softmax"
+recipe = Recipe(epochs=3000, batch=20, learning_rate=0.001)  # minutes: it must not end while it is steered
+"""
+CELLS = (
+    SETUP,
+    "first = LiveLab(data, line, recipe)\nfirst",
+    "second = LiveLab(data, line, recipe)\nsecond",
+    "run = first.session.run\nprint('kernel says', run.optimizer.param_groups[0]['lr'], first.session.moment.future)",
+    "def broken():\n    raise RuntimeError('a cosmic ray')\nfirst.session.run.advance = broken",
+    "print('first is', first.session.moment.status)",
+)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[sync_api.Page]:
+    with opened(tmp_path, CELLS) as page:
+        for number in (0, 1, 2):
+            run_cell(page, number)
+        yield page
+
+
+class Lab:
+    """One laboratory on the page, as somebody without a mouse meets it."""
+
+    def __init__(self, page: sync_api.Page, place: int) -> None:
+        self.page, self.area = page, page.locator(".jp-OutputArea-output:has(img.widget-image)").nth(place)
+        self.status = self.area.get_by_role("status")
+        self.twin = self.area.get_by_role("group", name="The picture in words")
+        self.alert = self.area.get_by_role("alert")
+
+    def press(self, name: str) -> None:
+        self.area.get_by_role("button", name=re.compile(f"{name}$")).focus()
+        self.page.keyboard.press("Enter")
+
+    def slider(self, place: int) -> sync_api.Locator:
+        """Learning rate, dropout, L2, momentum, back to step."""
+        return self.area.locator(".noUi-handle").nth(place)
+
+    def picture(self) -> str:
+        return self.area.locator("img.widget-image").get_attribute("src")
+
+    def step(self) -> int:
+        return int(re.search(r"step (\d+)", self.twin.inner_text())[1])
+
+
+def test_a_training_is_steered_rewound_and_compared(page: sync_api.Page) -> None:
+    first, second = Lab(page, 0), Lab(page, 1)
+    expect(first.status).to_contain_text("Press Start: step 0")
+    expect(second.status).to_contain_text("Press Start: step 0")
+
+    first.press("Start")
+    expect(first.status).to_contain_text("Training")
+    expect(first.twin).not_to_contain_text("step 0,")
+    before = first.picture()
+    first.slider(0).focus()
+    page.keyboard.press("ArrowRight")  # while it trains
+    expect(first.twin).to_contain_text(re.compile(r"At step \d+: learning rate 0.001 → 0.00126\."))
+    expect(first.twin).to_contain_text("learning rate 0.00126, dropout")
+    assert first.picture() != before
+    run_cell(page, 3)
+    expect(page.locator(".jp-OutputArea")).to_contain_text(["kernel says 0.00126 A"])
+    turned = int(re.search(r"At step (\d+): learning", first.twin.inner_text())[1])
+
+    second.press("Start")  # beside the first, which goes on
+    expect(second.twin).to_contain_text(re.compile(r"epoch [1-9]"))
+    second.press("Pause")
+    expect(second.status).to_contain_text("Paused")
+    expect(second.twin).to_contain_text("learning rate 0.001,")
+    expect(second.twin).not_to_contain_text("At step")
+
+    first.press("Pause")
+    expect(first.status).to_contain_text("Paused")
+    arrived = first.step()
+    assert arrived > turned
+    first.press("One step")
+    expect(first.twin).to_contain_text(f"step {arrived + 1},")
+
+    first.slider(4).focus()  # back to the beginning
+    page.keyboard.press("Home")
+    first.press("Go back")
+    expect(first.status).to_contain_text("Paused: step 0")
+    number = first.area.get_by_role("spinbutton", name="dropout")
+    number.fill("0.5")
+    number.press("Enter")
+    expect(first.twin).to_contain_text("At step 0: dropout as built → 0.5")
+    first.press("Start")
+    expect(first.twin).to_contain_text("Future A: from the beginning")
+    expect(first.twin).to_contain_text("Future B: dropout as built → 0.5 at step 0")
+    expect(first.twin).to_contain_text(re.compile(r"Future B: [^:]*: best development loss"))
+
+    number.fill("1.5")
+    number.press("Enter")
+    expect(first.alert).to_contain_text("dropout 1.5 is not possible")
+    first.press("Write story")
+    expect(first.area.locator("textarea")).to_have_value(re.compile(r'"kind": "tinylab story".*\[0, "dropout", 0.5\]'))
+    second.area.locator("textarea").fill(first.area.locator("textarea").input_value())
+    second.press("Replay")
+    expect(second.status).to_contain_text("bit for bit")
+
+    run_cell(page, 4)
+    expect(first.alert).to_contain_text("RuntimeError: a cosmic ray")
+    expect(first.status).to_contain_text("Failed")
+
+
+def test_running_the_cell_again_ends_the_laboratory_it_made(page: sync_api.Page) -> None:
+    Lab(page, 0).press("Start")
+    expect(Lab(page, 0).status).to_contain_text("Training")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.setSource("
+                  "'kept = first; first = LiveLab(data, line, recipe); first')")  # fmt: skip
+    run_cell(page, 1)
+    expect(Lab(page, 0).status).to_contain_text("Press Start: step 0")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[5].model.sharedModel.setSource("
+                  "'print([each.session.moment.status for each in (kept, first, second)])')")  # fmt: skip
+    run_cell(page, 5)
+    expect(page.locator(".jp-OutputArea").last).to_contain_text("['closed', 'waiting', 'waiting']")

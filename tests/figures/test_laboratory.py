@@ -1,0 +1,106 @@
+"""The laboratory's picture: what is drawn where, what the text twin says, always the same size."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tinylab import figures
+from tinylab.errors import InvalidInputError
+from tinylab.figures.laboratory import Future, Scene, Strip
+from tinylab.history import Epoch, History
+from tinylab.recipes import Recipe
+
+PER = 10  # steps an epoch
+
+
+def history(losses: list[float]) -> History:
+    epochs = [
+        Epoch(number, 1e-3, loss, 0.5, loss - 0.2, 0.6, loss, 1 - loss / 3, 0.0, 1.0, 100.0)
+        for number, loss in enumerate(losses, start=1)
+    ]
+    return History(Recipe(), "line", "tiny", "development", ("a", "b", "c", "d"), epochs)
+
+
+def future(
+    letter: str, losses: list[float], start: int = 0, name: str = "from the beginning", extra: int = 3
+) -> Future:
+    steps = len(losses) * PER + extra
+    return Future(letter, name, history(losses), np.full((steps, 2), 0.7), start)
+
+
+def scene(*futures: Future, **options: object) -> Scene:
+    return Scene(futures, options.pop("current", futures[0].letter), 6, 4, PER, **options)
+
+
+def dashed(ax: object, style: str) -> list[object]:
+    return [line for line in ax.get_lines() if line.get_linestyle() == style and line.get_transform() == ax.transData]
+
+
+def test_one_future_with_marks_and_best_epoch() -> None:
+    picture = figures.laboratory(
+        scene(
+            future("A", [1.2, 0.8, 0.9]), marks=((13, "dropout 0.1 → 0.5"), (25, "L2 0 → 0.01\nmomentum 0.9 → 0.5")),
+            title="Training: step 33", values="adam",
+        )
+    )  # fmt: skip
+    loss, accuracy = picture.axes
+    validation = next(line for line in dashed(loss, "--") if len(line.get_xdata()) == 3)
+    assert validation.get_ydata().tolist() == [1.2, 0.8, 0.9]
+    batches = next(line for line in loss.get_lines() if len(line.get_xdata()) == 33)
+    assert batches.get_xdata()[[0, -1]].tolist() == [0.1, 3.3]
+    for ax in (loss, accuracy):
+        upright = [line.get_xdata()[0] for line in ax.get_lines() if len(set(line.get_xdata())) == 1]
+        assert {1.3, 2.5} <= set(upright)
+    texts = [text.get_text() for text in loss.texts]
+    assert {"dropout 0.1 → 0.5", "best: epoch 2", "training", "development", "each batch"} <= set(texts)
+    assert any(text.startswith("guessing: ln 4") for text in texts)
+    said = picture.alt
+    assert "At step 13: dropout 0.1 → 0.5. At step 25: L2 0 → 0.01, momentum 0.9 → 0.5." in said
+    assert "Future A: from the beginning: best development loss 0.80 at epoch 2 (73.3 %)" in said
+    assert "After epoch 3: training loss 0.70 and accuracy 60.0 %, development loss 0.90 and accuracy 70.0 %." in said
+
+
+def test_a_future_is_drawn_from_where_it_left_in_a_hue_of_its_own() -> None:
+    other = future("C", [1.2, 0.8, 0.5, 0.4], 23, "dropout 0.1 → 0.5 at step 23")
+    picture = figures.laboratory(scene(future("A", [1.2, 0.8, 0.9]), other, current="C"))
+    lines = dashed(picture.axes[0], "--")
+    by_hue = {line.get_color(): line.get_xdata().tolist() for line in lines}
+    assert by_hue[figures.style.HUES[0]] == [1, 2, 3]
+    assert by_hue[figures.style.HUES[2]] == [2, 3, 4]
+    keys = [text.get_text() for text in picture.texts]
+    assert any(key.startswith("C  dropout 0.1 → 0.5 at step 23: best development loss 0.40") for key in keys)
+    assert sum("(trains)" in key for key in keys) == 1
+    assert "A development" in [text.get_text() for text in picture.axes[0].texts]
+
+
+def test_a_diverging_batch_does_not_flatten_the_rest() -> None:
+    wild = Future("A", "from the beginning", history([1.2]), np.full((15, 2), 50.0))
+    assert figures.laboratory(scene(wild)).axes[0].get_ylim()[1] == pytest.approx(3 * math.log(4))
+
+
+@pytest.mark.parametrize("style", ["page", "projector"])
+def test_size_does_not_depend_on_what_is_shown(style: str) -> None:
+    images = np.zeros((5, 16, 16, 3), np.uint8)
+    strip = Strip(images, ["cat"] * 5, ["cat", "a very long name of a dog", "cat", "cat", "cat"], [0.5] * 5)
+    empty = figures.laboratory(scene(future("A", [], extra=0)), style=style)
+    full = figures.laboratory(scene(*(future(x, [1.0, 0.9]) for x in "ABCD"), strip=strip), style=style)
+    assert empty.css_size() == full.css_size()
+    assert "no epoch has finished" in empty.alt
+    assert "cat taken for a very long name of a dog (50 %)" in full.alt
+    backdrops = [artist.rgba for artist in full.artists]
+    assert [len(each) for each in backdrops] == sorted((len(each) for each in backdrops), reverse=True)
+    assert len(backdrops) == 2
+    assert all(abs(each.shape[1] - full.get_size_inches()[0] * full.dpi) < 2 for each in backdrops)
+    assert full.png(compact=False).startswith(b"\x89PNG")
+
+
+def test_long_runs_are_thinned() -> None:
+    long = Future("A", "from the beginning", history([1.2]), np.random.default_rng(0).random((100_000, 2)))
+    assert max(len(line.get_xdata()) for line in figures.laboratory(scene(long)).axes[0].get_lines()) <= 2000
+
+
+def test_bad_scenes() -> None:
+    for futures, current in (([], "A"), ([future("A", [])], "B"), ([future(x, []) for x in "ABCDE"], "A")):
+        with pytest.raises(InvalidInputError, match="Allowed: 1 to 4, one of them current"):
+            figures.laboratory(Scene(tuple(futures), current, 6, 4, PER))

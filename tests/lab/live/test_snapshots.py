@@ -1,0 +1,64 @@
+"""The shelf: within its budget, older snapshots further apart, ends kept, shared ones counted once."""
+
+import numpy as np
+import torch
+
+from tinylab.lab.live.knobs import Change, Knobs, changes, merged
+from tinylab.lab.live.snapshots import Shelf, Snapshot
+
+
+def snapshot(step: int, size: int = 100) -> Snapshot:
+    memory = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.zeros(size // 2)}}, "param_groups": []}
+    return Snapshot(step, Knobs(), (), (), (), 0.0, {"w": torch.zeros(size - size // 2 - 1)}, memory)
+
+
+def test_bytes_are_those_of_all_tensors() -> None:
+    assert snapshot(3).bytes == 400
+
+
+def test_within_the_budget_and_thinner_with_age() -> None:
+    shelf = Shelf(10 * 400)
+    for step in range(0, 1001, 10):
+        shelf.put("A", snapshot(step))
+        assert shelf.bytes <= 4000
+    steps = [kept.step for kept in shelf.of("A")]
+    assert len(steps) == 10
+    assert (steps[0], steps[-1]) == (0, 1000)
+    gaps = np.diff(steps)
+    assert gaps[-1] <= 20  # the last minute is all there
+    assert gaps[0] > 10 * gaps[-1]
+
+
+def test_ends_stay_even_if_the_budget_is_too_small() -> None:
+    shelf = Shelf(1)
+    for step in (0, 10, 20):
+        shelf.put("A", snapshot(step))
+    assert [kept.step for kept in shelf.of("A")] == [0, 20]
+
+
+def test_shared_snapshots_count_once_and_go_with_the_last_future() -> None:
+    shelf = Shelf(10_000)
+    for step in (0, 10, 20):
+        shelf.put("A", snapshot(step))
+    shelf.share("B", shelf.of("A")[:2])
+    assert shelf.bytes == 1200
+    shelf.drop("A")
+    assert shelf.bytes == 800
+    assert [kept.step for kept in shelf.of("B")] == [0, 10]
+
+
+def test_nearest_is_at_or_before() -> None:
+    shelf = Shelf()
+    for step in (5, 10):
+        shelf.put("A", snapshot(step))
+    assert [getattr(shelf.nearest("A", step), "step", None) for step in (4, 5, 9, 10, 99)] == [None, 5, 5, 10, 10]
+    assert shelf.nearest("Z", 10) is None
+
+
+def test_changes_merge_by_step_and_knob() -> None:
+    first, second, third = Knobs(), Knobs(dropout=0.5, l2=0.1), Knobs(dropout=0.7)
+    made = merged(changes(4, first, second), changes(4, second, third))
+    assert made == (Change(4, "dropout", None, 0.7),)
+    assert merged(made, changes(5, third, first)) == (*made, Change(5, "dropout", 0.7, None))
+    assert str(made[0]) == "dropout as built → 0.7"
+    assert str(Change(1, "learning_rate", 1e-3, 1e-5)) == "learning rate 0.001 → 1e-05"

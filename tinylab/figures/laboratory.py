@@ -1,0 +1,318 @@
+"""The live laboratory: up to four futures of a run, a mark wherever a knob was turned, images with predictions.
+
+One future: training is blue and solid, the watched split vermillion and dashed, as in all curves of the course.
+Several: the hue tells the future, named by a letter at its end and by its change in the key below.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from tinylab.errors import InvalidInputError
+from tinylab.figures.curves import FAINT, FAINT_INK, best_epoch
+from tinylab.figures.style import (
+    DPI,
+    GREEN,
+    GREY,
+    HUES,
+    INK,
+    TRAINING,
+    VALIDATION,
+    VERMILLION,
+    EndLabel,
+    Picture,
+    Style,
+    decimate,
+    dress,
+    look,
+    percent,
+    spread,
+)
+
+if TYPE_CHECKING:
+    from tinylab.history import History
+
+MOST = 4  # futures that can be told apart
+MOST_IMAGES = 8
+_SCALE = {"loss": 1.0, "accuracy": 100.0}
+_UNIT = {"loss": "loss (nats per image)", "accuracy": "accuracy (%)"}
+_LEFT, _ACROSS = (0.065, 0.56), 0.272  # of the two panels; their width
+_WIDTH, _HEIGHT = 9.4, 5.5  # inches, style "page"
+_PANELS, _KEY, _STRIP = (0.465, 0.41), 0.375, 0.205  # bottom and height of the panels; top of the key; of the strip
+
+
+@dataclass(frozen=True)
+class Future:
+    """One run since the beginning; what it shares with the one it left is drawn there."""
+
+    letter: str
+    name: str
+    history: "History"
+    batches: np.ndarray  # float64 (steps, 2): loss and accuracy of every batch, dropout on
+    start: int = 0  # steps: where it left
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """A few images with what the network takes them for, and how sure it is (0..1)."""
+
+    images: np.ndarray  # uint8 (N, H, W, 3)
+    names: Sequence[str]  # what they are
+    chosen: Sequence[str]
+    sure: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that one picture of the laboratory shows. Steps are updates since the beginning."""
+
+    futures: tuple[Future, ...]
+    current: str  # the letter of the one that trains
+    epochs: int  # where the axis ends
+    classes: int
+    steps_per_epoch: int
+    marks: tuple[tuple[int, str], ...] = ()  # (step, text) of the current future's knobs
+    title: str = ""
+    values: str = ""  # the knobs in force
+    strip: Strip | None = field(default=None)
+
+
+def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
+    """Loss and accuracy of all futures, marks, best epoch, key, images; always of the same size.
+
+    Raises InvalidInputError for no future, more than four, or a current one that is not there.
+    """
+    letters = [future.letter for future in scene.futures]
+    if not 1 <= len(letters) <= MOST or scene.current not in letters:
+        raise InvalidInputError(
+            f"laboratory got futures {letters}, current {scene.current!r}. Allowed: 1 to {MOST}, one of them current"
+        )
+    look_ = look(style)
+    picture = Picture(_WIDTH * look_.size, _HEIGHT * look_.size, look_, layout=None)
+    top = _top(scene)
+    picture.add_artist(_Backdrop(_frames(scene.epochs, top, scene.classes, look_)))
+    for left, kind in zip(_LEFT, _SCALE, strict=True):
+        ax = picture.add_axes((left, _PANELS[0], _ACROSS, _PANELS[1]))
+        _limits(ax, kind, scene.epochs, top)
+        ax.axis("off")  # all that it would draw is in the frames
+        _panel(ax, scene, kind, look_)
+    picture.text(0.01, 0.99, scene.title, va="top", color=INK, fontsize=look_.font * 1.1, fontweight="bold",
+                 parse_math=False)  # fmt: skip
+    picture.text(0.01, 0.945, scene.values, va="top", color=INK, fontsize=look_.font * 0.95, parse_math=False)
+    for row, future in enumerate(scene.futures):
+        hue = _hues(scene)[future.letter]
+        here = " (trains)" if future.letter == scene.current and len(letters) > 1 else ""
+        picture.text(0.01, _KEY - row * 0.033, f"{future.letter}  {_described(future)}{here}", va="top", color=hue,
+                     fontsize=look_.font * 0.9, parse_math=False)  # fmt: skip
+    if scene.strip is not None:
+        picture.add_artist(_Backdrop(_strip(scene.strip, look_)))
+    picture.alt = _alt(scene)
+    return picture
+
+
+def _hues(scene: Scene) -> dict[str, str]:
+    """A future keeps its hue as others come and go."""
+    if len(scene.futures) == 1:
+        return {scene.current: INK}
+    return {future.letter: HUES["ABCD".index(future.letter)] for future in scene.futures}
+
+
+def _column(history: "History", name: str) -> np.ndarray:
+    return np.array(history.column(name), dtype=np.float64)
+
+
+class _Backdrop(Artist):
+    """Pixels drawn before, from the lower left corner; `figimage` would resample them, at ten times the cost."""
+
+    zorder = -1
+
+    def __init__(self, rgba: np.ndarray) -> None:
+        super().__init__()
+        self.rgba = rgba  # uint8 (h, w, 4), from the bottom up, as the renderer wants it
+
+    def draw(self, renderer: Any) -> None:
+        context = renderer.new_gc()
+        renderer.draw_image(context, 0, 0, self.rgba)
+        context.restore()
+
+
+def _pixels(picture: Picture) -> np.ndarray:
+    """What is drawn, for a backdrop."""
+    picture.canvas.draw()
+    return np.asarray(picture.canvas.buffer_rgba())[::-1].copy()  # type: ignore[attr-defined]
+
+
+def _level(kind: str, classes: int) -> float:
+    """What guessing gives."""
+    return math.log(classes) if kind == "loss" else 100 / classes
+
+
+def _top(scene: Scene) -> float:
+    """Where the axis of the loss ends: in coarse steps, so that the frames serve many pictures.
+
+    A diverging run must not flatten everything else.
+    """
+    level, highest = _level("loss", scene.classes), 0.0
+    for future in scene.futures:
+        losses = [_column(future.history, f"{column}_loss") for column in ("train", "validation")]
+        if future.letter == scene.current and len(future.batches):
+            losses.append(np.percentile(future.batches[:, 0], [98]))
+        highest = max([highest, *(float(values.max()) for values in losses if len(values))])
+    return next((factor * level for factor in (1.25, 1.6, 2.2) if highest < factor * level), 3 * level)
+
+
+def _limits(ax: Axes, kind: str, epochs: int, top: float) -> None:
+    ax.set_xlim(0, epochs * 1.02)  # room for the last marker
+    ax.set_ylim(0, top if kind == "loss" else 100)  # accuracy keeps its natural end
+
+
+@functools.lru_cache(maxsize=8)
+def _frames(epochs: int, top: float, classes: int, style: Style) -> np.ndarray:
+    """Both panels without a run: RGBA, from the bottom up. Axes and their numbers are half of a picture's cost."""
+    picture = Picture(_WIDTH * style.size, _HEIGHT * style.size, style, layout=None)
+    # placed once and for all: measuring a layout anew takes longer than drawing, as long as a run goes on
+    for left, kind in zip(_LEFT, _SCALE, strict=True):
+        ax = picture.add_axes((left, _PANELS[0], _ACROSS, _PANELS[1]))
+        dress(ax, style, x="epoch", y=_UNIT[kind])
+        _limits(ax, kind, epochs, top)
+        ax.axhline(_level(kind, classes), color=GREY, linestyle=":", linewidth=style.line * 0.8)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return _pixels(picture)
+
+
+def _panel(ax: Axes, scene: Scene, kind: str, style: Style) -> None:
+    level = _level(kind, scene.classes)
+    labels = [label for future in scene.futures for label in _lines(ax, scene, future, kind, style)]
+    for step, text in scene.marks:
+        at = step / scene.steps_per_epoch
+        ax.axvline(at, color=INK, lw=0.9, linestyle=(0, (4, 2)))
+        if kind == "loss":
+            right = at > 0.9 * scene.epochs  # the text stands on the side where there is room
+            ax.annotate(text, (at, 1), xycoords=("data", "axes fraction"), xytext=(-2 if right else 2, -1),
+                        textcoords="offset points", rotation=90, va="top", ha="right" if right else "left",
+                        fontsize=style.font * 0.8, color=INK, parse_math=False, linespacing=1.0,
+                        bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5})  # fmt: skip
+    text = f"guessing: ln {scene.classes}" if kind == "loss" else f"guessing: {level:.3g} %"
+    _label_ends(ax, [*labels, EndLabel(scene.epochs, level, text, GREY)], style)
+
+
+def _label_ends(ax: Axes, labels: Sequence[EndLabel], style: Style) -> None:
+    """As `style.label_ends`, with plain lines for pointers: its arrows take a fifth of the time of a picture."""
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    known = [label for label in labels if np.isfinite(label.y)]
+    ends = [((label.x - left) / (right - left), min(max((label.y - low) / (high - low), 0), 1)) for label in known]
+    height = ax.get_window_extent().height / DPI * 72  # points
+    places = spread([y for _, y in ends], style.font * 1.2 / height, 0.0, 1.0)
+    for label, (x, y), place in zip(known, ends, places, strict=True):
+        ax.plot([x + 0.005, 1.035], [y, place], color=label.colour, lw=0.6, alpha=0.6, transform=ax.transAxes,
+                clip_on=False, scalex=False, scaley=False)  # fmt: skip
+        ax.text(1.045, place, label.text, transform=ax.transAxes, fontsize=style.font * 0.95, color=label.colour,
+                va="center", ha="left", parse_math=False)  # fmt: skip
+
+
+def _lines(ax: Axes, scene: Scene, future: Future, kind: str, style: Style) -> list[EndLabel]:
+    """One future's lines; the labels for their ends."""
+    alone, current = len(scene.futures) == 1, future.letter == scene.current
+    hue, scale, per = _hues(scene)[future.letter], _SCALE[kind], scene.steps_per_epoch
+    labels = []
+    batch = future.batches[:, 0 if kind == "loss" else 1] * scale
+    if current and len(batch):
+        x, y = decimate(np.arange(1, len(batch) + 1) / per, batch)
+        ax.plot(x, y, color=FAINT if alone else hue, lw=0.8, alpha=1.0 if alone else 0.35)
+        if alone:
+            labels.append(EndLabel(float(x[-1]), float(np.mean(batch[-10:])), "each batch", FAINT_INK))
+    epochs = _column(future.history, "epoch")
+    own = epochs >= future.start / per  # with one epoch of the future it left, so that the line begins there
+    if future.start and own.any():
+        own[max(int(np.argmax(own)) - 1, 0)] = True
+    for column, dash, name, colour in (
+        (f"train_{kind}", "-", "training", TRAINING), (f"validation_{kind}", "--", future.history.watch, VALIDATION)
+    ):  # fmt: skip
+        values = _column(future.history, column)[own] * scale
+        if not len(values):
+            continue
+        width = style.line * (1.0 if current else 0.75)
+        ax.plot(*decimate(epochs[own], values), linestyle=dash, color=colour if alone else hue, lw=width,
+                marker="o" if len(values) < 3 else "", ms=style.marker)  # fmt: skip
+        if alone:
+            labels.append(EndLabel(float(epochs[-1]), float(values[-1]), name, colour))
+        elif dash == "--":
+            labels.append(EndLabel(float(epochs[-1]), float(values[-1]), f"{future.letter} {name}", hue))
+    best = best_epoch(future.history)
+    if current and best is not None:
+        value = _column(future.history, f"validation_{kind}")[list(epochs).index(best)] * scale
+        colour = VALIDATION if alone else hue
+        ax.plot([best], [value], "o", color=colour, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
+        if kind == "loss":
+            ax.annotate(f"best: epoch {best}", (best, 1), xycoords=("data", "axes fraction"), va="bottom",
+                        xytext=(0, 2), textcoords="offset points", color=colour, fontsize=style.font * 0.9,
+                        ha="right" if best > 0.6 * scene.epochs else "left")  # fmt: skip
+    return labels
+
+
+@functools.lru_cache(maxsize=8)
+def _strip(strip: Strip, style: Style) -> np.ndarray:
+    """A row of images, what each is above it, what it is taken for below: RGBA, from the bottom up.
+
+    Drawn once for all the pictures that show it: its texts cost more than both panels.
+    """
+    inches = _HEIGHT * _STRIP
+    picture = Picture(_WIDTH * style.size, inches * style.size, style, layout=None)
+    side = 0.98 / MOST_IMAGES
+    for place in range(min(len(strip.images), MOST_IMAGES)):
+        left = 0.01 + place * side
+        ax = picture.add_axes((left, 0.2, 0.62 * inches / _WIDTH, 0.62))
+        ax.imshow(strip.images[place], interpolation="nearest")
+        ax.axis("off")
+        right = strip.names[place] == strip.chosen[place]
+        said = f"{'✓' if right else '✗'} {_short(strip.chosen[place], 9)} {100 * strip.sure[place]:.0f} %"
+        for y, va, text, colour in (
+            (0.845, "bottom", _short(strip.names[place], 15), INK),
+            (0.17, "top", said, GREEN if right else VERMILLION),
+        ):
+            picture.text(left, y, text, va=va, color=colour, fontsize=style.font * 0.8, parse_math=False)
+    return _pixels(picture)
+
+
+def _short(text: str, letters: int) -> str:
+    return text if len(text) <= letters else text[: letters - 1] + "…"
+
+
+def _described(future: Future) -> str:
+    """Name and best epoch, for the key and for the text twin."""
+    best = best_epoch(future.history)
+    if best is None:
+        return f"{future.name}: no epoch has finished"
+    epoch = future.history.epochs[best - 1]
+    return (
+        f"{future.name}: best {future.history.watch} loss {epoch.validation_loss:.2f} at epoch {best} "
+        f"({percent(epoch.validation_accuracy)})"
+    )
+
+
+def _alt(scene: Scene) -> str:
+    """The text twin."""
+    parts = [f"{scene.title}. {scene.values}. Loss and accuracy over the epochs."]
+    for future in scene.futures:
+        parts.append(f"Future {future.letter}: {_described(future)}.")
+        if future.history.epochs:
+            last = future.history.last
+            parts.append(
+                f"After epoch {last.epoch}: training loss {last.train_loss:.2f} and accuracy "
+                f"{percent(last.train_accuracy)}, {future.history.watch} loss {last.validation_loss:.2f} and accuracy "
+                f"{percent(last.validation_accuracy)}."
+            )
+    parts += [f"At step {step}: {text.replace(chr(10), ', ')}." for step, text in scene.marks]
+    if scene.strip is not None:
+        taken = zip(scene.strip.names, scene.strip.chosen, scene.strip.sure, strict=True)
+        parts.append(
+            "Images: " + "; ".join(f"{name} taken for {said} ({100 * sure:.0f} %)" for name, said, sure in taken) + "."
+        )
+    return " ".join(parts)

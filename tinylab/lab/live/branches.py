@@ -1,0 +1,72 @@
+"""The futures that a laboratory compares: up to four, each a run of its own from the step at which it left another."""
+
+from dataclasses import dataclass, field
+
+from tinylab.errors import InvalidInputError, nearest
+from tinylab.history import History
+from tinylab.lab.live.knobs import Change, Knobs, changes
+
+MOST = 4  # that can be told apart in one picture
+LETTERS = "ABCD"
+
+
+@dataclass
+class Future:
+    """One run since the beginning; up to `start` it is that of the future it left."""
+
+    letter: str
+    start: int  # steps
+    origin: Knobs  # in force when it left: what its name compares with
+    history: History
+    left: str | None = None  # the letter of the future that it left; None: the first
+    changes: tuple[Change, ...] = ()  # all since the beginning of the run
+    taken: list[tuple[float, float]] = field(default_factory=list)  # loss and accuracy of every step
+    knobs: Knobs | None = None  # if turned before its first own step: what gives it its name
+
+    @property
+    def name(self) -> str:
+        """`learning rate 0.001 → 0.0001 at step 120`."""
+        if self.left is None:
+            return "from the beginning"
+        made = () if self.knobs is None else changes(self.start, self.origin, self.knobs)
+        return f"{', '.join(map(str, made))} at step {self.start}" if made else f"unchanged from step {self.start}"
+
+    @property
+    def steps(self) -> int:
+        return len(self.taken)
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing has been trained since it left: going elsewhere loses nothing."""
+        return self.steps == self.start and self.left is not None
+
+
+class Futures:
+    """Those that are shown, and the one that trains."""
+
+    def __init__(self, first: Future) -> None:
+        self.all, self.current = {first.letter: first}, first
+
+    def __getitem__(self, letter: str) -> Future:
+        if letter not in self.all:
+            raise InvalidInputError(f"future {letter!r} is not shown{nearest(str(letter), self.all)}")
+        return self.all[letter]
+
+    def letter(self) -> str:
+        """A free one. Raises InvalidInputError if four are shown."""
+        free = [letter for letter in LETTERS if letter not in self.all]
+        if not free:
+            raise InvalidInputError(
+                f"{MOST} futures are shown, the most that can be told apart. Drop one, then go back again"
+            )
+        return free[0]
+
+    def add(self, future: Future) -> None:
+        self.all = dict(sorted({**self.all, future.letter: future}.items()))
+        self.current = future
+
+    def drop(self, letter: str) -> None:
+        """Raises InvalidInputError for the one that trains."""
+        if self[letter] is self.current:
+            raise InvalidInputError(f"future {letter} is the one that trains. Go back in another one first, or reset")
+        self.all = {name: future for name, future in self.all.items() if name != letter}

@@ -1,0 +1,84 @@
+"""Drawing off the training thread: the newest frame only, at a bounded rate, quickly after somebody did something.
+
+A picture costs about 0.1 s of a core. Drawn by the training thread it would stand still for that long; drawn here
+it competes for the interpreter only while matplotlib's Python runs.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Frame = TypeVar("Frame")
+
+EVERY = 0.5  # seconds between two pictures, at least
+SELDOM = 10.0  # seconds, at most: on a slow machine, too, one wants to see that it trains
+LIVELY, CALM = 0.1, 0.03  # of the time, at most, goes into drawing: just after a change, and otherwise
+ATTENTION = 4.0  # seconds for which a change of a knob counts as just now
+
+
+class Drawer(Generic[Frame]):
+    """A thread that draws what it is given, as often as it may."""
+
+    def __init__(self, draw: Callable[[Frame], None], fail: Callable[[BaseException], None]) -> None:
+        self._draw, self._fail = draw, fail
+        self._gate = threading.Condition()  # guards what follows; never held while something is drawn
+        self._pending: Frame | None = None
+        self._urgent, self._closed, self._busy = False, False, False
+        self._last, self._cost, self._looked = 0.0, 0.0, 0.0  # when drawn, what it took, when somebody did something
+        self._thread = threading.Thread(target=self._serve, name="tinylab drawing", daemon=True)
+        self._thread.start()
+
+    def wants(self) -> bool:
+        """Whether a frame put now would be drawn now; making one costs something, too."""
+        with self._gate:
+            return self._pending is None and not self._busy and self._wait() <= 0
+
+    def put(self, frame: Frame, urgent: bool = False) -> None:
+        """Draw this in place of any that still waits. `urgent`: somebody waits for it."""
+        with self._gate:
+            if self._closed:
+                return
+            self._pending, self._urgent = frame, self._urgent or urgent
+            if urgent:
+                self._looked = time.monotonic()
+            self._gate.notify_all()
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until nothing waits to be drawn; False if that took too long."""
+        with self._gate:
+            return self._gate.wait_for(lambda: self._pending is None and not self._busy, timeout)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Draw what still waits, then end."""
+        with self._gate:
+            self._closed = True
+            self._gate.notify_all()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _wait(self) -> float:
+        """Seconds until the next picture may be drawn."""
+        now = time.monotonic()
+        share = 1.0 if self._urgent else LIVELY if now - self._looked < ATTENTION else CALM
+        return self._last + min(max(EVERY, self._cost / share), SELDOM) - now
+
+    def _serve(self) -> None:
+        while True:
+            with self._gate:
+                self._gate.wait_for(lambda: self._pending is not None or self._closed)
+                while not self._closed and (left := self._wait()) > 0:
+                    self._gate.wait(left)
+                frame, self._pending, self._urgent, self._busy = self._pending, None, False, True
+            try:
+                if frame is not None:
+                    started = time.thread_time()  # not the clock: a picture that had to wait took nothing from others
+                    self._draw(frame)
+                    self._cost, self._last = time.thread_time() - started, time.monotonic()
+            except BaseException as error:
+                self._fail(error)
+            with self._gate:
+                self._busy = False
+                self._gate.notify_all()
+                if self._closed and self._pending is None:
+                    return

@@ -1,0 +1,52 @@
+"""Which laboratory belongs to which cell: running the cell again ends the one it made before.
+
+Frontends send the identity of a cell with each execution; where one does not, the cell's text stands for it. Two
+laboratories of one execution are both meant to be there.
+"""
+
+import threading
+import weakref
+from typing import Protocol
+
+from IPython import get_ipython
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_lock = threading.Lock()
+_open: "weakref.WeakKeyDictionary[Closable, tuple[str, str]]" = weakref.WeakKeyDictionary()
+
+
+def claim(laboratory: Closable, name: str | None = None) -> None:
+    """Close those of earlier executions of this cell, or of the same name, and note this one instead."""
+    cell, execution = _here()
+    place = (f"name {name}", "") if name is not None else (cell, execution)
+    with _lock:
+        earlier = [
+            other for other, (key, run) in _open.items()
+            if other is not laboratory and key == place[0] and (name is not None or run != place[1])
+        ]  # fmt: skip
+        for other in earlier:
+            del _open[other]
+        if place[0]:
+            _open[laboratory] = place
+    for other in earlier:
+        other.close()
+
+
+def release(laboratory: Closable) -> None:
+    """Forget one that is closed."""
+    with _lock:
+        _open.pop(laboratory, None)
+
+
+def _here() -> tuple[str, str]:
+    """The cell that is being executed, and the execution; empty outside of a kernel."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        return "", ""
+    parent = kernel.get_parent() or {}
+    cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code", "")
+    return f"cell {cell}" if cell else "", str(parent.get("header", {}).get("msg_id", ""))

@@ -1,0 +1,89 @@
+"""States of a run kept in memory, to go back to: within a budget of bytes, the older ones further apart."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from tinylab.history import Epoch
+from tinylab.lab.live.knobs import Change, Knobs
+
+BUDGET = 1 << 30  # bytes; Model 1 with Adam takes 100 MB a state
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """All that the future of a run depends on, after `step` updates.
+
+    Randomness needs no state: order, augmentation and dropout of a batch follow from (seed, epoch, position).
+    """
+
+    step: int
+    knobs: Knobs
+    changes: tuple[Change, ...]  # all since the beginning
+    epochs: tuple[Epoch, ...]  # the finished ones
+    taken: tuple[tuple[float, float], ...]  # loss and accuracy of every step
+    seconds: float  # of training in the epoch that has begun
+    model: dict[str, Tensor]  # state_dict, copied
+    optimizer: Mapping[str, Any]  # state_dict, copied
+
+    @property
+    def bytes(self) -> int:
+        states = [value for state in self.optimizer["state"].values() for value in state.values()]
+        tensors = [value for value in (*self.model.values(), *states) if isinstance(value, Tensor)]
+        # a pair of floats takes 120 bytes, which neighbouring snapshots share
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + 8 * len(self.taken)
+
+
+class Shelf:
+    """The snapshots of all futures, by the name of the future; never more than `budget` bytes if it can be helped.
+
+    What stays in any case: the newest of each future, and the first of all. A step at which several futures hold the
+    same snapshot counts once.
+    """
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self.budget = budget
+        self._of: dict[str, list[Snapshot]] = {}
+
+    @property
+    def bytes(self) -> int:
+        return sum(snapshot.bytes for snapshot in {id(s): s for kept in self._of.values() for s in kept}.values())
+
+    def of(self, future: str) -> tuple[Snapshot, ...]:
+        """Those of a future, oldest first."""
+        return tuple(self._of.get(future, ()))
+
+    def put(self, future: str, snapshot: Snapshot) -> None:
+        """Keep one, in place of an older one of the same step; throws out others until the budget is kept."""
+        kept = [other for other in self._of.get(future, []) if other.step != snapshot.step]
+        self._of[future] = sorted([*kept, snapshot], key=lambda s: s.step)
+        self._thin(snapshot.step)
+
+    def share(self, future: str, snapshots: tuple[Snapshot, ...]) -> None:
+        """Let a new future go back to the states of the one it leaves."""
+        self._of[future] = sorted({s.step: s for s in snapshots}.values(), key=lambda s: s.step)
+
+    def drop(self, future: str) -> None:
+        self._of.pop(future, None)
+
+    def nearest(self, future: str, step: int) -> Snapshot | None:
+        """The latest one at or before `step`; None if there is none."""
+        before = [snapshot for snapshot in self.of(future) if snapshot.step <= step]
+        return before[-1] if before else None
+
+    def _thin(self, now: int) -> None:
+        while self.bytes > self.budget:
+            worth: dict[int, float] = {}  # id of a snapshot: largest gap that it leaves, by its age
+            for kept in self._of.values():
+                for place, snapshot in enumerate(kept):
+                    ends = place == 0 or place == len(kept) - 1
+                    gap = float("inf") if ends else float(kept[place + 1].step - kept[place - 1].step)
+                    age = abs(now - snapshot.step) + 1
+                    worth[id(snapshot)] = max(worth.get(id(snapshot), 0.0), gap / age)
+            least = min(worth, key=worth.__getitem__, default=None)
+            if least is None or worth[least] == float("inf"):
+                return
+            for future, kept in self._of.items():
+                self._of[future] = [snapshot for snapshot in kept if id(snapshot) != least]

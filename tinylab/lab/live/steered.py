@@ -1,0 +1,194 @@
+"""A run that may be changed between two batches, left in the middle of an epoch, and put back to where it was.
+
+Torch's own random numbers are one stream for the whole process. Two laboratories in two threads, or a laboratory and
+the user's `torch.rand`, would take them from each other. Here dropout draws from a generator of its own, so the
+global state is neither read nor moved; on the CPU the masks are those of `nn.Dropout` bit for bit.
+"""
+
+import copy
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from tinylab import models, notation, optimizers
+from tinylab.data.batches import stream
+from tinylab.device import Device
+from tinylab.errors import InvalidInputError, TrainingError
+from tinylab.history import Epoch, Step
+from tinylab.lab.live.knobs import Knobs
+from tinylab.lab.live.snapshots import Snapshot
+from tinylab.recipes import Recipe
+from tinylab.training import Run
+
+if TYPE_CHECKING:
+    from tinylab.data.dataset import Dataset
+
+
+MOST_WEIGHTS = 100_000_000  # a story from somewhere must not fill the memory
+
+
+class OwnDropout(nn.Dropout):
+    """`nn.Dropout` that draws from `generator`, in the same order and way as torch does on the CPU."""
+
+    def __init__(self, p: float, generator: torch.Generator) -> None:
+        super().__init__(p)
+        self.generator = generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        return x * torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
+
+
+def build(line: str, classes: int, size: int, seed: int) -> nn.Sequential:
+    """The network of `models.build`, for images of size×size pixels, without a look at the global random state.
+
+    Raises InvalidInputError for an unknown name, a bad line, or one with more than 100 million weights.
+    """
+    if line not in models.LINES and " - " not in line:
+        models.build(line, classes=classes)  # says what is wrong with the name
+    with torch.device("meta"):  # shapes without numbers: nothing is drawn, and nothing is too large
+        model = notation.parse(models.LINES.get(line, line), classes=classes, size=size)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    if weights > MOST_WEIGHTS:
+        raise InvalidInputError(f"a network of {weights:,} weights is too large. Allowed: {MOST_WEIGHTS:,}")
+    model.to_empty(device="cpu")
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.reset_parameters()
+    models.initialise(model, seed=seed)
+    return model
+
+
+class Steered(Run):
+    """A `Run` whose knobs turn between batches; the same recipe gives the same weights as a `Run`, bit for bit."""
+
+    def __init__(self, line: str, data: "Dataset", recipe: Recipe, watch: str, device: Device) -> None:
+        """`line`: a name or a line of notation, built with the recipe's seed."""
+        model = build(line, len(data.classes), data.train.images.shape[1], recipe.seed)
+        self.generator = torch.Generator(device.target)
+        self.line_p: dict[str, float] = {}  # the dropout that the line asks for, layer by layer
+        for name, layer in list(model.named_children()):
+            if isinstance(layer, nn.Dropout):
+                self.line_p[name] = layer.p
+                model._modules[name] = OwnDropout(layer.p, self.generator)
+        super().__init__(model, data, recipe, watch, device, None, False)
+        self.knobs = Knobs.of(recipe)
+        self._done: deque[tuple[float, float]] = deque()  # loss and accuracy of steps on the way back to a snapshot
+        self._spent = 0.0  # seconds of training in the present epoch
+
+    def turn(self, knobs: Knobs) -> None:
+        """Put these values in force from the next batch on; another optimizer starts with an empty memory."""
+        if knobs.optimizer != self.knobs.optimizer:
+            self._renew(knobs)
+        recipe = knobs.on(self.recipe)
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = knobs.learning_rate
+            if "betas" in group:
+                group["betas"] = (knobs.momentum, group["betas"][1])
+            else:
+                group["momentum"] = knobs.momentum
+        self.optimizer.param_groups[0]["weight_decay"] = recipe.weight_decay or 2 * recipe.l2  # 0 is the weights'
+        for name, layer in self.model.named_children():
+            if isinstance(layer, nn.Dropout):
+                layer.p = self.line_p[name] if knobs.dropout is None else knobs.dropout
+        self.knobs, self.recipe = knobs, recipe
+
+    def advance(self) -> Step:
+        """One update and, with the last of an epoch, its measurements too, which `Run.steps` leaves for the next."""
+        self._open = self._open or self._epoch(len(self.history.epochs) + 1)
+        try:
+            while self._done:  # these were taken before; `_step` only repeats what they gave
+                next(self._open)
+            started = time.perf_counter()
+            step = next(self._open)
+            self._spent += time.perf_counter() - started
+            if step.step == len(self.batches):
+                for _ in self._open:
+                    raise AssertionError("an epoch went on after its last batch")
+                self._open = None
+                self._timed()
+        except BaseException:
+            self._open = None
+            self._done.clear()
+            raise
+        return step
+
+    def _timed(self) -> None:
+        """An epoch that was left and entered again took what both parts took."""
+        seconds = self._spent
+        last = replace(self.history.last, seconds=seconds, images_per_second=self.batches.count / max(seconds, 1e-9))
+        self.history.epochs[-1], self._spent = last, 0.0
+
+    def _step(self, x: Tensor, y: Tensor, epoch: int, position: int, rate: float) -> Step:
+        """As `Run._step`, with dropout's random numbers from this run's own generator."""
+        if self._done:
+            loss_was, accuracy_was = self._done.popleft()
+            return Step(epoch, position, loss_was, accuracy_was, rate)
+        self.generator.manual_seed(stream(self.recipe.seed, epoch, position))
+        self.model.train()
+        self.optimizer.zero_grad()
+        try:
+            with self.device.autocast():
+                logits = self.model(x)
+            loss = cross_entropy(logits.float(), y, label_smoothing=self.recipe.label_smoothing)
+            loss.backward()
+        except torch.OutOfMemoryError:
+            self.optimizer.zero_grad()
+            raise TrainingError(
+                f"{self.device.label} ran out of memory with {len(y)} images a batch. Start a laboratory with a "
+                f"smaller one: Recipe(batch={max(1, len(y) // 2)})"
+            ) from None
+        right = (logits.argmax(dim=1) == y).float().mean()
+        value, accuracy = torch.stack([loss.detach(), right]).tolist()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} in epoch {epoch}, step {position}, at learning rate {rate:g}; the update was "
+                "not applied. Go back to an earlier step and lower the learning rate, or reset"
+            )
+        self.optimizer.step()
+        return Step(epoch, position, value, accuracy, rate)
+
+    def keep(self, taken: Sequence[tuple[float, float]], changes: tuple) -> Snapshot:
+        """The state as it is, copied; `taken`: loss and accuracy of every step so far."""
+        model = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        return Snapshot(
+            step=len(taken), knobs=self.knobs, changes=changes, epochs=tuple(self.history.epochs), taken=tuple(taken),
+            seconds=self._spent, model=model, optimizer=copy.deepcopy(self.optimizer.state_dict()),
+        )  # fmt: skip
+
+    def go_back(self, snapshot: Snapshot) -> None:
+        """Put everything back to where `snapshot` was kept; the next batch is the one that followed then."""
+        self.knobs = snapshot.knobs
+        self._renew(snapshot.knobs)
+        self.model.load_state_dict(snapshot.model)  # copies into the parameters that are there
+        self.optimizer.load_state_dict(
+            copy.deepcopy(dict(snapshot.optimizer))
+        )  # would hold on to the tensors it is given
+        self.turn(snapshot.knobs)
+        self.history = replace(self.history, epochs=list(snapshot.epochs))
+        self.resume(snapshot.taken, snapshot.seconds)
+
+    def resume(self, taken: Sequence[tuple[float, float]], seconds: float | None = None) -> None:
+        """Enter the present epoch again after the steps in `taken` (all of the run) that belong to it."""
+        self._open = None
+        self._done = deque(taken[len(self.history.epochs) * len(self.batches) :])
+        self._spent = self._spent if seconds is None else seconds
+
+    def _renew(self, knobs: Knobs) -> None:
+        recipe = knobs.on(self.recipe)
+        self.optimizer = optimizers.build(
+            recipe.optimizer, self.model, learning_rate=recipe.learning_rate, momentum=recipe.momentum, l2=recipe.l2,
+            weight_decay=recipe.weight_decay,
+        )  # fmt: skip
+
+    @property
+    def last_epoch(self) -> Epoch | None:
+        return self.history.epochs[-1] if self.history.epochs else None
