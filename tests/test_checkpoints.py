@@ -108,9 +108,7 @@ def test_appended_bytes_are_found(path):
     refused(path, "damaged")
 
 
-@pytest.mark.parametrize(
-    "content", [b"hello", b"\x89PNG\r\n\x1a\n\0\0", b"a\nb\nc\nd", b"\n\n\n", bytes(300)]
-)
+@pytest.mark.parametrize("content", [b"hello", b"\x89PNG\r\n\x1a\n\0\0", b"a\nb\nc\nd", b"\n\n\n", bytes(300)])
 def test_foreign_file(path, content):
     path.write_bytes(content)
     refused(path, "not a tinylab checkpoint")

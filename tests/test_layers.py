@@ -31,9 +31,7 @@ def agree(ours: Callable[..., Tensor], theirs: Callable[..., Tensor], *inputs: T
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.sampled_from([1, 2, 3, 5]), st.integers(0, 3)
-)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.sampled_from([1, 2, 3, 5]), st.integers(0, 3))
 def test_conv2d(batch: int, channels: int, filters: int, kernel: int, padding: int) -> None:
     x, weight, bias = (
         numbers(batch, channels, 6, 7),
@@ -60,9 +58,7 @@ def test_conv2d_by_hand() -> None:
 def test_max_pool2d(size: int, height: int, width: int, ties: bool) -> None:
     x = numbers(2, 3, height, width)
     if ties:
-        x = x.sign().clamp(
-            min=0
-        )  # zeros and ones, as after a relu: the gradient of ties must go the same way
+        x = x.sign().clamp(min=0)  # zeros and ones, as after a relu: the gradient of ties must go the same way
     agree(lambda x: layers.max_pool2d(x, size), lambda x: F.max_pool2d(x, size), x)
 
 
@@ -149,8 +145,7 @@ def test_dropout(p: float) -> None:
 
 def test_dropout_draws_what_its_generator_says() -> None:
     first, again, other = (
-        layers.dropout(torch.ones(99), 0.5, generator=torch.Generator().manual_seed(seed))
-        for seed in (1, 1, 2)
+        layers.dropout(torch.ones(99), 0.5, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -69,10 +69,7 @@ def test_a_network_is_its_line(name: str) -> None:
 
 
 def test_the_reports_dropout_probabilities() -> None:
-    found = {
-        name: [layer.p for layer in models.build(name) if isinstance(layer, nn.Dropout)]
-        for name in models.LINES
-    }
+    found = {name: [layer.p for layer in models.build(name) if isinstance(layer, nn.Dropout)] for name in models.LINES}
     assert found == {"model_1": [0.25, 0.25, 0.5], "model_2": [0.25, 0.25, 0.25, 0.5], "model_3": [0.5]}
 
 
@@ -85,18 +82,10 @@ def test_table_1_of_the_report() -> None:
 @pytest.mark.parametrize("initialisation", models.INITIALISATIONS)
 def test_weights_are_he_normal(initialisation: str) -> None:
     """Mean, spread and tails of every layer, within five standard errors of what n normal draws give."""
-    layers = [
-        m
-        for m in models.build("model_1", initialisation=initialisation)
-        if isinstance(m, nn.Conv2d | nn.Linear)
-    ]
+    layers = [m for m in models.build("model_1", initialisation=initialisation) if isinstance(m, nn.Conv2d | nn.Linear)]
     for layer in layers:
         small = 0.1 if layer is layers[-1] and initialisation == "he" else 1.0
-        fan_in = (
-            layer.in_features
-            if isinstance(layer, nn.Linear)
-            else layer.in_channels * math.prod(layer.kernel_size)
-        )
+        fan_in = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels * math.prod(layer.kernel_size)
         z = (layer.weight.detach().double() / (small * math.sqrt(2 / fan_in))).flatten()
         n = len(z)
         assert abs(z.mean()) < 5 / math.sqrt(n)
@@ -110,9 +99,7 @@ def _images(count: int) -> torch.Tensor:
     """Normalised images with the statistics of photographs: smooth, with a little fine detail."""
     generator = torch.Generator().manual_seed(1)
     coarse = torch.randn(count, 3, 8, 8, generator=generator)
-    x = interpolate(coarse, size=64, mode="bicubic") + 0.2 * torch.randn(
-        count, 3, 64, 64, generator=generator
-    )
+    x = interpolate(coarse, size=64, mode="bicubic") + 0.2 * torch.randn(count, 3, 64, 64, generator=generator)
     return (x - x.mean()) / x.std()
 
 

@@ -161,9 +161,7 @@ def by_hand(model, split, normalisation) -> tuple[float, float]:
 
 
 def test_it_learns(data):
-    history = train(
-        tiny.network(), data, Recipe(epochs=15, batch=16, learning_rate=3e-3), device=CPU
-    ).finish()
+    history = train(tiny.network(), data, Recipe(epochs=15, batch=16, learning_rate=3e-3), device=CPU).finish()
     assert history.last.train_accuracy > 0.9
     assert history.best.validation_loss < history.epochs[0].validation_loss
     assert history.best.validation_loss == min(history.column("validation_loss"))

@@ -67,7 +67,5 @@ def pick(name: str | None = None) -> Device:
     device = _KINDS[name]()
     if device is None:
         here = [kind for kind, make in _KINDS.items() if make() is not None]
-        raise InvalidInputError(
-            f"device {name!r} is not available on this machine. Available: {', '.join(here)}"
-        )
+        raise InvalidInputError(f"device {name!r} is not available on this machine. Available: {', '.join(here)}")
     return device

@@ -35,9 +35,7 @@ def nearest(received: str, allowed: Iterable[str]) -> str:
     Starts with a comma so that it follows directly on what was received.
     """
     names = [str(name) for name in allowed]
-    close = difflib.get_close_matches(
-        str(received).lower(), [name.lower() for name in names], n=1, cutoff=0.5
-    )
+    close = difflib.get_close_matches(str(received).lower(), [name.lower() for name in names], n=1, cutoff=0.5)
     hint = next((name for name in names if close and name.lower() == close[0]), None)
     return (f", did you mean {hint!r}?" if hint else ".") + f" Allowed: {', '.join(names)}"
 

@@ -30,9 +30,7 @@ class Epoch:
 
     epoch: int  # from 1
     learning_rate: float  # of the last step
-    running_loss: (
-        float  # while learning: dropout and augmentation on, weights changing (smoothed labels if asked)
-    )
+    running_loss: float  # while learning: dropout and augmentation on, weights changing (smoothed labels if asked)
     running_accuracy: float
     train_loss: float  # evaluation mode, after the epoch, a fixed subset of the training images
     train_accuracy: float

@@ -36,9 +36,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int =
     out = x.new_zeros(len(x), len(weight), height, width)
     for u in range(rows):
         for v in range(columns):
-            window = x[
-                :, :, u : u + height, v : v + width
-            ]  # what each place sees through this hole of the filter
+            window = x[:, :, u : u + height, v : v + width]  # what each place sees through this hole of the filter
             out = out + torch.einsum("bchw,nc->bnhw", window, weight[:, :, u, v])
     return out if bias is None else out + bias[:, None, None]
 
@@ -167,6 +165,4 @@ def he_normal_(weight: Tensor, scale: float = 1.0, generator: torch.Generator | 
 
 
 def _misfit(function: str, x: Tensor, weight: Tensor, allowed: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"{function} got shapes {tuple(x.shape)} and {tuple(weight.shape)}. Allowed: {allowed}"
-    )
+    return InvalidInputError(f"{function} got shapes {tuple(x.shape)} and {tuple(weight.shape)}. Allowed: {allowed}")

@@ -215,9 +215,7 @@ def narrower(name_or_line: str, factor: int) -> str:
 def _line(name_or_line: str) -> str:
     """The line behind a name, or the line itself: a single unknown word is taken for a misspelt name."""
     if not isinstance(name_or_line, str):
-        raise InvalidInputError(
-            f"a network is a name or a line of notation, got {name_or_line!r}{nearest('', LINES)}"
-        )
+        raise InvalidInputError(f"a network is a name or a line of notation, got {name_or_line!r}{nearest('', LINES)}")
     if name_or_line in LINES:
         return LINES[name_or_line]
     if " - " in name_or_line or name_or_line.strip() == "softmax":

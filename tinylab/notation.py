@@ -28,9 +28,7 @@ from torch import nn
 from tinylab.errors import InvalidInputError, nearest, whole
 
 LAYERS = ("conv3-32", "relu", "max pool", "dropout", "dropout(0.3)", "batch norm", "fc(512)", "softmax")
-REPORT_CLASSES = (
-    200  # fc(200) in the report's Model 3 is "one unit per class", whatever the number of classes
-)
+REPORT_CLASSES = 200  # fc(200) in the report's Model 3 is "one unit per class", whatever the number of classes
 LARGEST_KERNEL = 31
 MOST_UNITS = 65_536  # of one layer
 MOST_WEIGHTS = 500_000_000  # of one layer: 2 GB in float32
@@ -137,9 +135,7 @@ def _modules(token: _Token, shape: _Shape, classes: int, last: bool) -> list[tup
             return [("max pool", _max_pool(token, shape))]
         case "batch norm":
             maps = shape.units is None
-            return [
-                ("batch norm", nn.BatchNorm2d(shape.channels) if maps else nn.BatchNorm1d(shape.units or 0))
-            ]
+            return [("batch norm", nn.BatchNorm2d(shape.channels) if maps else nn.BatchNorm1d(shape.units or 0))]
         case "softmax":
             raise token.error("ends the network, yet more layers follow. Leave it out here")
     apart = ". Layers stand between ' - ', a hyphen with a space on either side" if "-" in token.text else ""
@@ -177,9 +173,7 @@ def _fully_connected(token: _Token, units: int, shape: _Shape) -> list[tuple[str
 def _width(token: _Token, units: int, classes: int, last: bool) -> int:
     """How many units an fc(N) gets: N, or `classes` directly before softmax."""
     if last and units not in (classes, REPORT_CLASSES):
-        raise token.error(
-            f"is the last before softmax, with {classes} classes. Write fc({classes}), or no fc"
-        )
+        raise token.error(f"is the last before softmax, with {classes} classes. Write fc({classes}), or no fc")
     return classes if last else units
 
 
@@ -188,9 +182,7 @@ def _check_units(token: _Token, units: int, fan_in: int) -> None:
     if not 1 <= units <= MOST_UNITS:
         raise token.error(f"asks for {units} units. Allowed: 1 to {MOST_UNITS}")
     if units * fan_in > MOST_WEIGHTS:
-        raise token.error(
-            f"needs {units * fan_in:,} weights. Allowed: up to {MOST_WEIGHTS:,}; pool more, or use fewer"
-        )
+        raise token.error(f"needs {units * fan_in:,} weights. Allowed: up to {MOST_WEIGHTS:,}; pool more, or use fewer")
 
 
 def _probability(token: _Token, text: str) -> float:
@@ -209,9 +201,7 @@ def _default_dropout(flat: bool) -> float:
 
 def _need_maps(token: _Token, shape: _Shape) -> None:
     if shape.units is not None:
-        raise token.error(
-            "needs feature maps, but fully connected layers have begun. Move it before the first fc"
-        )
+        raise token.error("needs feature maps, but fully connected layers have begun. Move it before the first fc")
 
 
 def _unique(name: str, model: nn.Sequential) -> str:

@@ -163,8 +163,7 @@ class Run:
         )
         few = _subset(data.train, min(SUBSET, len(data.train), len(watched)))
         self._few, self._watched = (
-            Batches(split, self.normalisation, batch=EVALUATION_BATCH, device=device)
-            for split in (few, watched)
+            Batches(split, self.normalisation, batch=EVALUATION_BATCH, device=device) for split in (few, watched)
         )
         self._open: Iterator[Step] | None = None  # the epoch that has begun
         self._bar = tqdm(total=recipe.epochs * self.batches.count, unit=" images", disable=not progress)
@@ -313,9 +312,7 @@ def _watched(data: "Dataset", watch: str) -> "Split":
     split: Split = getattr(data, watch)
     if len(split) == 0 or split.targets is None:
         what = "no images" if len(split) == 0 else "no labels"
-        raise InvalidInputError(
-            f"split {watch!r} has {what}, so it cannot be watched. Try watch='validation'"
-        )
+        raise InvalidInputError(f"split {watch!r} has {what}, so it cannot be watched. Try watch='validation'")
     return split
 
 
@@ -334,9 +331,7 @@ def _check_outputs(model: nn.Module, classes: int) -> None:
         )
 
 
-def _check_same(
-    path: Path, before: tuple[History, Normalisation], now: tuple[History, Normalisation]
-) -> None:
+def _check_same(path: Path, before: tuple[History, Normalisation], now: tuple[History, Normalisation]) -> None:
     """Raises TrainingError if going on would mix two runs."""
     sides = []
     for history, normalisation in (before, now):

@@ -17,9 +17,7 @@ TRAIN, VALIDATION, TEST = 12, 4, 11  # images a class; a class; in all
 def jpeg(seed: int, mode: str = "RGB", size: tuple[int, int] = (64, 64), quality: int = 90) -> bytes:
     """A JPEG of smooth noise that nobody has seen before."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, len(mode)), np.uint8)
-    image = Image.merge(
-        mode, [Image.fromarray(np.ascontiguousarray(coarse[..., c])) for c in range(len(mode))]
-    )
+    image = Image.merge(mode, [Image.fromarray(np.ascontiguousarray(coarse[..., c])) for c in range(len(mode))])
     buffer = io.BytesIO()
     image.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

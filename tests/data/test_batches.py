@@ -167,8 +167,7 @@ def test_an_epoch_holds_every_image_once_with_its_label():
     x, y = whole(shuffled)
     assert y.dtype == torch.int64
     original = {
-        image.numpy().tobytes(): target
-        for image, target in zip(fitted.apply(split.images), split.targets, strict=True)
+        image.numpy().tobytes(): target for image, target in zip(fitted.apply(split.images), split.targets, strict=True)
     }
     seen = {image.numpy().tobytes(): int(target) for image, target in zip(x, y, strict=True)}
     assert seen == original
@@ -225,9 +224,7 @@ def test_resident_images_give_the_same_batches(monkeypatch):
     mapped = whole(make(), 1)
     monkeypatch.setattr(room, "_fits", lambda size, target: True)
     split_take, calls = split.take, []
-    monkeypatch.setattr(
-        split, "take", lambda rows: calls.append(len(rows)) or split_take(rows), raising=False
-    )
+    monkeypatch.setattr(split, "take", lambda rows: calls.append(len(rows)) or split_take(rows), raising=False)
     resident = whole(make(), 1)
     assert calls == [12]  # read once, whole
     assert torch.equal(resident[0], mapped[0])

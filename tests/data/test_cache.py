@@ -209,9 +209,7 @@ def test_what_is_prepared_is_kept(cache, source, root):
     assert build_of(root) != first
 
 
-def test_a_changed_source_is_prepared_again_and_the_old_build_removed(
-    cache, crafting, members, source, root, caplog
-):
+def test_a_changed_source_is_prepared_again_and_the_old_build_removed(cache, crafting, members, source, root, caplog):
     first = build_of(root)
     before = cache.validation.images[0].copy()
     crafting.zip(source, members | {"val/images/val_0.JPEG": crafting.jpeg(4711)})
@@ -414,9 +412,7 @@ def test_the_variable_moves_the_cache(monkeypatch, tmp_path):
 
 def test_without_a_home_the_variable_is_named(monkeypatch):
     monkeypatch.delenv("TINYLAB_CACHE")
-    monkeypatch.setattr(
-        "pooch.os_cache", lambda project: Path("~/.cache") / project
-    )  # what is left unexpanded
+    monkeypatch.setattr("pooch.os_cache", lambda project: Path("~/.cache") / project)  # what is left unexpanded
     with pytest.raises(DataError, match="set TINYLAB_CACHE"):
         cache_root()
 

@@ -146,9 +146,7 @@ def test_an_ambiguous_name_asks_for_the_wnid(crafting, members, tmp_path):
 
 def test_labelled_test_images_follow_the_classes(crafting, members, tmp_path):
     lines = "".join(f"test_{i}.JPEG\t{crafting.classes[i % 3]}\n" for i in range(11)).encode()
-    data = load(
-        crafting.zip(tmp_path / "a.zip", members | {"test/test_annotations.txt": lines}), classes=["n01"]
-    )
+    data = load(crafting.zip(tmp_path / "a.zip", members | {"test/test_annotations.txt": lines}), classes=["n01"])
     assert names(data.test) == ["test_1.JPEG", "test_4.JPEG", "test_7.JPEG", "test_10.JPEG"]
     assert data.test.targets.tolist() == [0] * 4
 
@@ -253,9 +251,7 @@ def test_duplicates_are_found_within_and_across_splits(tiny):
         for twin in group:
             split = getattr(data, twin.split)
             assert split.names[twin.row] == twin.file
-            np.testing.assert_array_equal(
-                split.take(twin.row)[0], getattr(data, group[0].split).take(group[0].row)[0]
-            )
+            np.testing.assert_array_equal(split.take(twin.row)[0], getattr(data, group[0].split).take(group[0].row)[0])
 
 
 def test_no_duplicates(crafting, members, tmp_path):

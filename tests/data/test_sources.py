@@ -381,9 +381,7 @@ def test_when_all_fail_the_error_says_everything_and_no_file_appears(server, tmp
 
 
 def test_an_unreachable_server_is_told(server, tmp_path):
-    with pytest.raises(
-        DataError, match=r"http://127\.0\.0\.1:9/x: 0 bytes received, connection lost or refused"
-    ):
+    with pytest.raises(DataError, match=r"http://127\.0\.0\.1:9/x: 0 bytes received, connection lost or refused"):
         fetch(tmp_path / "a.zip", ["http://127.0.0.1:9/x"], md5=BODY_MD5, size=len(BODY), progress=False)
 
 

@@ -99,9 +99,7 @@ def test_the_receptive_field_is_what_the_network_says() -> None:
     """Exercise 02.4 measured: the input pixels that one number after the second pool of Model 1 depends on."""
     model = models.build("model_1", 2).eval()
     x = torch.rand(1, 3, 64, 64, requires_grad=True)
-    model[: [name for name, _ in model.named_children()].index("max pool_2") + 1](x)[
-        0, :, 8, 8
-    ].sum().backward()
+    model[: [name for name, _ in model.named_children()].index("max pool_2") + 1](x)[0, :, 8, 8].sum().backward()
     touched = x.grad[0].abs().sum(0) > 0
     assert int(touched.any(0).sum()) == int(touched.any(1).sum()) == 16
 

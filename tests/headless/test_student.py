@@ -22,7 +22,7 @@ SOLUTIONS = {
     "import math\nanswer = math.pi": "import math\nanswer = ...",
     "def f(x, *, y=2):\n    return x * y": "\n\ndef f(x, *, y=2):\n    ...",
     'def f(x: int) -> int:\n    """Doubles x."""\n    y = 2\n    return x * y': (
-        "\n\ndef f(x: int) -> int:\n    \"\"\"Doubles x.\"\"\"\n    ..."
+        '\n\ndef f(x: int) -> int:\n    """Doubles x."""\n    ...'
     ),
     "for i in range(3):\n    print(i)\nanswer = 3": "answer = ...",
 }

@@ -91,9 +91,7 @@ class Normalisation:
             mean, scale = (torch.from_numpy(part).to(images.device) for part in (self.mean, self.scale))
             self._on[images.device] = mean, scale
         mean, scale = self._on[images.device]
-        return (
-            images.float().sub_(mean).div_(scale).permute(0, 3, 1, 2)
-        )  # a view: NHWC memory is channels_last
+        return images.float().sub_(mean).div_(scale).permute(0, 3, 1, 2)  # a view: NHWC memory is channels_last
 
 
 @dataclass(frozen=True)

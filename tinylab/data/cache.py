@@ -117,9 +117,7 @@ def prepare(
     def given() -> Iterator[Path]:
         yield source
 
-    return ensure(
-        name, fingerprint, given, root=root, workers=workers, size=size, progress=progress, rebuild=rebuild
-    )
+    return ensure(name, fingerprint, given, root=root, workers=workers, size=size, progress=progress, rebuild=rebuild)
 
 
 def ensure(
@@ -168,9 +166,7 @@ def _state(folder: Path) -> tuple[str, dict[str, Any] | None]:
         if manifest["schema"] != SCHEMA:
             return "schema changed", None
         sizes = {file: entry["bytes"] for file, entry in manifest["arrays"].items()}
-        whole = all(
-            (folder / manifest["build"] / file).stat().st_size == size for file, size in sizes.items()
-        )
+        whole = all((folder / manifest["build"] / file).stat().st_size == size for file, size in sizes.items())
     except (FileNotFoundError, NotADirectoryError):
         return ("incomplete" if any(path.is_dir() for path in _inside(folder)) else "absent"), None
     except (ValueError, KeyError, TypeError):
@@ -197,9 +193,7 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _build(
-    source: Path, folder: Path, fingerprint: str, workers: int | None, size: int, progress: bool
-) -> None:
+def _build(source: Path, folder: Path, fingerprint: str, workers: int | None, size: int, progress: bool) -> None:
     with open_archive(source) as archive:
         layout = read_layout(archive)
     count = sum(len(layout.splits[split].members) for split in SPLITS)
@@ -213,9 +207,7 @@ def _build(
         for split in SPLITS:
             offsets |= _create(build, split, layout.splits[split], size)
             members = layout.splits[split].members
-            blocks += [
-                Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)
-            ]
+            blocks += [Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)]
         workers = workers or max(1, min(_processors(), count // _PER_WORKER))
         done = run_blocks(source, build, offsets, blocks, size, workers)
         with _bar(count, folder.name, progress) as advance, contextlib.closing(done):
@@ -268,8 +260,7 @@ def _manifest(build: Path, layout: Layout, source: Path, fingerprint: str, size:
         for split in SPLITS
     }
     arrays = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-        for path in sorted(build.glob("*.npy"))
+        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(build.glob("*.npy"))
     }
     return {
         "schema": SCHEMA,
@@ -341,9 +332,7 @@ def _map(folder: Path, manifest: dict[str, Any]) -> Cache:
 
     classes, names = tuple(manifest["classes"]), tuple(manifest["names"])
     train, validation, test = (decoded(split) for split in SPLITS)
-    return Cache(
-        folder.name, folder, classes, short_names(classes, names), names, train, validation, test, manifest
-    )
+    return Cache(folder.name, folder, classes, short_names(classes, names), names, train, validation, test, manifest)
 
 
 def renew(name: str, root: Path | None = None) -> None:

@@ -34,9 +34,7 @@ class Split:
 
     name: str  # "train", "development", "validation" or "test"
     images: np.ndarray  # uint8 (M, 64, 64, 3), RGB, memory-mapped
-    labels: (
-        np.ndarray | None
-    )  # int64 (M,), positions in `Dataset.classes`, -1: another class; None: unlabelled
+    labels: np.ndarray | None  # int64 (M,), positions in `Dataset.classes`, -1: another class; None: unlabelled
     files: np.ndarray  # str (M,), file names
     index: np.ndarray  # int64 (N,), which rows of `images`, `labels` and `files` belong to this split
     official: Decoded | None = None  # the official split behind it, for what is known about its files

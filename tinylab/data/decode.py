@@ -137,9 +137,7 @@ def _watch(workers: "list[subprocess.Popen[str]]") -> Iterator[int]:
                 running -= 1
                 if code := workers[number].wait():
                     last = other[number].strip().splitlines()[-1:] or ["no message"]
-                    raise DataError(
-                        f"a decoding process ended early (exit code {code}: {last[0]}); try workers=1"
-                    )
+                    raise DataError(f"a decoding process ended early (exit code {code}: {last[0]}); try workers=1")
             elif line.isdigit():
                 yield int(line)
             elif line.startswith('{"data": '):
@@ -161,9 +159,7 @@ def _watch(workers: "list[subprocess.Popen[str]]") -> Iterator[int]:
 
 def main() -> None:
     """A worker: arguments are the plan's path, this worker's number, the number of workers."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the parent ends us in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us in order
     path, number, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     plan = json.loads(path.read_text(encoding="utf-8"))
     try:

@@ -58,9 +58,7 @@ def short_names(classes: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, 
     """The first of each class's names; where two classes share it, the wnid is added: "crane (n02012849)"."""
     first = [name.split(",")[0].strip() for name in names]
     count = Counter(first)
-    return tuple(
-        word if count[word] == 1 else f"{word} ({wnid})" for wnid, word in zip(classes, first, strict=True)
-    )
+    return tuple(word if count[word] == 1 else f"{word} ({wnid})" for wnid, word in zip(classes, first, strict=True))
 
 
 def natural(name: str) -> list[str | int]:
@@ -102,9 +100,7 @@ def _images(archive: Archive) -> dict[str, list[str]]:
         folder, _, file = member.rpartition("/")
         if folder.endswith("/images"):
             if not file.lower().endswith(_SUFFIXES):
-                raise DataError(
-                    f"{member} in {archive.path} is not an image; expected {', '.join(_SUFFIXES)}"
-                )
+                raise DataError(f"{member} in {archive.path} is not an image; expected {', '.join(_SUFFIXES)}")
             folders[folder].append(member)
     return {folder: sorted(members, key=natural) for folder, members in folders.items()}
 
@@ -127,9 +123,7 @@ def _train(archive: Archive, position: dict[str, int], images: dict[str, list[st
     return Listing(members, np.array(labels, np.int64))
 
 
-def _annotated(
-    archive: Archive, folder: str, position: dict[str, int], images: dict[str, list[str]]
-) -> Listing:
+def _annotated(archive: Archive, folder: str, position: dict[str, int], images: dict[str, list[str]]) -> Listing:
     """`val` or `test`: labels looked up by file name, never by the order of listing."""
     members = images.get(f"{folder}/images", [])
     annotations = f"{folder}/{folder}_annotations.txt"
@@ -142,16 +136,12 @@ def _annotated(
         file, _, rest = line.partition("\t")
         wnid = rest.split("\t")[0].strip()
         if wnid not in position:
-            raise DataError(
-                f"{annotations} in {archive.path} gives {file} the class {wnid!r}; wnids.txt has no such"
-            )
+            raise DataError(f"{annotations} in {archive.path} gives {file} the class {wnid!r}; wnids.txt has no such")
         if label.setdefault(file, position[wnid]) != position[wnid]:
             raise DataError(f"{annotations} in {archive.path} gives {file} two classes")
     files = [member.rpartition("/")[2] for member in members]
     if without := [file for file in files if file not in label]:
         raise DataError(f"{folder}/images/{without[0]} has no line in {annotations} of {archive.path}")
     if missing := sorted(label.keys() - set(files), key=natural):
-        raise DataError(
-            f"{annotations} of {archive.path} names {missing[0]}, which {folder}/images does not have"
-        )
+        raise DataError(f"{annotations} of {archive.path} names {missing[0]}, which {folder}/images does not have")
     return Listing(members, np.array([label[file] for file in files], np.int64))

@@ -95,9 +95,7 @@ def _find(name_or_path: str | Path, root: Path | None) -> Cache:
         fingerprint = archive.fingerprint()
     # the same file always lands in the same place, so that a changed one replaces what was made of it
     name = f"{_slug(path.stem)}-{hashlib.sha1(str(path).encode(), usedforsecurity=False).hexdigest()[:8]}"
-    return caches.open_cache(
-        caches.ensure(name, fingerprint, lambda: contextlib.nullcontext(path), root=root)
-    )
+    return caches.open_cache(caches.ensure(name, fingerprint, lambda: contextlib.nullcontext(path), root=root))
 
 
 def _absent(name: str, root: Path) -> DataError:
@@ -118,9 +116,7 @@ def _slug(text: str) -> str:
 def _sample(root: Path) -> Path:
     """The prepared folder of the generated sample, drawn again when the code that draws it has changed."""
     here = Path(__file__).parent
-    code = b"".join(
-        (here / file).read_bytes() for file in ("sample.py", "drawing.py") if (here / file).exists()
-    )
+    code = b"".join((here / file).read_bytes() for file in ("sample.py", "drawing.py") if (here / file).exists())
 
     @contextlib.contextmanager
     def draw() -> Iterator[Path]:
@@ -139,14 +135,10 @@ def _choose(found: Cache, classes: int | Sequence[str] | None) -> np.ndarray:
         return np.arange(total)
     if isinstance(classes, int | np.integer) and not isinstance(classes, bool):
         if not 1 <= classes <= total:
-            raise InvalidInputError(
-                f"classes={classes}; {found.name} has {total}, so allowed is 1 to {total}"
-            )
+            raise InvalidInputError(f"classes={classes}; {found.name} has {total}, so allowed is 1 to {total}")
         return np.arange(classes)
     if isinstance(classes, str | bool) or not isinstance(classes, Sequence | np.ndarray):
-        raise InvalidInputError(
-            f"classes={classes!r}; allowed are a number, a list of wnids or words, or None"
-        )
+        raise InvalidInputError(f"classes={classes!r}; allowed are a number, a list of wnids or words, or None")
     places: dict[str, set[int]] = defaultdict(set)  # a name may stand for several classes: a crane
     for place, (wnid, word, names) in enumerate(zip(found.classes, found.words, found.names, strict=True)):
         for name in (wnid, word, *names.split(",")):
@@ -187,9 +179,7 @@ def _hold_out(found: Cache, chosen: np.ndarray, share: float, seed: int) -> tupl
                 f"which has {len(rows)}; use a smaller share, or 0"
             )
         # seeded by the wnid, so that a class's development images stay the same whichever others are loaded
-        order = np.random.default_rng([seed, zlib.crc32(found.classes[place].encode())]).permutation(
-            len(rows)
-        )
+        order = np.random.default_rng([seed, zlib.crc32(found.classes[place].encode())]).permutation(len(rows))
         held.append(rows[order[:out]])
         kept.append(rows[order[out:]])
     return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))

@@ -23,9 +23,7 @@ def cache_root() -> Path:
 
     root = Path(pooch.os_cache("tinylab"))
     if not root.is_absolute():  # no HOME and no entry for this user: "~" stayed as it was
-        raise DataError(
-            f"no home folder is known; set {VARIABLE} to a folder for downloads and decoded images"
-        )
+        raise DataError(f"no home folder is known; set {VARIABLE} to a folder for downloads and decoded images")
     return root
 
 

@@ -32,8 +32,7 @@ SIZE = 248_100_043  # bytes of the published archive
 ARCHIVE = "tiny-imagenet-200.zip"
 MIRRORS = (
     "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-    "https://github.com/tjmoon0104/pytorch-tiny-imagenet/releases/download/"
-    "tiny-imagenet-dataset/tiny-imagenet-200.zip",
+    "https://github.com/tjmoon0104/pytorch-tiny-imagenet/releases/download/tiny-imagenet-dataset/tiny-imagenet-200.zip",
 )
 MEMBER_LIMIT = 16 * 2**20  # bytes; the largest genuine member is words.txt with 2.6 million
 _CLUTTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}  # what file managers leave behind; hidden files count too
@@ -68,9 +67,7 @@ class Archive(ABC):
         except (KeyError, FileNotFoundError):
             raise DataError(f"{self.path} has no {member}") from None
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise DataError(
-                f"{member} in {self.path} is damaged ({error}); get a fresh copy of the archive"
-            ) from None
+            raise DataError(f"{member} in {self.path} is damaged ({error}); get a fresh copy of the archive") from None
         except (OSError, RuntimeError, NotImplementedError) as error:
             raise DataError(f"cannot read {member} in {self.path}: {error}") from None
 
@@ -100,9 +97,7 @@ class _Zip(Archive):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         try:
-            genuine = zipfile.is_zipfile(
-                path
-            )  # reads the end of the file only, so a fingerprint costs nothing
+            genuine = zipfile.is_zipfile(path)  # reads the end of the file only, so a fingerprint costs nothing
         except OSError as error:
             raise DataError(f"cannot open {path}: {error.strerror}") from None
         if not genuine:
@@ -133,9 +128,7 @@ class _Zip(Archive):
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise DataError(f"{name!r} in {self.path} is a link or a device, not a file; refused")
             if info.flag_bits & 1:
-                raise DataError(
-                    f"{name!r} in {self.path} is encrypted; an archive without password is needed"
-                )
+                raise DataError(f"{name!r} in {self.path} is encrypted; an archive without password is needed")
             _check_size(name, info.file_size, self.path)
             member = name.removeprefix(self._top)
             if member in sizes:
@@ -145,9 +138,7 @@ class _Zip(Archive):
 
     def _bytes(self, member: str) -> bytes:
         info = self._zip.getinfo(self._top + member)
-        _check_size(
-            member, info.file_size, self.path
-        )  # a zip bomb cannot hide: no more than this is inflated
+        _check_size(member, info.file_size, self.path)  # a zip bomb cannot hide: no more than this is inflated
         with self._zip.open(info) as stream:  # compares the CRC at the end
             return stream.read()
 
@@ -203,9 +194,7 @@ def _clutter(parts: Sequence[str]) -> bool:
 
 def _check_size(member: str, size: int, path: Path) -> None:
     if size > MEMBER_LIMIT:
-        raise DataError(
-            f"{member!r} in {path} has {size:,} bytes, more than the {MEMBER_LIMIT:,} allowed; refused"
-        )
+        raise DataError(f"{member!r} in {path} has {size:,} bytes, more than the {MEMBER_LIMIT:,} allowed; refused")
 
 
 def _top_folder(names: Sequence[str], path: Path) -> str:

@@ -51,9 +51,7 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         # Colours are set for text and background both, so that a dark theme cannot make it unreadable
-        ink, paper, edge = (
-            ("#004D36", "#E6F5EF", "#009E73") if self.passed else ("#5C2800", "#FDF0E6", "#D55E00")
-        )
+        ink, paper, edge = ("#004D36", "#E6F5EF", "#009E73") if self.passed else ("#5C2800", "#FDF0E6", "#D55E00")
         style = f"color:{ink};background:{paper};border-left:5px solid {edge};padding:0.5em 0.8em;margin:0"
         return f'<p role="status" style="{style}">{html.escape(str(self))}</p>'
 
@@ -123,9 +121,7 @@ def counted(answer: Any, right: int, hints: Mapping[int, str], walk: str) -> str
 def function(answer: Any) -> Callable[..., Any]:
     """The answer, if it can be called. Unreadable otherwise."""
     if not callable(answer):
-        raise Unreadable(
-            f"The answer should be a function, given by its name without brackets; {_kind(answer)} came."
-        )
+        raise Unreadable(f"The answer should be a function, given by its name without brackets; {_kind(answer)} came.")
     return answer
 
 

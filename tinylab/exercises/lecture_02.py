@@ -90,13 +90,9 @@ def scale_without_relu(answer: Any) -> str | None:
     if close(answer, 0.5, relative=0.02):
         return "Half the variance, yes. The scale multiplies the standard deviation."
     if close(answer, math.sqrt(2), relative=0.02):
-        return (
-            "The right factor in the wrong direction: without relu, does more of the signal survive, or less?"
-        )
+        return "The right factor in the wrong direction: without relu, does more of the signal survive, or less?"
     if close(answer, 1.0, relative=0.02):
-        return (
-            "That is right with relu. What share of the mean square does relu remove, for numbers around 0?"
-        )
+        return "That is right with relu. What share of the mean square does relu remove, for numbers around 0?"
     return "Run `spread` without relu for a few scales: does the last number grow or shrink?"
 
 

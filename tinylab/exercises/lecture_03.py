@@ -77,4 +77,3 @@ def loss_without_accuracy(answer: Any) -> str | None:
             ("wrong", "mistake", "incorrect", "misclassif", "true class"): "Which images make the loss grow?",
         },
     )
-
