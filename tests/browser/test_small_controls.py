@@ -7,21 +7,15 @@ a person's run skips them; continuous integration, which installs it (.ci/run), 
 
 import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from playwright import sync_api
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here")
-PATIENCE = 120_000  # milliseconds; a loaded machine starts a kernel slowly
+from tests.browser import jupyter
+
+pytestmark = pytest.mark.skipif(jupyter.CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here")
 
 DATA = """
 import numpy as np
@@ -45,60 +39,23 @@ CELLS = (
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[object]:
+def page(tmp_path: Path) -> Iterator[sync_api.Page]:
     """The notebook, open, with its kernel idle."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, tmp_path / "controls.ipynb")
-    environment = {key: value for key, value in os.environ.items() if key != "TINYLAB_HEADLESS"}
-    environment |= {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTER_DATA_DIR": str(tmp_path / "data")}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0", "--ServerApp.token=t"]
-    options += [f"--ServerApp.root_dir={tmp_path}", "--LabApp.expose_app_in_browser=True"]
-    command = [sys.executable, "-m", "jupyterlab", *options]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        _wait_until_it_listens(server)
-        with sync_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            opened = browser.new_page(viewport={"width": 1500, "height": 1800})
-            opened.set_default_timeout(PATIENCE)
-            opened.goto(f"http://127.0.0.1:{port}/lab/tree/controls.ipynb?token=t&reset")
-            opened.wait_for_function(
-                "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-            )
-            yield opened
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait(60)
+    with jupyter.opened(tmp_path, CELLS) as opened:
+        yield opened
 
 
-def _wait_until_it_listens(server: subprocess.Popen) -> None:
-    """Read the log until the server says where it is; go on reading, lest the pipe fills."""
-    said = []
-    for line in server.stdout:
-        said.append(line)
-        if "is running at" in line:
-            threading.Thread(target=server.stdout.read, daemon=True).start()
-            return
-    pytest.fail("JupyterLab ended: " + "".join(said[-20:]))
-
-
-def picture(page: object, place: int) -> str:
+def picture(page: sync_api.Page, place: int) -> str:
     """The address of a live picture; a new one for each picture shown."""
     return page.locator(".jp-OutputArea img.widget-image").nth(place).get_attribute("src")
 
 
-def test_controls_answer_to_the_keyboard(page: object) -> None:
+def test_controls_answer_to_the_keyboard(page: sync_api.Page) -> None:
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
     area, keys = page.locator(".jp-OutputArea"), page.keyboard
     said = area.get_by_role("status")
     convolution, training = said.nth(0), said.nth(1)
     expect = sync_api.expect
-    expect.set_options(timeout=PATIENCE)
     expect(training).to_contain_text("press Restart")
     expect(area.locator("img.widget-image")).to_have_count(2)
     expect(area.locator("img.widget-image").nth(0)).to_have_attribute("title", re.compile("Sobel x kernel"))

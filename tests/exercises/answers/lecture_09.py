@@ -1,12 +1,6 @@
-"""The checks of lecture 09: right answers pass, each typical mistake gets the hint meant for it."""
+"""Lecture 09: what is right, and the hint for each typical mistake."""
 
-import re
-
-import pytest
-
-from tinylab.exercises import check
-
-PROSE = "The quick brown fox jumps over the lazy dog and then it goes home to sleep until the next morning."
+from tests.exercises.answers import PROSE
 
 
 def share(answers, true):
@@ -53,24 +47,3 @@ WRONG = [
     ("09.5", PROSE + " The file is named.", "about the class"),
     ("09.5", PROSE + " File and class are named.", "before there is any answer"),
 ]
-
-
-@pytest.mark.parametrize(("identifier", "answer"), RIGHT)
-def test_right_answers_pass(identifier, answer):
-    verdict = check(identifier, answer)
-    assert verdict.passed, verdict
-
-
-@pytest.mark.parametrize(("identifier", "answer", "hint"), WRONG)
-def test_typical_mistakes_get_their_hint(identifier, answer, hint):
-    verdict = check(identifier, answer)
-    assert not verdict.passed
-    assert re.search(hint, verdict.hint), verdict.hint
-
-
-@pytest.mark.parametrize("identifier", [f"09.{number}" for number in range(1, 6)])
-@pytest.mark.parametrize("odd", [None, ..., "?", [], float("nan"), lambda: 1 / 0])
-def test_odd_answers_get_a_hint_and_no_traceback(identifier, odd):
-    verdict = check(identifier, odd)
-    assert not verdict.passed
-    assert verdict.hint

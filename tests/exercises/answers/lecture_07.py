@@ -1,13 +1,8 @@
-"""The checks of lecture 07: right answers pass, each typical mistake gets the hint meant for it."""
-
-import re
+"""Lecture 07: what is right, and the hint for each typical mistake."""
 
 import numpy as np
-import pytest
 
-from tinylab.exercises import check, lecture_07
-
-PROSE = "The quick brown fox jumps over the lazy dog and then it goes home to sleep until the next morning."
+from tests.exercises.answers import PROSE
 
 
 def by_sets(validation: list[float], train: list[float]) -> bool:
@@ -53,31 +48,3 @@ WRONG = [
     ("07.5", PROSE, "while it learns"),
     ("07.5", PROSE + " Dropout!", "compared"),
 ]
-
-
-@pytest.mark.parametrize(("identifier", "answer"), RIGHT)
-def test_right_answers_pass(identifier: str, answer: object) -> None:
-    verdict = check(identifier, answer)
-    assert verdict.passed, verdict
-
-
-@pytest.mark.parametrize(("identifier", "answer", "hint"), WRONG)
-def test_typical_mistakes_get_their_hint(identifier: str, answer: object, hint: str) -> None:
-    verdict = check(identifier, answer)
-    assert not verdict.passed
-    assert re.search(hint, verdict.hint), verdict.hint
-
-
-@pytest.mark.parametrize("identifier", [f"07.{i}" for i in range(1, 6)])
-@pytest.mark.parametrize("odd", [None, ..., "?", [], float("nan"), lambda: 1 / 0])
-def test_odd_answers_get_a_hint_and_no_traceback(identifier: str, odd: object) -> None:
-    verdict = check(identifier, odd)
-    assert not verdict.passed
-    assert verdict.hint
-
-
-def test_the_rule_agrees_with_the_oracle() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(500):
-        validation, train = rng.uniform(1, 1.1, (2, 8)).tolist()
-        assert lecture_07._overfits(validation, train) == by_sets(validation, train)

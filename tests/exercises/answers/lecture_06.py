@@ -1,13 +1,8 @@
-"""The checks of lecture 06: right answers pass, each typical mistake gets the hint meant for it."""
+"""Lecture 06: what is right, and the hint for each typical mistake."""
 
-import re
-
-import pytest
 import torch
 
-from tinylab.exercises import check
-
-PROSE = "The quick brown fox jumps over the lazy dog and then it goes home to sleep until the next morning."
+from tests.exercises.answers import PROSE
 
 
 def step(sign: float = -1.0, share: float = 1.0, use: str = "new"):
@@ -52,24 +47,3 @@ WRONG = [
     ("06.5", PROSE, "Which knob"),
     ("06.5", "A learning rate is a number with " + "very " * 15 + "little in it.", "be fair"),
 ]
-
-
-@pytest.mark.parametrize(("identifier", "answer"), RIGHT)
-def test_right_answers_pass(identifier: str, answer: object) -> None:
-    verdict = check(identifier, answer)
-    assert verdict.passed, verdict
-
-
-@pytest.mark.parametrize(("identifier", "answer", "hint"), WRONG)
-def test_typical_mistakes_get_their_hint(identifier: str, answer: object, hint: str) -> None:
-    verdict = check(identifier, answer)
-    assert not verdict.passed
-    assert re.search(hint, verdict.hint), verdict.hint
-
-
-@pytest.mark.parametrize("identifier", [f"06.{i}" for i in range(1, 6)])
-@pytest.mark.parametrize("odd", [None, "", [], float("nan"), object()])
-def test_odd_answers_get_a_hint(identifier: str, odd: object) -> None:
-    verdict = check(identifier, odd)
-    assert not verdict.passed
-    assert verdict.hint
