@@ -192,7 +192,7 @@ def test_only_a_kernel_that_never_started_is_tried_again(tmp_path, monkeypatch, 
         ({"profile": "lecure"}, "did you mean 'lecture'?"),
         ({"jobs": 0}, "jobs 0 is not allowed"),
         ({"timeout": 0}, "timeout 0 is not allowed"),
-        ({"seed": -1}, "seed -1 is not allowed"),
+        ({"seed": -1}, "seed -1 is not possible"),
     ],
 )
 def test_impossible_settings_are_refused_before_anything_starts(tmp_path, wrong, words):
