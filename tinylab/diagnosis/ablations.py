@@ -44,8 +44,8 @@ class Setting:
     def part(self, data: "Dataset") -> "Dataset":
         """`data` with this setting's share of training images a class, at least one."""
         between("images", self.images, 0, 1.000001, low_open=True)
-        fewest = int(np.bincount(np.asarray(data.train.targets), minlength=len(data.classes)).min())
-        return data if self.images == 1 else data.part(max(1, round(self.images * fewest)), seed=self.recipe.seed)
+        count = max(1, round(self.images * data.train.fewest))
+        return data if self.images == 1 else data.part(count, seed=self.recipe.seed)
 
 
 def one_factor(line: str, recipe: Recipe, *, images: float = 1.0) -> tuple[Setting, ...]:

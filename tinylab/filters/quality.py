@@ -21,7 +21,7 @@ from torch import nn
 
 from tinylab.data.batches import Normalisation
 from tinylab.device import Device
-from tinylab.errors import InvalidInputError
+from tinylab.errors import InvalidInputError, whole
 from tinylab.filters.address import find, module
 from tinylab.filters.features import walk
 from tinylab.tables import Table
@@ -227,8 +227,7 @@ def ranking(qualities: Mapping[str, Sequence[float]], accuracies: Sequence[float
     """
     if not qualities:
         raise InvalidInputError("ranking got no qualities. Give one at least: {'dead': [0.1, 0.0, 0.2]}")
-    if isinstance(images, bool) or not isinstance(images, int) or images < 1:
-        raise InvalidInputError(f"images {images!r} is not possible. Allowed: how many the accuracies were measured on")
+    whole("images", images, 1)
     correlations = {name: rank_correlation(values, accuracies) for name, values in qualities.items()}
     right = np.asarray(accuracies, dtype=np.float64)
     if ((right < 0) | (right > 1)).any():
