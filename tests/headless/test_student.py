@@ -85,7 +85,7 @@ def test_nothing_but_the_checks_needs_an_answer(path):
 
 
 def _lecture(folder: Path, name: str = "01_small") -> Path:
-    made = crafted.notebook("1 + 1", "answer = 42", "check(answer)")
+    made = crafted.notebook("1 + 1", "answer = 'swordfish'", "check(answer)")
     made.cells[3].metadata["tags"] = [student.SOLUTION]
     made.cells[2].outputs = [nbformat.v4.new_output("execute_result", {"text/plain": "2"}, execution_count=1)]
     return crafted.write(folder, name, made)
@@ -96,14 +96,14 @@ def test_writing_twice_is_fine_and_overwrites_nobody_s_answers(tmp_path):
     out = tmp_path / "class" / "monday"
     written = student.write(lectures, out)
     assert [path.name for path in written] == ["01_small.ipynb", "02_other.ipynb"]
-    assert "42" not in written[0].read_text()
+    assert "swordfish" not in written[0].read_text()
     assert student.write(lectures, out) == written
-    written[1].write_text(written[1].read_text().replace("...", "42"))
+    written[1].write_text(written[1].read_text().replace("...", "'swordfish'"))
     written[0].unlink()
     with pytest.raises(NotebookError, match=r"02_other.ipynb is there already .* another folder"):
         student.write(lectures, out)
     assert not written[0].exists()
-    assert "42" in written[1].read_text()
+    assert "swordfish" in written[1].read_text()
 
 
 def test_a_solution_that_is_not_python_is_named(tmp_path):
