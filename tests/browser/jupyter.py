@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from playwright import sync_api
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -19,9 +20,10 @@ IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.k
 
 
 @contextlib.contextmanager
-def opened(folder: Path, cells: Sequence[str]) -> Iterator[sync_api.Page]:
-    """A notebook of these code cells, its kernel idle, nothing run yet."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+def opened(folder: Path, cells: Sequence[str | NotebookNode]) -> Iterator[sync_api.Page]:
+    """A notebook of these cells (of code, where only the source is given), its kernel idle, nothing run yet."""
+    made = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    notebook = nbformat.v4.new_notebook(cells=made)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, folder / "opened.ipynb")
     environment = {key: value for key, value in os.environ.items() if key != "TINYLAB_HEADLESS"}
@@ -50,7 +52,7 @@ def opened(folder: Path, cells: Sequence[str]) -> Iterator[sync_api.Page]:
 
 
 def run_cell(page: sync_api.Page, number: int) -> None:
-    """Execute the code cell at that position, from 0, and wait until the kernel has done it."""
+    """Execute the cell at that position, from 0, and wait until the kernel has done it."""
     page.evaluate(
         """async number => {
             const notebook = window.jupyterapp.shell.currentWidget.content;

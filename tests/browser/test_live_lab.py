@@ -1,11 +1,14 @@
 """The live laboratory in a real JupyterLab, by keyboard, while the network trains."""
 
+import ast
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat import NotebookNode
 from playwright import sync_api
 from playwright.sync_api import expect
 
@@ -51,8 +54,9 @@ def page(tmp_path: Path) -> Iterator[sync_api.Page]:
 class Lab:
     """One laboratory on the page, as somebody without a mouse meets it."""
 
-    def __init__(self, page: sync_api.Page, place: int) -> None:
-        self.page, self.area = page, page.locator(".jp-OutputArea-output:has(img.widget-image)").nth(place)
+    def __init__(self, page: sync_api.Page, place: int, labs: sync_api.Locator | None = None) -> None:
+        labs = labs or page.locator(".jp-OutputArea-output:has(img.widget-image)")
+        self.page, self.area = page, labs.nth(place)
         self.status = self.area.get_by_role("status")
         self.twin = self.area.get_by_role("group", name="The picture in words")
         self.alert = self.area.get_by_role("alert")
@@ -142,3 +146,70 @@ def test_running_the_cell_again_ends_the_laboratory_it_made(page: sync_api.Page)
                   "'print([each.session.moment.status for each in (kept, first, second)])')")  # fmt: skip
     run_cell(page, 5)
     expect(page.locator(".jp-OutputArea").last).to_contain_text("['closed', 'waiting', 'waiting']")
+
+
+# ---------------------------------------------------------------- in the lecture itself
+
+LECTURE = Path(__file__).parents[2] / "notebooks" / "03_model_1.ipynb"
+
+
+def needed(cells: list[NotebookNode], place: int) -> list[int]:
+    """The code cells that make the names which the cell at `place` reads, and theirs, in order."""
+    chosen, wanted = [], set()
+    for number in range(place, -1, -1):
+        if cells[number].cell_type == "code":
+            made, read = (_names(cells[number].source, context) for context in (ast.Store, ast.Load))
+            if number == place or made & wanted:
+                chosen.append(number)
+                wanted = (wanted | read) - made
+    return chosen[::-1]
+
+
+def _names(source: str, context: type[ast.expr_context]) -> set[str]:
+    nodes = list(ast.walk(ast.parse(source)))
+    found = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+    if context is ast.Store:
+        aliases = (alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names)
+        found |= {alias.asname or alias.name.split(".")[0] for alias in aliases}
+        found |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    return found
+
+
+def test_lecture_03_is_taught_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lecture's own cells and its own laboratory, steered while Model 1 trains; a second one beside it."""
+    monkeypatch.setenv("TINYLAB_PROFILE", "lecture")
+    cells = nbformat.read(LECTURE, as_version=4).cells
+    [place] = [number for number, cell in enumerate(cells) if "lab.LiveLab(" in cell.source]
+    twin = nbformat.v4.new_code_cell("second = lab.LiveLab(few, 'model_1', plain, epochs=20)\nsecond")
+    for cell in cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    with opened(tmp_path, [*cells, twin]) as page:
+        for number in (*needed(cells, place), len(cells)):
+            run_cell(page, number)
+        labs = page.locator(".jp-OutputArea-output:has(textarea)")
+        first, second = Lab(page, 0, labs), Lab(page, 1, labs)
+        first.press("Start")
+        expect(first.status).to_contain_text("Training")
+        expect(first.twin).not_to_contain_text("step 0,")
+        first.slider(0).focus()
+        page.keyboard.press("ArrowLeft")
+        expect(first.twin).to_contain_text(re.compile(r"At step \d+: learning rate 0.001 → 0.000794\."))
+        first.press("Pause")
+        expect(first.status).to_contain_text("Paused")
+
+        second.press("One step")
+        expect(second.twin).to_contain_text("step 1,")
+        expect(second.twin).not_to_contain_text("At step")
+
+        first.slider(4).focus()
+        page.keyboard.press("Home")
+        first.press("Go back")
+        expect(first.status).to_contain_text("Paused: step 0")
+        first.slider(1).focus()
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+        expect(first.twin).to_contain_text(re.compile(r"At step 0: dropout 0 → 0\.\d+"))
+        first.press("One step")
+        expect(first.twin).to_contain_text("Future A: from the beginning")
+        expect(first.twin).to_contain_text(re.compile(r"Future B: dropout 0 → 0\.\d+ at step 0"))
