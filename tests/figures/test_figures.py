@@ -503,3 +503,10 @@ def test_bars_mistakes() -> None:
 def test_dollars_and_underscores_in_names_are_text_not_formulas() -> None:
     picture = figures.curves({"a $x_1 run": history(3), "b$": history(4)})
     assert picture.png()
+
+
+def test_a_headline_wider_than_its_images_is_not_cut_off() -> None:
+    images = np.zeros((2, 64, 64, 3), np.uint8)
+    picture = figures.image_grid(images, titles=["a", "b"], title="WWW MMM: a headline of wide letters, $more")
+    picture.png()
+    assert picture.texts[0].get_window_extent().x1 <= picture.bbox.x1

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.font_manager import FontProperties
 
 from tinylab.errors import InvalidInputError
 from tinylab.figures.style import BLUE, DPI, INK, VERMILLION, Picture, Style, array, listed, look
@@ -60,6 +62,13 @@ def _fit(text: str, width: float, style: Style, lines: int) -> str:
     return "\n".join(textwrap.wrap(str(text), letters, max_lines=lines, placeholder=" …", break_long_words=True))
 
 
+def _headline_width(text: str, style: Style) -> float:
+    """Stored pixels that the headline takes: bold, and a tenth larger than the rest."""
+    bold = FontProperties(size=1.1 * style.font, weight="bold")
+    width, _, _ = RendererAgg(1, 1, DPI).get_text_width_height_descent(text, bold, ismath=False)
+    return float(width)
+
+
 def _mosaic(
     rows: Sequence[Sequence[np.ndarray]],
     style: Style,
@@ -86,7 +95,7 @@ def _mosaic(
     top = 2.1 * em if title else _GAP
     grid_width = columns * (width + _GAP) + (columns - 1) // 2 * pair_gap
     grid_height = len(rows) * (height + head + _GAP)
-    needed = 0.62 * em * len(title)  # the headline is bold and a tenth larger
+    needed = 2 * _GAP + (_headline_width(title, style) if title else 0)
     total = np.array([max(left + grid_width + _GAP, needed), top + grid_height + _GAP])
     total = np.ceil(total).astype(int)
     picture = Picture(total[0] / DPI, total[1] / DPI, style, layout=None)
