@@ -15,8 +15,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --quiet --no-compile
 INSTALLED = $(VENV)/.installed
 INSTALLED_TEST = $(VENV)/.installed-test
+INSTALLED_BENCH = $(VENV)/.installed-bench
+KILLS ?= 100
 
-.PHONY: help course test check lab notebooks clean
+.PHONY: help course test check lab slides bench soak notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is to make
@@ -39,6 +41,15 @@ test: $(INSTALLED_TEST) check  ## run all tests: style, types, units, and the le
 check: $(INSTALLED_TEST)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
+
+slides: $(INSTALLED)  ## write the lectures as slides that open without a network, build/slides/index.html
+	@$(VENV)/bin/tinylab slides --out build/slides
+
+bench: $(INSTALLED_BENCH)  ## time training, decoding and loading against what one would pick instead
+	$(VENV)/bin/python -m benchmarks
+
+soak: $(INSTALLED_TEST)  ## kill, cut off and confuse everything again and again; nothing may be lost
+	$(VENV)/bin/python benchmarks/soak.py --kills $(KILLS)
 
 notebooks: $(INSTALLED)  ## for maintainers: run all lectures and store their outputs in notebooks/
 	@$(VENV)/bin/tinylab run --store --jobs $(JOBS) --out build/notebooks
@@ -63,4 +74,9 @@ $(INSTALLED): pyproject.toml | $(VENV)/bin/python
 $(INSTALLED_TEST): pyproject.toml | $(INSTALLED)
 	@echo "installing the test tools"
 	@$(PIP) -e '.[test]'
+	@touch $@
+
+$(INSTALLED_BENCH): pyproject.toml | $(INSTALLED_TEST)
+	@echo "installing what tinylab is timed against"
+	@$(PIP) -e '.[bench]'
 	@touch $@

@@ -125,8 +125,9 @@ FLOORS = {
     "data": 1, "layers": 1, "notation": 1,
     "models": 2, "optimizers": 2.1,
     "recipes": 3.0, "checkpoints": 3.1, "history": 3.2, "training": 3.3,
-    "evaluation": 4, "diagnosis": 4, "filters": 4,
-    "figures": 5, "lab": 5.1, "exercises": 5.2,
+    "records": 3.4,
+    "evaluation": 4, "diagnosis": 4, "filters": 4, "transfer": 4,
+    "figures": 5, "lab": 5.1, "exercises": 5.2, "sweeps": 5.3,
     "course": 6, "headless": 6.1, "cli": 6.2, "__main__": 6.3,
 }  # fmt: skip
 

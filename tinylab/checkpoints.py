@@ -7,10 +7,13 @@ refused.
 """
 
 import contextlib
+import errno
+import glob
 import hashlib
 import io
 import os
 import secrets
+from collections import OrderedDict
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,9 +25,11 @@ from torch import Tensor, nn
 from tinylab import notation
 from tinylab.data.batches import Normalisation
 from tinylab.errors import TinylabError, TrainingError
+from tinylab.models import SHAPES, modern
 
 _KIND = b"tinylab checkpoint "
 _VERSION = b"1"
+ATTEMPTS = 200  # to write a file that other processes write, too, each of which sweeps before it writes
 _REMEDY = "Delete it and train again, or take another checkpoint"
 
 
@@ -32,19 +37,23 @@ _REMEDY = "Delete it and train again, or take another checkpoint"
 class Checkpoint:
     """A run after a whole number of epochs, in plain data."""
 
-    line: str  # the network in notation
+    line: str  # the network in notation, or a modern network's name
     classes: tuple[str, ...]  # wnids in the order of the network's outputs
     normalisation: Normalisation  # of the images that it was trained on
     recipe: dict[str, Any]
     history: dict[str, Any]
     epoch: int  # finished ones
     model: dict[str, Tensor]  # state_dict
-    optimizer: dict[str, Any]  # state_dict
+    optimizer: dict[str, Any]  # state_dict; empty where only the best weights were kept
+    raw: dict[str, Tensor] | None = None  # the weights that learn, where `model` is their running mean
 
     def network(self) -> nn.Sequential:
         """The trained network, in evaluation mode, on the CPU."""
         size, _, channels = self.normalisation.mean.shape
-        network = notation.parse(self.line, classes=len(self.classes), in_channels=channels, size=size)
+        if self.line in SHAPES:
+            network: nn.Sequential = modern(self.line, len(self.classes), channels)
+        else:
+            network = notation.parse(self.line, classes=len(self.classes), in_channels=channels, size=size)
         network.load_state_dict(self.model)
         return network.eval()
 
@@ -73,6 +82,8 @@ def load(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_dir() and not path.is_file():  # a pipe would wait for ever
+            raise OSError(errno.EINVAL, "it is a pipe or a device")
         content = memoryview(path.read_bytes())
     except FileNotFoundError:
         raise TrainingError(f"{path}: there is no checkpoint here. Check the path, or train first") from None
@@ -102,13 +113,30 @@ def load(path: str | Path) -> Checkpoint:
         norm = parts["normalisation"]
         parts["normalisation"] = Normalisation(np.asarray(norm["mean"]), np.asarray(norm["scale"]))
         parts["classes"] = tuple(parts["classes"])
-        return Checkpoint(**parts)
+        return _checked(Checkpoint(**parts))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise TrainingError(f"{path}: does not hold a run ({_first_line(error)}). {_REMEDY}") from error
 
 
+def _checked(read: Checkpoint) -> Checkpoint:
+    """Raises TypeError or ValueError unless every part is of its kind: whoever wrote the file made the digest, too."""
+    kinds = {"line": str, "recipe": dict, "history": dict, "epoch": int, "model": dict, "optimizer": dict}
+    for name, kind in kinds.items():
+        if type(getattr(read, name)) not in (kind, OrderedDict if kind is dict else kind):
+            raise TypeError(f"{name} is {type(getattr(read, name)).__name__}, not {kind.__name__}")
+    if not read.classes or not all(isinstance(wnid, str) for wnid in read.classes):
+        raise TypeError("classes are no list of names")
+    if not all(isinstance(name, str) and isinstance(weight, Tensor) for name, weight in read.model.items()):
+        raise TypeError("model holds something else than tensors")
+    if read.raw is not None and not all(isinstance(weight, Tensor) for weight in dict(read.raw).values()):
+        raise TypeError("raw holds something else than tensors")
+    if read.epoch < 0:
+        raise ValueError(f"epoch {read.epoch}")
+    return read
+
+
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return " ".join(f"{type(error).__name__}: {error}".splitlines()[0].split())
 
 
 def restore(path: str | Path, checkpoint: Checkpoint, model: nn.Module) -> None:
@@ -129,9 +157,13 @@ def restore(path: str | Path, checkpoint: Checkpoint, model: nn.Module) -> None:
 
 
 def describe(model: nn.Module) -> str:
-    """The network's line of notation, or the name of its class if it is outside the notation."""
+    """The network's line of notation; outside the notation its own `architecture`, or the name of its class."""
+    if isinstance(architecture := getattr(model, "architecture", None), str):
+        return architecture
+    if not isinstance(model, nn.Sequential):  # whose children need not follow one another
+        return type(model).__name__
     try:
-        return notation.format(model)  # type: ignore[arg-type]
+        return notation.format(model)
     except TinylabError:
         return type(model).__name__
 
@@ -142,17 +174,25 @@ def write_whole(path: str | Path, *parts: bytes | memoryview) -> None:
     Temporary files that a killed process left for the same `path` are removed first. Raises TrainingError.
     """
     path = Path(path)
+    if not path.name:
+        raise TrainingError(f"{path}: this is a folder. Name a file in it")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for stray in path.parent.glob(f".{path.name}.*.tmp"):
+        for stray in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             stray.unlink(missing_ok=True)
-        with open(temporary, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())  # the bytes reach the disk before the name does
-        os.replace(temporary, path)
+        for attempt in range(1, ATTEMPTS + 1):
+            with open(temporary, "wb") as file:
+                for part in parts:
+                    file.write(part)
+                file.flush()
+                os.fsync(file.fileno())  # the bytes reach the disk before the name does
+            try:
+                os.replace(temporary, path)
+                return
+            except FileNotFoundError:  # another process that writes the same file has swept ours away
+                if attempt == ATTEMPTS or not path.parent.is_dir():
+                    raise
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

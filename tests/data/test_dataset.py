@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tinylab.data.cache as caches
-from tinylab.data import Split, load, open_cache, prepare
+from tinylab.data import Split, load, manifest, open_cache, prepare
 from tinylab.errors import DataError, InvalidInputError
 
 pytestmark = pytest.mark.usefixtures("root")
@@ -338,13 +337,13 @@ def test_a_prepared_name_needs_its_source_no_more(tiny, source):
 
 
 def test_a_prepared_name_of_an_older_schema_is_rebuilt_from_its_source(tiny, source, monkeypatch, caplog):
-    monkeypatch.setattr(caches, "SCHEMA", caches.SCHEMA + 1)
+    monkeypatch.setattr(manifest, "SCHEMA", manifest.SCHEMA + 1)
     assert len(load(tiny).train) == 33
     assert "tiny: schema changed, rebuilding" in caplog.text
 
 
 def test_an_older_schema_without_its_source_is_told(tiny, source, monkeypatch):
-    monkeypatch.setattr(caches, "SCHEMA", caches.SCHEMA + 1)
+    monkeypatch.setattr(manifest, "SCHEMA", manifest.SCHEMA + 1)
     source.unlink()
     with pytest.raises(DataError, match="another schema version; prepare it: tinylab data prepare"):
         load(tiny)

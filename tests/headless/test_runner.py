@@ -190,8 +190,8 @@ def test_only_a_kernel_that_never_started_is_tried_again(tmp_path, monkeypatch, 
     ("wrong", "words"),
     [
         ({"profile": "lecure"}, "did you mean 'lecture'?"),
-        ({"jobs": 0}, "jobs 0 is not allowed"),
-        ({"timeout": 0}, "timeout 0 is not allowed"),
+        ({"jobs": 0}, "jobs 0 is not possible"),
+        ({"timeout": 0}, "timeout 0 is not possible"),
         ({"seed": -1}, "seed -1 is not possible"),
     ],
 )

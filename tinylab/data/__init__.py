@@ -1,7 +1,8 @@
 """Images: where they come from, their decoded cache, what a data set is, and batches on the device.
 
-    places, sources, layout     folders and disk space; an archive or folder; what its members mean
-    decode, cache               pixels; memory-mapped arrays, prepared once
+    places, download            folders and disk space; the published archive, from where it can be had
+    sources, layout             an archive or folder; what its members mean
+    decode, cache, manifest     pixels; memory-mapped arrays, prepared once; what is believed of them
     dataset, loading            classes and splits; `load`: by name or path, whole or in part
     batches                     normalisation, augmentation, batches
     sample, drawing             the generated sample
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from tinylab.data.batches import Augment, Batches, Normalisation
     from tinylab.data.cache import Cache, info, open_cache, prepare, prepared_names, verify
     from tinylab.data.dataset import Dataset, Split, Twin
+    from tinylab.data.download import fetch
     from tinylab.data.loading import load
     from tinylab.data.places import cache_root
     from tinylab.data.sample import write_sample
-    from tinylab.data.sources import fetch, open_archive
+    from tinylab.data.sources import open_archive
 
 _ROOM_OF = {
     "Augment": "batches",
@@ -31,7 +33,7 @@ _ROOM_OF = {
     "Split": "dataset",
     "Twin": "dataset",
     "cache_root": "places",
-    "fetch": "sources",
+    "fetch": "download",
     "info": "cache",
     "load": "loading",
     "open_archive": "sources",

@@ -1,10 +1,11 @@
-"""Batches made on the device: shuffled, cropped, flipped and normalised, in that order, all at once.
+"""Batches made on the device: shuffled, cropped, flipped, normalised, boxes erased, in that order, all at once.
 
 A batch leaves here as the network takes it: float32 (B, 3, H, W) in channels_last memory, which is how the
 decoded images already lie, so nothing is copied to get there. There are no worker processes: after decoding,
 what is left is one gather and one subtraction, quicker than handing images between processes.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tinylab.device import Device, pick
-from tinylab.errors import DataError, InvalidInputError, whole
+from tinylab.errors import DataError, InvalidInputError, between, whole
 
 if TYPE_CHECKING:  # dataset.py needs Normalisation from here
     from tinylab.data.dataset import Split
@@ -96,18 +97,21 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Augment:
-    """Random changes that leave the class alone. Raises InvalidInputError for a crop outside 0..32."""
+    """Random changes that leave the class alone. Raises InvalidInputError for what is out of range."""
 
     flip: bool = False  # left and right exchanged, for half of the images
     crop: int = 0  # pixels: largest shift up, down, left or right; edge pixels are repeated
+    erase: float = 0.0  # chance of an image, 0 ≤ erase < 1, to lose a box, which then shows the mean image
 
     def __post_init__(self) -> None:
         if isinstance(self.crop, bool) or not isinstance(self.crop, int) or not 0 <= self.crop <= 32:
             raise InvalidInputError(f"crop {self.crop!r} is not possible. Allowed: whole pixels from 0 to 32")
         if not isinstance(self.flip, bool):
             raise InvalidInputError(f"flip {self.flip!r} is not possible. Allowed: True or False")
+        between("erase", self.erase, 0, 1)
 
     def __bool__(self) -> bool:
+        """Whether anything is shifted or mirrored; boxes are erased later, from the normalised images."""
         return self.flip or self.crop > 0
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -116,8 +120,22 @@ class Augment:
         shifts = torch.randint(-self.crop, self.crop + 1, (count, 2), generator=generator)
         return flips, shifts
 
+    def boxes(self, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+        """The box that each of `count` images loses, int64 (count, 4): top, left, height, width; 0 pixels for none.
+
+        Random erasing (Zhong et al., 2017): 2 % to 40 % of the area, sides in a ratio of 0.3 to 1/0.3. The paper draws
+        again until the box fits; here its longer side is cut to the image's.
+        """
+        chance, area, ratio, top, left = torch.rand(5, count, generator=generator)
+        area = (0.02 + 0.38 * area) * (height * width)
+        ratio = (math.log(0.3) * (1 - 2 * ratio)).exp()
+        h = (area * ratio).sqrt().round().clamp(max=height)
+        w = (area / ratio).sqrt().round().clamp(max=width)
+        places = ((top * (height - h + 1)).floor(), (left * (width - w + 1)).floor())
+        return torch.stack([*places, h, w], dim=1).long() * (chance < self.erase)[:, None]
+
     def variants(self, image: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-        """`count` random variants of one image (H, W, 3) uint8, as (count, H, W, 3): what training sees."""
+        """`count` random variants of one image (H, W, 3) uint8, as (count, H, W, 3): what training sees, but boxes."""
         images = torch.from_numpy(np.repeat(image[None], count, axis=0))
         return crop_and_flip(images, *self.draw(count, torch.Generator().manual_seed(stream(seed)))).numpy()
 
@@ -137,11 +155,27 @@ def crop_and_flip(images: Tensor, flips: Tensor, shifts: Tensor) -> Tensor:
     return images[which[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
+def erase(x: Tensor, boxes: Tensor) -> Tensor:
+    """Set box i of image i to 0, which is the mean image after normalisation.
+
+    x float32 (B, C, H, W), changed in place and returned; boxes int64 (B, 4): top, left, height, width.
+    """
+    top, left, height, width = boxes.T[:, :, None]  # (B, 1) each
+    rows, columns = (torch.arange(size, device=x.device) for size in x.shape[2:])
+    within_rows = (rows >= top) & (rows < top + height)  # (B, H)
+    within_columns = (columns >= left) & (columns < left + width)  # (B, W)
+    return x.masked_fill_((within_rows[:, :, None] & within_columns[:, None, :])[:, None], 0.0)
+
+
 class Batches:
     """One split, ready to be walked through any number of times. Iterate over `epoch(number)`.
 
     `count` images, `len()` batches an epoch; the last batch may be smaller. The order and the augmentation of
     an epoch depend on (seed, number) and nothing else, on any device: they are drawn on the CPU.
+
+    With share=(rank, world) only every world-th image of each batch is made, from image `rank` on: several processes
+    make the same batches together. A last batch with nothing left for this rank holds one image, which its share_of,
+    0, lets count for nothing.
     """
 
     def __init__(
@@ -154,13 +188,16 @@ class Batches:
         augment: Augment | None = None,
         shuffle: bool = False,
         seed: int = 0,
+        share: tuple[int, int] = (0, 1),  # rank, world
     ) -> None:
         whole("batch", batch, 1)
+        whole("the world of a share", share[1], 1, batch)
+        whole("the rank of a share", share[0], 0, share[1] - 1)
         if len(split) == 0:
             raise DataError(f"split {split.name!r} has no images, so there are no batches to make")
         self.split, self.normalisation = split, normalisation
         self.batch, self.device, self.augment = batch, device or pick(), augment or Augment()
-        self.shuffle, self.seed, self.count = shuffle, seed, len(split)
+        self.shuffle, self.seed, self.share, self.count = shuffle, seed, share, len(split)
         self.labelled = split.targets is not None
         targets = np.full(self.count, _NO_LABEL) if split.targets is None else split.targets
         self._targets = torch.from_numpy(np.asarray(targets, dtype=np.int64)).to(self.device.target)
@@ -171,19 +208,36 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.count // self.batch)
 
+    def images(self, position: int) -> int:
+        """How many images batch `position` (from 1) has, those of the other ranks included."""
+        return min(self.batch, self.count - (position - 1) * self.batch)
+
+    def share_of(self, position: int) -> float:
+        """The part (0..1) of batch `position` (from 1) that is this rank's."""
+        rank, world = self.share
+        return len(range(rank, self.images(position), world)) / self.images(position)
+
     def epoch(self, number: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of epoch `number`: x float32 (B, 3, H, W) normalised, y int64 (B,), -1 where unlabelled."""
         generator = torch.Generator().manual_seed(stream(self.seed, number))
         order = torch.randperm(self.count, generator=generator) if self.shuffle else torch.arange(self.count)
-        changes = self.augment.draw(self.count, generator)
+        changes: tuple[Tensor, ...] = self.augment.draw(self.count, generator)
+        if self.augment.erase:
+            height, width, _ = self.normalisation.mean.shape
+            changes = *changes, self.augment.boxes(self.count, height, width, generator)
         here = [part.to(self.device.target) for part in (order, *changes)]  # one transfer an epoch
+        rank, world = self.share
         for start in range(0, self.count, self.batch):
-            part = slice(start, start + self.batch)
-            rows, flips, shifts = (tensor[part] for tensor in here)
+            part = slice(start + rank, min(start + self.batch, self.count), world)
+            if part.start >= part.stop:
+                part = slice(start, start + 1)
+            rows, flips, shifts, *boxes = (tensor[part] for tensor in here)
             images = self._images(order[part], rows)  # (B, H, W, 3) uint8
             if self.augment:
                 images = crop_and_flip(images, flips, shifts)
             x = self.normalisation.apply(images).contiguous(memory_format=self.device.memory_format)
+            if boxes:
+                x = erase(x, boxes[0])
             yield x, self._targets[rows]
 
     def _images(self, rows: Tensor, rows_on_device: Tensor) -> Tensor:

@@ -11,8 +11,6 @@ others wait and use it.
 """
 
 import contextlib
-import errno
-import hashlib
 import json
 import logging
 import os
@@ -23,31 +21,33 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from tinylab.data.decode import BLOCK, Block, run_blocks
-from tinylab.data.layout import SPLITS, Layout, Listing, read_layout, short_names
+from tinylab.data.layout import SPLITS, Listing, read_layout, short_names
+from tinylab.data.manifest import FILE, describe, inside, sha256
+from tinylab.data.manifest import state as read_state
 from tinylab.data.places import (
+    ARCHIVE,
     VARIABLE,
+    as_path,
     cache_root,
+    cannot_write,
     locked,
-    no_space,
     readable,
     require_space,
     writable_folder,
-)
-from tinylab.data.sources import ARCHIVE, open_archive
-from tinylab.errors import DataError, InvalidInputError
+)  # fmt: skip
+from tinylab.data.sources import open_archive
+from tinylab.errors import DataError, InvalidInputError, whole
 from tinylab.tables import Table
 
 log = logging.getLogger("tinylab.data")
 
-SCHEMA = 1  # raise it whenever files or manifest change their meaning; older caches are then rebuilt
-_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # full disk, file limit, quota
+LARGEST = 1024  # pixels: the side of an image that this course could still do something with
 _PER_WORKER = 2_000  # images below which another process costs more than it brings: 0.5 s of decoding
 
 
@@ -79,7 +79,7 @@ class Cache:
 
 def prepared_folder(name: str, root: Path | None = None) -> Path:
     """Where the data set `name` is, or would be; InvalidInputError if it cannot be a name."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise InvalidInputError(
             f"data set name {name!r}; allowed are letters, digits, '-', '_' and '.', 1 to 100 of them"
         )
@@ -95,21 +95,22 @@ def prepare(
     *,
     root: Path | None = None,
     rebuild: bool = False,
+    resize: bool = False,
 ) -> Path:
     """Decode the archive or folder `source` into the cache as `name`; returns the prepared folder.
 
-    `size` is the width and height that all images must have, in pixels. `workers` processes decode, None for
-    one a processor (for few images, one). `root` is the cache folder, None for `cache_root()`. What is
-    prepared already from the same source is kept, unless `rebuild`. Raises DataError for a wrong layout or
-    damaged member (named), a disk that is full, or a folder not writable.
+    `size` is the width and height that all images must have, in pixels; with `resize`, others are scaled until
+    their shorter side fits, and their middle is taken. `workers` processes decode, None for one a processor (for
+    few images, one). `root` is the cache folder, None for `cache_root()`. What is prepared already from the same
+    source is kept, unless `rebuild`. Raises InvalidInputError for an impossible argument, DataError for a wrong
+    layout or damaged member (named), a disk that is full, or a folder not writable.
     """
     if name == "sample":
         raise InvalidInputError("the name 'sample' is the generated sample's; choose another")
-    if workers is not None and workers < 1:
-        raise InvalidInputError(f"workers={workers}; allowed is 1 or more, or None")
-    if size < 1:
-        raise InvalidInputError(f"size={size}; allowed is 1 or more pixels")
-    source = Path(source).expanduser().absolute()
+    if workers is not None:
+        whole("workers", workers, 1)
+    whole("size", size, 1, LARGEST)
+    source = as_path(source).absolute()
     with open_archive(source) as archive:
         fingerprint = archive.fingerprint()
 
@@ -117,7 +118,10 @@ def prepare(
     def given() -> Iterator[Path]:
         yield source
 
-    return ensure(name, fingerprint, given, root=root, workers=workers, size=size, progress=progress, rebuild=rebuild)
+    return ensure(
+        name, fingerprint, given,
+        root=root, workers=workers, size=size, resize=resize, progress=progress, rebuild=rebuild,
+    )  # fmt: skip
 
 
 def ensure(
@@ -128,80 +132,59 @@ def ensure(
     root: Path | None = None,
     workers: int | None = None,
     size: int = 64,
+    resize: bool = False,
     progress: bool = True,
     rebuild: bool = False,
 ) -> Path:
     """Prepare `name` unless it is there with this fingerprint; `provide` gives the source, if needed."""
     folder = prepared_folder(name, root)
-    if not rebuild and _why_build(folder, fingerprint, size) is None:
+    if not rebuild and _why_build(folder, fingerprint, size, resize) is None:
         return folder  # without lock or write: a prepared cache may lie on a read-only disk
     writable_folder(folder)
     with locked(folder / ".lock", name):
-        reason = "asked to rebuild" if rebuild else _why_build(folder, fingerprint, size)
+        reason = "asked to rebuild" if rebuild else _why_build(folder, fingerprint, size, resize)
         if reason is None:  # another process has just done it
             return folder
         if reason:
             log.warning("%s: %s, rebuilding", name, reason)
         _sweep(folder)
         with provide() as source:
-            _build(source, folder, fingerprint, workers, size, progress)
+            _build(source, folder, fingerprint, workers, size, resize, progress)
         _sweep(folder)
     return folder
 
 
-def _why_build(folder: Path, fingerprint: str, size: int) -> str | None:
+def _why_build(folder: Path, fingerprint: str, size: int, resize: bool) -> str | None:
     """None if the folder holds what is wanted; else why not, for the user ("" if there is simply nothing)."""
-    state, manifest = _state(folder)
+    state, manifest = read_state(folder)
     if manifest is None:
         return "" if state == "absent" else state
     if manifest["source"]["fingerprint"] != fingerprint:
         return "source changed"
-    return None if manifest["size"] == size else f"prepared for {manifest['size']} pixels"
-
-
-def _state(folder: Path) -> tuple[str, dict[str, Any] | None]:
-    """("ready", manifest), or ("absent" | "incomplete" | "schema changed", None)."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["schema"] != SCHEMA:
-            return "schema changed", None
-        sizes = {file: entry["bytes"] for file, entry in manifest["arrays"].items()}
-        whole = all((folder / manifest["build"] / file).stat().st_size == size for file, size in sizes.items())
-    except (FileNotFoundError, NotADirectoryError):
-        return ("incomplete" if any(path.is_dir() for path in _inside(folder)) else "absent"), None
-    except (ValueError, KeyError, TypeError):
-        return "incomplete", None
-    except OSError as error:
-        raise DataError(
-            f"cannot read {folder} ({error.strerror}); set {VARIABLE} to a folder that you may read"
-        ) from None
-    return ("ready", manifest) if whole else ("incomplete", None)
-
-
-def _inside(folder: Path) -> list[Path]:
-    """What a folder holds, sorted; nothing if it is not there or not readable."""
-    with contextlib.suppress(OSError):
-        return sorted(folder.iterdir())
-    return []
+    if manifest["size"] != size:
+        return f"prepared for {manifest['size']} pixels"
+    return None if resize or not manifest.get("resized", False) else "prepared with other images made to fit"
 
 
 def _sweep(folder: Path) -> None:
     """Remove builds that the manifest does not name; only under the lock. What Windows holds open stays."""
-    _, manifest = _state(folder)
-    for path in _inside(folder):
+    _, manifest = read_state(folder)
+    for path in inside(folder):
         if path.is_dir() and (manifest is None or path.name != manifest["build"]):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _build(source: Path, folder: Path, fingerprint: str, workers: int | None, size: int, progress: bool) -> None:
+def _build(
+    source: Path, folder: Path, fingerprint: str, workers: int | None, size: int, resize: bool, progress: bool
+) -> None:
     with open_archive(source) as archive:
         layout = read_layout(archive)
     count = sum(len(layout.splits[split].members) for split in SPLITS)
     needed = count * (size * size * 3 + 256)  # pixels, and generously all that is kept beside them
     require_space(folder, needed)
     build = folder / uuid.uuid4().hex[:12]
-    build.mkdir()
     try:
+        build.mkdir()
         offsets: dict[str, int] = {}
         blocks: list[Block] = []
         for split in SPLITS:
@@ -209,19 +192,17 @@ def _build(source: Path, folder: Path, fingerprint: str, workers: int | None, si
             members = layout.splits[split].members
             blocks += [Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)]
         workers = workers or max(1, min(_processors(), count // _PER_WORKER))
-        done = run_blocks(source, build, offsets, blocks, size, workers)
+        done = run_blocks(source, build, offsets, blocks, size, resize, workers)
         with _bar(count, folder.name, progress) as advance, contextlib.closing(done):
             for images in done:
                 advance(images)
-        manifest = _manifest(build, layout, source, fingerprint, size)
-        draft = build / "manifest.json"
+        manifest = describe(build, layout, source, fingerprint, size, resize)
+        draft = build / FILE
         draft.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(draft, folder / "manifest.json")
+        os.replace(draft, folder / FILE)
     except OSError as error:
         shutil.rmtree(build, ignore_errors=True)
-        if error.errno in _FULL:
-            raise DataError(no_space(folder, needed, shutil.disk_usage(folder).free)) from None
-        raise DataError(f"cannot write to {build}: {error.strerror}") from error
+        raise cannot_write(folder, error, needed) from error
     except BaseException:
         shutil.rmtree(build, ignore_errors=True)
         raise
@@ -248,47 +229,16 @@ def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, i
     return offsets
 
 
-def _manifest(build: Path, layout: Layout, source: Path, fingerprint: str, size: int) -> dict[str, Any]:
-    from tinylab import __version__
-
-    splits = {
-        split: {
-            "images": len(layout.splits[split].members),
-            "labelled": layout.splits[split].labels is not None,
-            "greyscale": int(np.load(build / f"{split}_greyscale.npy").sum()),
-        }
-        for split in SPLITS
-    }
-    arrays = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(build.glob("*.npy"))
-    }
-    return {
-        "schema": SCHEMA,
-        "tinylab": __version__,
-        "prepared": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": {"path": str(source), "fingerprint": fingerprint},
-        "size": size,
-        "splits": splits,
-        "build": build.name,
-        "arrays": arrays,
-        "classes": list(layout.classes),
-        "names": list(layout.names),
-    }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 @contextlib.contextmanager
 def _bar(count: int, name: str, progress: bool) -> Iterator[Callable[[int], object]]:
-    """A progress bar on standard error; on a terminal it stays, in a notebook it leaves nothing behind."""
+    """A progress bar on standard error; on a terminal it stays, in a notebook it leaves nothing behind, in a file
+    (where it would be in the way of the one line that an error is) there is none."""
     from tqdm import tqdm
 
-    with tqdm(
-        total=count, desc=f"decoding {name}", unit=" images", disable=not progress, leave=sys.stderr.isatty()
-    ) as bar:
+    terminal = sys.stderr.isatty()
+    notebook = "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
+    hidden = not (progress and (terminal or notebook))
+    with tqdm(total=count, desc=f"decoding {name}", unit=" images", disable=hidden, leave=terminal) as bar:
         yield bar.update
 
 
@@ -299,7 +249,7 @@ def open_cache(name: str | Path, root: Path | None = None) -> Cache:
     """
     folder = name if isinstance(name, Path) else prepared_folder(name, root)
     for attempt in (1, 2):
-        state, manifest = _state(folder)
+        state, manifest = read_state(folder)
         if manifest is None:
             what = "of another schema version" if state == "schema changed" else state
             raise DataError(
@@ -311,23 +261,27 @@ def open_cache(name: str | Path, root: Path | None = None) -> Cache:
         except FileNotFoundError:  # replaced between the two steps; the new one is complete
             if attempt == 2:
                 raise
-        except ValueError as error:
-            raise DataError(f"{folder} is damaged ({error}); prepare it again") from None
+        except (ValueError, TypeError, EOFError) as error:
+            raise DataError(f"{folder} is damaged ({' '.join(str(error).split())}); prepare it again") from None
     raise AssertionError("unreachable")
 
 
 def _map(folder: Path, manifest: dict[str, Any]) -> Cache:
-    build = folder / manifest["build"]
+    build, size = folder / manifest["build"], manifest["size"]
+    kinds = {"images": ((size, size, 3), "u1"), "files": ((), "U"), "greyscale": ((), "?"), "digests": ((20,), "u1")}
 
     def decoded(split: str) -> Decoded:
         entry = manifest["splits"][split]
-        arrays = {
-            kind: np.load(build / f"{split}_{kind}.npy", mmap_mode="c")
-            for kind in ("images", "files", "greyscale", "digests")
-        }
+        arrays = {kind: np.load(build / f"{split}_{kind}.npy", mmap_mode="c") for kind in kinds}
         labels = np.load(build / f"{split}_labels.npy") if entry["labelled"] else None
-        if any(len(array) != entry["images"] for array in arrays.values()):
-            raise ValueError(f"{split} does not have {entry['images']} rows")
+        for kind, (shape, code) in kinds.items():
+            if arrays[kind].shape != (entry["images"], *shape) or not arrays[kind].dtype.str[1:].startswith(
+                np.dtype(code).str[1:2]
+            ):
+                raise ValueError(f"{split}_{kind} is {arrays[kind].dtype} {arrays[kind].shape}")
+        places = range(len(manifest["classes"]))
+        if labels is not None and (labels.shape != (entry["images"],) or not np.isin(labels, places).all()):
+            raise ValueError(f"{split}_labels do not fit")
         return Decoded(labels=labels, **arrays)
 
     classes, names = tuple(manifest["classes"]), tuple(manifest["names"])
@@ -338,12 +292,15 @@ def _map(folder: Path, manifest: dict[str, Any]) -> Cache:
 def renew(name: str, root: Path | None = None) -> None:
     """Prepare `name` again if its schema is not ours any more and the source it came from is still there."""
     folder = prepared_folder(name, root)
-    if _state(folder)[0] != "schema changed":
+    if read_state(folder)[0] != "schema changed":
         return
-    old = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    source = Path(str(old.get("source", {}).get("path", "")))
+    old = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    try:
+        source, size, resize = Path(old["source"]["path"]), old.get("size", 64), bool(old.get("resized", False))
+    except (KeyError, TypeError, AttributeError):  # of a version that nobody knows any more
+        return
     if source.is_absolute() and source.exists():
-        prepare(source, name, size=old.get("size", 64), root=root)
+        prepare(source, name, size=size, resize=resize, root=root)
 
 
 def verify(name: str, root: Path | None = None) -> None:
@@ -351,7 +308,7 @@ def verify(name: str, root: Path | None = None) -> None:
     cache = open_cache(name, root)
     for file, entry in cache.manifest["arrays"].items():
         path = cache.folder / cache.manifest["build"] / file
-        if _sha256(path) != entry["sha256"]:
+        if sha256(path) != entry["sha256"]:
             raise DataError(f"{path} is damaged (its SHA-256 is not the manifest's); prepare {name} again")
 
 
@@ -361,13 +318,13 @@ def state(name: str, root: Path | None = None) -> str:
         folder = prepared_folder(name, root)
     except InvalidInputError:
         return "absent"
-    return _state(folder)[0]
+    return read_state(folder)[0]
 
 
 def prepared_names(root: Path | None = None) -> list[str]:
     """The names of the data sets that are ready to load."""
-    found = _inside((root or cache_root()) / "prepared")
-    return [path.name for path in found if path.is_dir() and _state(path)[0] == "ready"]
+    found = inside((root or cache_root()) / "prepared")
+    return [path.name for path in found if path.is_dir() and read_state(path)[0] == "ready"]
 
 
 def info(root: Path | None = None) -> Table:
@@ -377,8 +334,8 @@ def info(root: Path | None = None) -> Table:
     archive = root / ARCHIVE
     if archive.is_file():
         rows.append(["archive", "downloaded", "–", "–", readable(archive.stat().st_size), archive])
-    for folder in filter(Path.is_dir, _inside(root / "prepared")):
-        state, manifest = _state(folder)
+    for folder in filter(Path.is_dir, inside(root / "prepared")):
+        state, manifest = read_state(folder)
         if manifest is None:
             rows.append([folder.name, state, "–", "–", "–", folder])
             continue

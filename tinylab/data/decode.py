@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tinylab.data.sources import Archive, open_archive
 from tinylab.errors import DataError
 
 BLOCK = 256  # images decoded and written at a time: 3 MiB
+LARGEST = 50_000_000  # pixels of an image that may be resized: a camera's, not a bomb's
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,40 @@ class Block:
     members: list[str]
 
 
-def decode(raw: bytes, size: int, name: str) -> tuple[np.ndarray, bool]:
-    """Pixels, uint8 (size, size, 3) in RGB, and whether the file was greyscale; `name` is for a DataError."""
+def decode(raw: bytes, size: int, name: str, resize: bool = False) -> tuple[np.ndarray, bool]:
+    """Pixels, uint8 (size, size, 3) in RGB, and whether the file was greyscale; `name` is for a DataError.
+
+    resize  an image of another size is scaled until its shorter side fits, and its middle is taken
+    """
     try:
         with Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as image:
             width, height = image.size  # from the header, before a byte is decoded: no decompression bombs
-            if (width, height) != (size, size):
-                raise DataError(f"{name} has {width}×{height} pixels; expected {size}×{size}")
+            fits = (width, height) == (size, size)
+            if not fits and not resize:
+                raise DataError(f"{name} has {width}×{height} pixels; expected {size}×{size}, or ask for a resize")
+            if width * height > max(LARGEST, size * size):
+                raise DataError(f"{name} has {width}×{height} pixels; expected at most {LARGEST:,} of them")
             if image.mode not in ("RGB", "L"):
                 raise DataError(f"{name} is in colour mode {image.mode}; expected RGB or greyscale")
-            return np.asarray(image.convert("RGB")), image.mode == "L"
+            grey = image.mode == "L"
+            return np.asarray((image if fits else _resized(image, size)).convert("RGB")), grey
+    except DataError:
+        raise
     except Image.DecompressionBombError:
         raise DataError(f"{name} claims to be far larger than the {size}×{size} pixels expected") from None
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's three ways to say "damaged"
-        raise DataError(f"{name} is damaged ({str(error).split(' <')[0]})") from None
+    except Exception as error:  # Pillow has many ways to say "damaged"
+        raise DataError(f"{name} is damaged ({' '.join(str(error).split(' <')[0].split())})") from None
 
 
-def write_block(archive: Archive, folder: Path, offsets: dict[str, int], block: Block, size: int) -> None:
+def _resized(image: Image.Image, size: int) -> Image.Image:
+    """The middle of an image, size×size pixels, turned as the camera was held."""
+    image.draft(None, (2 * size, 2 * size))  # a JPEG can be decoded at a half, a quarter or an eighth of its size
+    return ImageOps.fit(ImageOps.exif_transpose(image), (size, size), Image.Resampling.LANCZOS)
+
+
+def write_block(
+    archive: Archive, folder: Path, offsets: dict[str, int], block: Block, size: int, resize: bool = False
+) -> None:
     """Decode the members of a block, write their rows to `<split>_<kind>.npy` behind `offsets` header bytes.
 
     Plain writes, because a full disk then raises an OSError; a store into a memory map would kill the
@@ -66,7 +84,7 @@ def write_block(archive: Archive, folder: Path, offsets: dict[str, int], block: 
     digests = np.empty((rows, 20), np.uint8)  # SHA-1 of the file, to find identical ones without the archive
     for row, member in enumerate(block.members):
         raw = archive.read(member)
-        images[row], greyscale[row] = decode(raw, size, f"{member} in {archive.path}")
+        images[row], greyscale[row] = decode(raw, size, f"{member} in {archive.path}", resize)
         digests[row] = np.frombuffer(hashlib.sha1(raw, usedforsecurity=False).digest(), np.uint8)
     for kind, array in (("images", images), ("greyscale", greyscale), ("digests", digests)):
         name = f"{block.split}_{kind}.npy"
@@ -76,7 +94,7 @@ def write_block(archive: Archive, folder: Path, offsets: dict[str, int], block: 
 
 
 def run_blocks(
-    path: Path, folder: Path, offsets: dict[str, int], blocks: list[Block], size: int, workers: int
+    path: Path, folder: Path, offsets: dict[str, int], blocks: list[Block], size: int, resize: bool, workers: int
 ) -> Generator[int, None, None]:
     """Decode all blocks with `workers` processes; yields the number of images just done.
 
@@ -86,12 +104,17 @@ def run_blocks(
     if workers <= 1 or not sys.executable:
         with open_archive(path) as archive:
             for block in blocks:
-                write_block(archive, folder, offsets, block, size)
+                write_block(archive, folder, offsets, block, size, resize)
                 yield len(block.members)
         return
     plan = folder / "plan.json"
-    content = {"archive": str(path), "size": size, "offsets": offsets, "blocks": [vars(b) for b in blocks]}
-    plan.write_text(json.dumps(content), encoding="utf-8")
+    plan.write_text(
+        json.dumps({
+            "archive": str(path), "size": size, "resize": resize, "offsets": offsets,
+            "blocks": [vars(block) for block in blocks],
+        }),
+        encoding="utf-8",
+    )  # fmt: skip
     yield from _watch([_start(plan, number, workers) for number in range(workers)])
     plan.unlink()
 
@@ -166,7 +189,7 @@ def main() -> None:
         with open_archive(plan["archive"]) as archive:
             for fields in plan["blocks"][number::workers]:
                 block = Block(**fields)
-                write_block(archive, path.parent, plan["offsets"], block, plan["size"])
+                write_block(archive, path.parent, plan["offsets"], block, plan["size"], plan["resize"])
                 print(len(block.members), flush=True)  # fails, and so ends us, when the parent has died
     except DataError as error:
         print(json.dumps({"data": str(error)}), flush=True)

@@ -51,7 +51,9 @@ def read_layout(archive: Archive) -> Layout:
         "validation": _annotated(archive, "val", position, images),
         "test": _annotated(archive, "test", position, images),
     }
-    return Layout(classes, _names(archive, classes), splits)
+    names = _names(archive, classes)
+    archive.confirm(archive.sizes.keys() - {member for listing in splits.values() for member in listing.members})
+    return Layout(classes, names, splits)
 
 
 def short_names(classes: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:

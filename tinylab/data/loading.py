@@ -20,9 +20,11 @@ import numpy as np
 from tinylab.data import cache as caches
 from tinylab.data.cache import Cache, Decoded
 from tinylab.data.dataset import Dataset, Split, by_class
-from tinylab.data.places import cache_root, writable_folder
-from tinylab.data.sources import ARCHIVE, open_archive
+from tinylab.data.places import ARCHIVE, as_path, cache_root, cannot_write, writable_folder
+from tinylab.data.sources import open_archive
 from tinylab.errors import DataError, InvalidInputError, between, nearest, whole
+
+SAMPLE_BYTES = 20_000_000  # of the generated sample's archive, generously
 
 
 def load(
@@ -76,15 +78,14 @@ def load(
 
 def _find(name_or_path: str | Path, root: Path | None) -> Cache:
     """The prepared cache of a name or path; the sample and paths are prepared if they are not."""
-    root = cache_root() if root is None else Path(root)
-    text = str(name_or_path)
+    root = cache_root() if root is None else as_path(root)
+    path, text = as_path(name_or_path), str(name_or_path)
     if not text.strip():
         raise InvalidInputError("data set ''; allowed are \"sample\", the name of a prepared one, or a path")
     if text == "sample":
         return caches.open_cache(_sample(root))
-    path = Path(name_or_path).expanduser()
-    as_path = isinstance(name_or_path, Path) or "/" in text or os.sep in text or text.endswith((".zip", "."))
-    if not as_path:
+    named = not isinstance(name_or_path, Path) and not ("/" in text or os.sep in text or text.endswith((".zip", ".")))
+    if named:
         if caches.state(text, root) != "absent":
             caches.renew(text, root)
             return caches.open_cache(text, root)
@@ -122,8 +123,11 @@ def _sample(root: Path) -> Path:
     def draw() -> Iterator[Path]:
         from tinylab.data.sample import write_sample
 
-        with tempfile.TemporaryDirectory(dir=writable_folder(root), prefix=".sample-") as folder:
-            yield write_sample(Path(folder) / "sample.zip")
+        try:
+            with tempfile.TemporaryDirectory(dir=writable_folder(root), prefix=".sample-") as folder:
+                yield write_sample(Path(folder) / "sample.zip")
+        except OSError as error:
+            raise cannot_write(root, error, SAMPLE_BYTES) from None
 
     return caches.ensure("sample", hashlib.sha1(code, usedforsecurity=False).hexdigest(), draw, root=root)
 

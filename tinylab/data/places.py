@@ -8,21 +8,36 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinylab.errors import DataError
+from tinylab.errors import DataError, InvalidInputError
 
 log = logging.getLogger("tinylab.data")
 
 VARIABLE = "TINYLAB_CACHE"
+ARCHIVE = "tiny-imagenet-200.zip"  # the name of the published archive
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # full disk, file limit, quota
+
+
+def as_path(given: str | Path) -> Path:
+    """`given` with "~" written out. InvalidInputError for what is no path, DataError for a home that nobody knows."""
+    if not isinstance(given, str | Path) or "\0" in str(given):
+        raise InvalidInputError(f"path {given!r} is not possible. Allowed: text, or a pathlib.Path")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise DataError(f"{given}: no home folder is known for '~'; give the whole path") from None
 
 
 def cache_root() -> Path:
     """The folder that holds downloads and prepared data sets: $TINYLAB_CACHE, else the user's own."""
     if value := os.environ.get(VARIABLE):
-        return Path(value).expanduser().absolute()
+        return as_path(value).absolute()
     import pooch
 
-    root = Path(pooch.os_cache("tinylab"))
-    if not root.is_absolute():  # no HOME and no entry for this user: "~" stayed as it was
+    try:  # without HOME and an entry for this user, some versions raise and others leave "~" as it is
+        root = Path(pooch.os_cache("tinylab"))
+    except RuntimeError:
+        root = Path("~")
+    if not root.is_absolute():
         raise DataError(f"no home folder is known; set {VARIABLE} to a folder for downloads and decoded images")
     return root
 
@@ -34,10 +49,19 @@ def writable_folder(folder: Path) -> Path:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "permission denied")
     except OSError as error:
-        raise DataError(
-            f"cannot write to {folder} ({error.strerror}); set {VARIABLE} to a folder that you may write to"
-        ) from None
+        raise cannot_write(folder, error) from None
     return folder
+
+
+def cannot_write(folder: Path, error: OSError, needed: int = 0) -> DataError:
+    """What to say when a write to `folder` failed; `needed` in bytes, if it is known."""
+    full = error.errno in FULL or error.errno is None  # numpy says of a short write how short, but not why
+    if full and needed:
+        return DataError(no_space(folder, needed, shutil.disk_usage(folder).free))
+    return DataError(
+        f"cannot write to {folder} ({error.strerror or error}); set {VARIABLE} to a folder that you may write to"
+        + (", on a disk with room" if full else "")
+    )
 
 
 def require_space(folder: Path, needed: int) -> None:

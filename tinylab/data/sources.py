@@ -1,40 +1,29 @@
-"""Where images come from: a zip or a folder in the Stanford layout, and the download of Tiny ImageNet.
+"""Where images come from: a zip or a folder in the Stanford layout.
 
     open_archive(path)      an `Archive`: members by their relative path, bytes on request, never unpacked
-    fetch()                 the Stanford archive, its digest checked, mirrors tried in turn
 
 What the members mean (classes, splits, labels) is read in `layout.py`. Nothing here trusts an archive:
-members that point outside, links, encrypted, doubled or oversized ones are refused by name before a byte of
-them is read.
+members that point outside, links, encrypted, doubled, oversized or oddly packed ones are refused by name before
+a byte of them is read.
 """
 
+import contextlib
 import hashlib
-import logging
 import os
-import shutil
 import stat
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
-from tinylab.data.places import cache_root, locked, require_space, writable_folder
+from tinylab.data.places import as_path
 from tinylab.errors import DataError
 
-log = logging.getLogger("tinylab.data")
-
-MD5 = "90528d7ca1a48142e341f4ef8d21d0de"  # of the published archive
-SIZE = 248_100_043  # bytes of the published archive
-ARCHIVE = "tiny-imagenet-200.zip"
-MIRRORS = (
-    "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-    "https://github.com/tjmoon0104/pytorch-tiny-imagenet/releases/download/tiny-imagenet-dataset/tiny-imagenet-200.zip",
-)
 MEMBER_LIMIT = 16 * 2**20  # bytes; the largest genuine member is words.txt with 2.6 million
+_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # of these, no more is inflated at a time than asked for
 _CLUTTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}  # what file managers leave behind; hidden files count too
 
 
@@ -63,13 +52,16 @@ class Archive(ABC):
     def read(self, member: str) -> bytes:
         """The bytes of one member. DataError, naming it, if it is absent, damaged or above `MEMBER_LIMIT`."""
         try:
-            return self._bytes(member)
+            with _damage(f"{member} in {self.path}"):
+                return self._bytes(member)
         except (KeyError, FileNotFoundError):
             raise DataError(f"{self.path} has no {member}") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise DataError(f"{member} in {self.path} is damaged ({error}); get a fresh copy of the archive") from None
-        except (OSError, RuntimeError, NotImplementedError) as error:
-            raise DataError(f"cannot read {member} in {self.path}: {error}") from None
+
+    def confirm(self, members: Iterable[str]) -> None:  # noqa: B027 (a folder's names are what they are)
+        """DataError unless these members, which nobody reads, really have the names of the table of contents.
+
+        A flipped bit there would otherwise turn an image into a file that nobody asks for, without a word.
+        """
 
     def close(self) -> None:  # noqa: B027 (a folder has nothing to close)
         """Release the file; members cannot be read any more."""
@@ -83,9 +75,23 @@ class Archive(ABC):
         self.close()
 
 
+@contextlib.contextmanager
+def _damage(what: str) -> Iterator[None]:
+    """Whatever a damaged file makes the readers raise is a DataError that names it; a missing file stays one."""
+    try:
+        yield
+    except (DataError, KeyError, FileNotFoundError):
+        raise
+    except OSError as error:
+        raise DataError(f"cannot read {what}: {error.strerror or error}") from None
+    except Exception as error:  # zipfile alone has half a dozen kinds
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{what} is damaged ({why}); get a fresh copy of the archive") from None
+
+
 def open_archive(path: str | Path) -> Archive:
     """The archive at `path`, a zip or a folder; DataError if it is neither, or not in the Stanford layout."""
-    path = Path(path).expanduser()
+    path = as_path(path)
     if path.is_dir():
         return _Folder(path)
     if not path.exists():
@@ -96,19 +102,23 @@ def open_archive(path: str | Path) -> Archive:
 class _Zip(Archive):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        try:
+        if not path.is_file():  # a pipe would wait for ever
+            raise DataError(f"{path} is neither a file nor a folder; expected a zip or a folder")
+        with _damage(str(path)):
             genuine = zipfile.is_zipfile(path)  # reads the end of the file only, so a fingerprint costs nothing
-        except OSError as error:
-            raise DataError(f"cannot open {path}: {error.strerror}") from None
         if not genuine:
             raise DataError(f"{path} is not a zip archive, or only part of one; expected a zip or a folder")
 
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise DataError(f"cannot read the table of contents of {self.path}: {error}") from None
+        with _damage(f"the table of contents of {self.path}"):
+            opened = zipfile.ZipFile(self.path)
+        # zipfile does not compare these: one wrong length in the table swallows the entries behind it
+        found = len(opened.infolist())
+        if found != (promised := _promised(self.path, found)):
+            opened.close()
+            raise DataError(f"{self.path} is damaged: its table of contents lists {found:,} of {promised:,} members")
+        return opened
 
     @cached_property
     def _top(self) -> str:
@@ -123,12 +133,18 @@ class _Zip(Archive):
             if ".." in parts or not parts[0] or ":" in name or "\\" in name:
                 raise DataError(f"{name!r} in {self.path} points outside the archive; refused")
             if info.is_dir() or _clutter(parts) or not name.startswith(self._top):
+                self._confirm(info)
                 continue
             mode = info.external_attr >> 16
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise DataError(f"{name!r} in {self.path} is a link or a device, not a file; refused")
             if info.flag_bits & 1:
                 raise DataError(f"{name!r} in {self.path} is encrypted; an archive without password is needed")
+            if info.compress_type not in _PACKED:
+                raise DataError(
+                    f"{name!r} in {self.path} is packed in a rare way (method {info.compress_type}); "
+                    "expected stored or deflated, as every zip program does unless told otherwise"
+                )
             _check_size(name, info.file_size, self.path)
             member = name.removeprefix(self._top)
             if member in sizes:
@@ -138,9 +154,17 @@ class _Zip(Archive):
 
     def _bytes(self, member: str) -> bytes:
         info = self._zip.getinfo(self._top + member)
-        _check_size(member, info.file_size, self.path)  # a zip bomb cannot hide: no more than this is inflated
-        with self._zip.open(info) as stream:  # compares the CRC at the end
-            return stream.read()
+        _check_size(member, info.file_size, self.path)
+        with self._zip.open(info) as stream:  # compares the name at the beginning, the CRC at the end
+            return stream.read(info.file_size + 1)  # no more is inflated; read() would inflate all of a zip bomb
+
+    def confirm(self, members: Iterable[str]) -> None:
+        for member in members:
+            self._confirm(self._zip.getinfo(self._top + member))
+
+    def _confirm(self, info: zipfile.ZipInfo) -> None:
+        with _damage(f"{info.filename} in {self.path}"):
+            self._zip.open(info).close()  # compares its name with the one that stands before the data
 
     def fingerprint(self) -> str:
         status = self.path.stat()
@@ -161,18 +185,30 @@ class _Folder(Archive):
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        sizes: dict[str, int] = {}
-        for folder, below, files in os.walk(self._root, followlinks=True):
+        return {member: status.st_size for member, status in self._files()}
+
+    def _files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Every file's member name, and what the system knows of it; DataError for what is no file."""
+
+        def unreadable(error: OSError) -> None:
+            raise DataError(f"cannot read {error.filename}: {error.strerror}")
+
+        for folder, below, files in os.walk(self._root, followlinks=True, onerror=unreadable):
             below[:] = sorted(name for name in below if not _clutter((name,)))
             relative = PurePosixPath(Path(folder).relative_to(self._root).as_posix())
             if len(relative.parts) > 4:  # followed links may form a circle; the layout is three folders deep
                 raise DataError(f"{folder} lies deeper than the Stanford layout allows; remove it")
-            for name in files:
+            prefix = "" if folder == str(self._root) else f"{relative}/"
+            for name in sorted(files):
                 if not _clutter((name,)):
-                    member = str(relative / name)
-                    sizes[member] = Path(folder, name).stat().st_size
-                    _check_size(member, sizes[member], self.path)
-        return sizes
+                    try:
+                        status = os.stat(os.path.join(folder, name))
+                    except OSError as error:  # a link to nowhere
+                        raise DataError(f"cannot read {prefix}{name} in {self.path}: {error.strerror}") from None
+                    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+                        raise DataError(f"{prefix}{name} in {self.path} is a pipe or a device, not a file; refused")
+                    _check_size(f"{prefix}{name}", status.st_size, self.path)
+                    yield prefix + name, status
 
     def _bytes(self, member: str) -> bytes:
         with open(self._root / member, "rb") as stream:
@@ -181,11 +217,24 @@ class _Folder(Archive):
         return raw
 
     def fingerprint(self) -> str:
-        # a folder's time changes when files come, go or are renamed: 200 folders to ask, not 120,000 files
-        marks = []
-        for pattern in ("*.txt", "*/*.txt", "*/images", "*/*/images"):
-            marks += [(p.as_posix(), p.stat().st_mtime_ns) for p in sorted(self._root.glob(pattern))]
-        return _sha1(f"folder {marks}")
+        # size and time of every file, as `make` compares them: a second for 120,000 files, none of them opened
+        marks = hashlib.sha1(usedforsecurity=False)
+        for member, status in self._files():
+            marks.update(f"{member} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        return marks.hexdigest()
+
+
+def _promised(path: Path, found: int) -> int:
+    """How many members the record at the end of a zip says there are (APPNOTE.TXT 4.3.14 and 4.3.16)."""
+    with open(path, "rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 70_000))
+        tail = stream.read()
+    end = tail.rfind(b"PK\x05\x06")
+    count = int.from_bytes(tail[end + 10 : end + 12], "little")
+    large = tail.rfind(b"PK\x06\x06", 0, end)
+    if count == 2**16 - 1 and large >= 0:
+        return int.from_bytes(tail[large + 32 : large + 40], "little")
+    return found if found % 2**16 == count else count  # older programs write the last 16 bits
 
 
 def _clutter(parts: Sequence[str]) -> bool:
@@ -214,95 +263,3 @@ def _no_top(path: Path, found: Sequence[str]) -> str:
 
 def _sha1(text: str) -> str:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def fetch(
-    destination: str | Path | None = None,
-    mirrors: Sequence[str] = MIRRORS,
-    *,
-    md5: str = MD5,
-    size: int = SIZE,
-    progress: bool = True,
-) -> Path:
-    """Download the Tiny ImageNet archive; returns where it lies.
-
-    `destination` is a file or an existing folder; None is the cache folder. A file that is there already and
-    has the right digest is kept. The bytes arrive under another name and get their own only once size (bytes)
-    and `md5` are right, so a partial file never bears the final name. DataError if every mirror fails: it
-    says per URL how many bytes came and what was wrong with them, and where to place the file by hand. Terms
-    of the data set: non-commercial research and education.
-    """
-    target = Path(destination).expanduser() if destination is not None else cache_root() / ARCHIVE
-    target = (target / ARCHIVE if target.is_dir() else target).absolute()
-    if _is_archive(target, md5, size):
-        return target
-    if target.exists():
-        log.warning("%s is not the published archive (wrong size or MD5); downloading it again", target)
-    partial = writable_folder(target.parent / f".{target.name}.partial")
-    with locked(target.parent / f".{target.name}.lock", f"the download of {target.name}"):
-        if _is_archive(target, md5, size):  # another process was faster
-            return target
-        for leftover in partial.iterdir():  # of a download that was killed
-            leftover.unlink()
-        require_space(partial, size)
-        failures: list[str] = []
-        for position, url in enumerate(mirrors):
-            try:
-                os.replace(_download(url, partial, md5, size, progress), target)
-                shutil.rmtree(partial, ignore_errors=True)
-                return target
-            except DataError as error:
-                failures.append(str(error))
-                following = f"; trying {mirrors[position + 1]}" if position + 1 < len(mirrors) else ""
-                log.warning("%s%s", error, following)
-        shutil.rmtree(partial, ignore_errors=True)
-    raise DataError(
-        f"download failed: {'; '.join(failures)}. Get the archive some other way ({size:,} bytes, MD5 {md5}) "
-        f"and place it at {target}, or prepare a copy from anywhere: tinylab data prepare --from ZIP_OR_FOLDER"
-    )
-
-
-def _is_archive(path: Path, md5: str, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size and _md5(path) == md5
-
-
-def _md5(path: str | Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _download(url: str, folder: Path, md5: str, size: int, progress: bool) -> Path:
-    """One mirror, through pooch, into `folder`; DataError with URL, bytes received and the reason."""
-    import pooch
-    import requests
-
-    received = 0
-
-    def download(url: str, output: str, manager: object) -> None:
-        nonlocal received
-        # 30 s without a byte end an attempt; pooch's own blocks of 1 KiB would cost much processor time
-        loader = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**17, timeout=30)
-        try:
-            loader(url, output, manager)
-        finally:
-            received = os.path.getsize(output)
-        if received != size:
-            with open(output, "rb") as stream:
-                page = stream.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
-            raise DataError(f"expected {size:,} bytes" + (", this is a web page" if page else ""))
-        if (actual := _md5(output)) != md5:  # pooch would refuse it too, in a message of several lines
-            raise DataError(f"expected MD5 {md5}, this has {actual}")
-
-    pooch.get_logger().setLevel("WARNING")
-    try:
-        return Path(pooch.retrieve(url, f"md5:{md5}", fname=ARCHIVE, path=folder, downloader=download))
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else "an error"
-        reason = f"the server answered HTTP {status}"
-    except requests.RequestException as error:
-        reason = f"connection lost or refused ({type(error).__name__})"
-    except DataError as error:
-        reason = str(error)
-    except OSError as error:
-        reason = f"cannot write ({error.strerror})"
-    raise DataError(f"{url}: {received:,} bytes received, {reason}")

@@ -7,6 +7,7 @@ A process of its own for each notebook, because a kernel that dies or hangs must
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from tinylab import course
-from tinylab.errors import InvalidInputError, NotebookError
+from tinylab.errors import NotebookError, between, whole
 from tinylab.headless import inspection, watch
 from tinylab.headless.inspection import Fault
 
@@ -69,10 +70,8 @@ def run(
     with faults, never an exception. Raises InvalidInputError for settings that no notebook could run with.
     """
     settings = course.settings(profile, data, seed)
-    if jobs < 1:
-        raise InvalidInputError(f"jobs {jobs} is not allowed. Allowed: 1 or more notebooks at a time")
-    if timeout < 1:
-        raise InvalidInputError(f"timeout {timeout:g} is not allowed. Allowed: 1 second or more for a cell")
+    whole("jobs", jobs, 1)
+    between("timeout", timeout, 1, math.inf)
     values = {"profile": settings.profile, "data": _absolute(settings.data), "seed": settings.seed}
     outcomes = [_waiting(Path(path)) for path in notebooks]
     stop = threading.Event()
@@ -149,10 +148,12 @@ def _execute(
     if outcome.notebook is None:  # unreadable: the fault is noted already
         return
     import nbformat
+    import yaml  # papermill's own
 
     nbformat.write(inspection.prepared(outcome.notebook, values), folder / "in.ipynb")
-    (folder / "parameters.json").write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
-    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "-f", "parameters.json"]
+    # YAML's own writer: in JSON, which YAML nearly is, "📁" would arrive as two halves of a character
+    (folder / "parameters.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "-f", "parameters.yaml"]
     command += ["-k", "python3", "--cwd", str(outcome.path.resolve().parent), "--no-progress-bar"]
     command += ["--execution-timeout", str(round(timeout)), "--log-level", "ERROR"]
     outcome.status, outcome.started = "running", time.monotonic()

@@ -1,0 +1,151 @@
+"""Bad parameters: every call and command of `bad_calls` is answered by one line that says what was received, what is
+allowed, what to do next; the command line ends with code 2, and shows where it happened only if asked.
+"""
+
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.data.crafted import craft, write_zip
+from tests.faults.bad_calls import CALLS, COMMANDS
+from tests.headless import crafted
+from tinylab import (
+    checkpoints,
+    cli,
+    course,
+    data,
+    device,
+    diagnosis,
+    evaluation,
+    filters,
+    models,
+    notation,
+    optimizers,
+    training,
+)  # fmt: skip
+from tinylab.errors import TinylabError
+from tinylab.headless import runner
+from tinylab.lab import LiveLab
+from tinylab.lab.live import story
+from tinylab.training import History, Recipe
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working folder: the archive of three classes, a file in the way, one lecture."""
+    where = tmp_path_factory.mktemp("bad")
+    write_zip(where / "tiny.zip", craft())
+    (where / "file").write_text("in the way")
+    (where / "notebooks").mkdir()
+    for name in ("01_data", "03_model_1"):
+        crafted.write(where / "notebooks", name, crafted.notebook("1"))
+    return where
+
+
+@pytest.fixture(scope="module")
+def names(folder):
+    """What the calls of the table speak of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYLAB_CACHE", str(folder / "cache"))
+        noise, network = tiny.dataset(), tiny.network()
+        run = training.train(network, noise, Recipe(epochs=1, batch=30))
+        run.finish()
+        loaded = data.load(folder / "tiny.zip")
+        x, y = next(run.batches.epoch(1))
+        perfect = evaluation.perfect(noise.validation.names, noise.validation.targets, 3)
+        return {
+            "np": np, "torch": torch, "data": data, "models": models, "notation": notation, "optimizers": optimizers,
+            "training": training, "evaluation": evaluation, "diagnosis": diagnosis, "filters": filters,
+            "course": course, "runner": runner, "checkpoints": checkpoints, "device": device, "story": story,
+            "Recipe": Recipe, "History": History, "LiveLab": LiveLab, "LINE": tiny.LINE, "tiny": folder / "tiny.zip",
+            "tiny_network": tiny.network, "noise": noise, "network": network, "history": run.history, "x": x, "y": y,
+            "loaded": loaded, "checkpoint": run.state(), "perfect": perfect,
+        }  # fmt: skip
+
+
+@pytest.fixture
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TINYLAB_CACHE", str(folder / "cache"))
+    for name in ("TINYLAB_PROFILE", "TINYLAB_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def test_there_are_more_than_a_hundred():
+    """bad parameter: the table is as large as was asked for."""
+    assert len(CALLS) + len(COMMANDS) >= 200
+    assert len(CALLS) >= 100
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_bad_call_is_answered_in_one_line(here, names, call):
+    """bad parameter: one line, a TinylabError, naming what was received and what is allowed."""
+    with pytest.raises(TinylabError) as caught:
+        eval(call, dict(names))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert 10 < len(message) < 500, message
+    for fragment in CALLS[call]:
+        assert fragment in message
+
+
+def test_no_bad_call_leaves_anything_behind(here, names):
+    """bad parameter: refused before anything is made."""
+    before = {path for path in here.rglob("*") if path.is_file()}
+    for call in CALLS:
+        if call.startswith(("data.prepare", "data.write_sample", "checkpoints", "evaluation")):
+            with pytest.raises(TinylabError):
+                eval(call, dict(names))
+    made = {path.name for path in here.rglob("*") if path.is_file()} - {path.name for path in before}
+    assert made <= {".lock"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_bad_command_is_one_line_and_exit_code_2(here, capsys, command, tmp_path):
+    """bad parameter: `tinylab: …` on standard error, no traceback, nothing made."""
+    arguments = [filled(word, here, tmp_path) for word in shlex.split(command)]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2, error
+    if COMMANDS[command]:
+        assert error.startswith("tinylab: ")
+        assert error.count("\n") == 1, error
+    assert "Traceback" not in error
+    for fragment in COMMANDS[command]:
+        assert fragment in error
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_traceback_only_if_asked(here, capsys, tmp_path):
+    """bad parameter: --traceback shows where, before or after the command's name."""
+    for arguments in (["--traceback", "run", "99"], ["run", "99", "--traceback"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        error = capsys.readouterr().err
+        assert ended.value.code == 2
+        assert "Traceback (most recent call last)" in error
+        assert error.splitlines()[-1].startswith("tinylab: notebook '99' is unknown")
+
+
+def test_the_same_from_a_shell(here):
+    """bad parameter: as a student types it, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tinylab", "run", "--profile", "lectur"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    said = "tinylab: profile 'lectur' is unknown, did you mean 'lecture'? Allowed: smoke, lecture, full"
+    assert done.stderr == said + "\n"
+
+
+def filled(word, here, out) -> str:
+    """The words in capitals are places."""
+    places = {"TINY": here / "tiny.zip", "FILE": here / "file", "OUT": out / "out"}
+    places["FILE/x.zip"] = here / "file" / "x.zip"
+    return str(places.get(word, word))

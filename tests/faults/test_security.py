@@ -1,0 +1,206 @@
+"""What a hostile file, network or index could do: JupyterLab's door, records that are read, packages and bounds."""
+
+import importlib.metadata
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tests.faults import kills
+from tests.headless import crafted
+from tinylab.errors import TinylabError
+from tinylab.history import History
+from tinylab.lab.live import story
+
+ROOT = Path(__file__).parent.parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+# ---- JupyterLab is bound to this machine, and its token is on
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory):
+    """`tinylab lab`, really started, with the settings of nobody; gives its port and token."""
+    folder = tmp_path_factory.mktemp("lab")
+    crafted.write(folder, "01_data", crafted.notebook("1"))
+    own = {
+        "HOME": str(folder),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "run"),
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")} | own
+    root = ["--allow-root"] if os.geteuid() == 0 else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tinylab", "lab", "--no-browser", "--ServerApp.port=0", *root],
+        cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    said = []
+    try:
+        for line in process.stderr:  # type: ignore[union-attr]
+            said.append(line)
+            if found := re.search(r"http://(?:localhost|127\.0\.0\.1):(\d+)/lab\S*\?token=([0-9a-f]+)", line):
+                threading.Thread(target=process.stderr.read, daemon=True).start()  # lest the pipe fills
+                _wait_until_it_listens(int(found[1]))
+                yield int(found[1]), found[2]
+                break
+        else:
+            raise AssertionError("JupyterLab said no address:\n" + "".join(said))
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()  # type: ignore[union-attr]
+
+
+def _wait_until_it_listens(port: int) -> None:
+    """The address is written a moment before the port is open."""
+    ends, pause = time.monotonic() + kills.PATIENCE, threading.Event()
+    while time.monotonic() < ends:
+        with socket.socket() as knock:
+            if knock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        pause.wait(0.05)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    """A page that leads to the login is a refusal."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def ask(port: int, path: str, **headers: str) -> int:
+    """The HTTP status of a GET request, without a proxy."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    try:
+        with opener.open(request, timeout=kills.PATIENCE) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_nobody_gets_in_without_the_token(jupyter):
+    """JupyterLab on localhost with its token: files, kernels and terminals are refused to whoever has no token."""
+    port, token = jupyter
+    assert len(token) >= 32
+    for path in ("/api/contents", "/api/kernels", "/api/terminals", "/api/sessions", "/files/01_data.ipynb"):
+        assert ask(port, path) in (302, 401, 403), path
+        assert ask(port, path, Authorization="token " + "0" * len(token)) in (302, 401, 403), path
+    assert ask(port, "/api/contents", Authorization=f"token {token}") == 200
+
+
+def test_nobody_outside_can_even_knock(jupyter):
+    """JupyterLab on localhost with its token: the port is open on the loopback addresses only."""
+    port, _ = jupyter
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    if any(table.exists() for table in tables):
+        rows = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+        listening = {row[1].split(":")[0] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port}
+        assert listening
+        assert listening <= {"0100007F", "00000000000000000000000001000000"}, listening
+    with socket.socket() as knock:
+        knock.settimeout(1)
+        outside = _address_of_this_machine()
+        assert outside.startswith("127.") or knock.connect_ex((outside, port)) != 0
+
+
+def _address_of_this_machine() -> str:
+    """The one that other machines would use; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET, RFC 5737
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+# ---- reading a record executes nothing
+
+HOSTILE = [
+    "__import__('os').mkdir('pwned')",
+    "!!python/object/apply:os.mkdir [pwned]",
+    '{"py/reduce": [{"py/function": "os.mkdir"}, {"py/tuple": ["pwned"]}]}',
+    '{"kind": "tinylab history", "version": 1, "recipe": {"__class__": "os.mkdir"}, "line": "", "data": "", '
+    '"watch": "", "classes": [], "epochs": []}',
+    "cos\nmkdir\n(S'pwned'\ntR.",
+    '{"__proto__": 1, "kind": "tinylab story"}',
+    '{"kind": "tinylab history", "version": 1e400}',
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:30])
+def test_reading_a_record_executes_nothing(tmp_path, monkeypatch, text):
+    """loading a record executes nothing: history and story are JSON, and only what they should hold is taken."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "history.json").write_text(text)
+    for read in (lambda: History.load("history.json"), lambda: story.read(text)):
+        with pytest.raises(TinylabError) as caught:
+            read()
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["history.json"]
+
+
+def test_nothing_in_the_package_unpickles_or_evaluates():
+    """loading a record executes nothing: the calls that could are not there, `torch.load` only with weights_only."""
+    found = []
+    for path in (ROOT / "tinylab").rglob("*.py"):
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            if re.search(
+                r"(?<![\w.])(eval|exec)\(|pickle\.loads?\(|yaml\.(unsafe_)?load\(|shell=True|os\.system\(", line
+            ):
+                found.append(f"{path.name}:{number}: {line.strip()}")
+            if "torch.load(" in line and "weights_only=True" not in line:
+                found.append(f"{path.name}:{number}: {line.strip()}")
+            if "allow_pickle=True" in line:
+                found.append(f"{path.name}:{number}: {line.strip()}")
+    assert found == []
+
+
+# ---- packages
+
+
+def requirements() -> list[Requirement]:
+    extra = PROJECT["optional-dependencies"]
+    return [Requirement(line) for line in [*PROJECT["dependencies"], *extra["test"]]]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
+def test_every_dependency_has_a_lower_bound_that_is_met(requirement):
+    """dependencies have lower bounds: each names the oldest version that is promised to work, and this one is newer."""
+    bounds = [Version(part.version) for part in requirement.specifier if part.operator in (">=", "==", "~=")]
+    assert bounds, f"{requirement} has no lower bound"
+    installed = Version(importlib.metadata.version(requirement.name))
+    assert installed >= max(bounds)
+    assert requirement.specifier.contains(installed, prereleases=True)
+    assert not any(part.operator in ("==", "===") for part in requirement.specifier), "pinned: no fix could come in"
+
+
+def test_what_is_imported_is_declared():
+    """dependencies have lower bounds: no package comes in by the back door, without a bound of its own."""
+    declared = {re.sub(r"[-_.]+", "-", requirement.name).lower() for requirement in requirements()}
+    modules = importlib.metadata.packages_distributions()
+    own = {"tinylab", "tests"} | set(sys.stdlib_module_names)
+    by_the_way = {"ipython", "nbformat", "nbclient", "traitlets", "requests", "packaging", "pygments", "pyyaml", "ray"}
+    found = set()
+    for path in (ROOT / "tinylab").rglob("*.py"):
+        for name in re.findall(r"^\s*(?:from|import) ([a-zA-Z_]\w*)", path.read_text(), re.MULTILINE):
+            if name not in own:
+                found |= {re.sub(r"[-_.]+", "-", other).lower() for other in modules.get(name, [])}
+    assert found - declared <= by_the_way, found - declared - by_the_way
+    assert json.dumps(sorted(found))  # there are some
