@@ -37,7 +37,11 @@ class Device:
 def _cuda() -> Device | None:
     if not torch.cuda.is_available():
         return None
-    return Device(torch.device("cuda"), torch.cuda.get_device_name(), torch.bfloat16)
+    rank = os.environ.get("LOCAL_RANK")  # set by torchrun: which process of this machine, each with a GPU of its own
+    target = torch.device("cuda") if rank is None else torch.device("cuda", int(rank))
+    if int(rank or 0) >= (count := torch.cuda.device_count()):
+        raise InvalidInputError(f"process {int(rank or 0) + 1} of this machine has no GPU: it has {count}. Start fewer")
+    return Device(target, torch.cuda.get_device_name(target), torch.bfloat16)
 
 
 def _mps() -> Device | None:

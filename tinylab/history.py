@@ -1,6 +1,7 @@
 """What is recorded of a run, step by step and epoch by epoch: plain data, saved as JSON."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Epoch:
 
     epoch: int  # from 1
     learning_rate: float  # of the last step
-    running_loss: float  # while learning: dropout and augmentation on, weights changing (smoothed labels if asked)
+    running_loss: float  # while learning, as minimised: dropout and augmentation on, labels smoothed or mixed if asked
     running_accuracy: float
     train_loss: float  # evaluation mode, after the epoch, a fixed subset of the training images
     train_accuracy: float
@@ -61,8 +62,8 @@ class History:
 
     @property
     def best(self) -> Epoch:
-        """The epoch with the lowest validation loss."""
-        return min(self._some(), key=lambda epoch: epoch.validation_loss)
+        """The epoch with the lowest validation loss, the first of equals."""
+        return min(self._some(), key=lambda epoch: (math.isnan(epoch.validation_loss), epoch.validation_loss))
 
     @property
     def last(self) -> Epoch:
@@ -100,5 +101,5 @@ class History:
         """Raises TrainingError, naming the file, if it is missing or not a history."""
         try:
             return cls.from_dict(json.loads(Path(path).read_bytes()))
-        except (OSError, ValueError, TrainingError) as error:
+        except (OSError, ValueError, RecursionError, TrainingError) as error:
             raise TrainingError(f"{path}: {' '.join(str(error).split())}") from error

@@ -23,8 +23,14 @@ class Recipe:
     dropout: float | None = None  # of every dropout layer; None: as the network's line says
     flip: bool = False  # left-right, half of the images
     crop: int = 0  # pixels: largest shift
+    erase: float = 0.0  # chance of an image to lose a box: random erasing (Zhong et al., 2017)
+    mixup: float = 0.0  # α of Beta(α, α), the share of one image in another (Zhang et al., 2017)
+    cutmix: float = 0.0  # likewise, of a box pasted from one into another (Yun et al., 2019); both: a coin decides
     label_smoothing: float = 0.0  # share of the label spread over all classes
-    seed: int = 0  # of order, augmentation and dropout; the weights were drawn by models.build
+    average: float = 0.0  # decay, a step, of the running mean of the weights that is measured and kept; 0: none
+    teacher_weight: float = 0.0  # share of the loss that train(teacher=…) sets (Hinton et al., 2015); labels the rest
+    temperature: float = 4.0  # that softens teacher's and student's probabilities; 1: as they are
+    seed: int = 0  # of order, augmentation, mixing and dropout; the weights were drawn by models.build
 
     def __post_init__(self) -> None:
         whole("epochs", self.epochs, 1)
@@ -34,7 +40,11 @@ class Recipe:
         between("momentum", self.momentum, 0, 1)
         between("l2", self.l2, 0, math.inf)
         between("weight_decay", self.weight_decay, 0, math.inf)
-        between("label_smoothing", self.label_smoothing, 0, 1)
+        for name in ("label_smoothing", "average", "teacher_weight"):
+            between(name, getattr(self, name), 0, 1)
+        between("mixup", self.mixup, 0, math.inf)
+        between("cutmix", self.cutmix, 0, math.inf)
+        between("temperature", self.temperature, 0, math.inf, low_open=True)
         if self.dropout is not None:
             between("dropout", self.dropout, 0, 1)
         optimizers.check(self.optimizer, l2=self.l2, weight_decay=self.weight_decay)
@@ -42,7 +52,7 @@ class Recipe:
         self.augment()
 
     def augment(self) -> Augment:
-        return Augment(flip=self.flip, crop=self.crop)
+        return Augment(flip=self.flip, crop=self.crop, erase=self.erase)
 
 
 RECIPES: dict[str, Recipe] = {

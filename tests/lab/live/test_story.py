@@ -39,6 +39,12 @@ def test_a_story_is_one_line_and_reads_back(lab: Session) -> None:
     assert [change.step for change in lab.moment.changes] == [3, 5, 5, 10]
 
 
+def test_a_story_older_than_a_part_of_the_recipe_is_read_with_its_default(lab: Session) -> None:
+    parts = json.loads(told(lab))
+    del parts["recipe"]["mixup"]
+    assert story.read(json.dumps(parts)) == lab.moment.story
+
+
 def test_a_replay_is_the_same_bit_for_bit(lab: Session) -> None:
     again = session()
     again.ask("tell", story.read(told(lab)))

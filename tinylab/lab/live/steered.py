@@ -5,8 +5,8 @@ the user's `torch.rand`, would take them from each other. Here dropout draws fro
 global state is neither read nor moved; on the CPU the masks are those of `nn.Dropout` bit for bit.
 """
 
+import contextlib
 import copy
-import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from tinylab import models, notation, optimizers
 from tinylab.data.batches import stream
 from tinylab.device import Device
-from tinylab.errors import InvalidInputError, TrainingError
+from tinylab.errors import InvalidInputError
 from tinylab.history import Epoch, Step
 from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.snapshots import Snapshot
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
 
 
+_RAW = "raw: "  # in a snapshot, before the names of the weights that learn, where the model holds their mean
 MOST_WEIGHTS = 100_000_000  # a story from somewhere must not fill the memory
 
 
@@ -69,6 +69,8 @@ def build(line: str, classes: int, size: int, seed: int) -> nn.Sequential:
 
 class Steered(Run):
     """A `Run` whose knobs turn between batches; the same recipe gives the same weights as a `Run`, bit for bit."""
+
+    REMEDY = "Go back to an earlier step and lower the learning rate, or reset"
 
     def __init__(self, line: str, data: "Dataset", recipe: Recipe, watch: str, device: Device) -> None:
         """`line`: a name or a line of notation, built with the recipe's seed."""
@@ -128,47 +130,40 @@ class Steered(Run):
         self.history.epochs[-1], self._spent = last, 0.0
 
     def _step(self, x: Tensor, y: Tensor, epoch: int, position: int, rate: float) -> Step:
-        """As `Run._step`, with dropout's random numbers from this run's own generator."""
+        """As `Run._step`; on the way back to a snapshot, only what it gave."""
         if self._done:
             loss_was, accuracy_was = self._done.popleft()
             return Step(epoch, position, loss_was, accuracy_was, rate)
+        return super()._step(x, y, epoch, position, rate)
+
+    def _randomness(self, epoch: int, position: int) -> contextlib.AbstractContextManager[None]:
+        """Dropout draws from this run's own generator."""
         self.generator.manual_seed(stream(self.recipe.seed, epoch, position))
-        self.model.train()
-        self.optimizer.zero_grad()
-        try:
-            with self.device.autocast():
-                logits = self.model(x)
-            loss = cross_entropy(logits.float(), y, label_smoothing=self.recipe.label_smoothing)
-            loss.backward()
-        except torch.OutOfMemoryError:
-            self.optimizer.zero_grad()
-            raise TrainingError(
-                f"{self.device.label} ran out of memory with {len(y)} images a batch. Start a laboratory with a "
-                f"smaller one: Recipe(batch={max(1, len(y) // 2)})"
-            ) from None
-        right = (logits.argmax(dim=1) == y).float().mean()
-        value, accuracy = torch.stack([loss.detach(), right]).tolist()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} in epoch {epoch}, step {position}, at learning rate {rate:g}; the update was "
-                "not applied. Go back to an earlier step and lower the learning rate, or reset"
-            )
-        self.optimizer.step()
-        return Step(epoch, position, value, accuracy, rate)
+        return contextlib.nullcontext()
+
+    def _keep_best(self) -> None:
+        """The snapshots are what one goes back to."""
 
     def keep(self, taken: Sequence[tuple[float, float]], changes: tuple) -> Snapshot:
         """The state as it is, copied; `taken`: loss and accuracy of every step so far."""
-        model = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        state = self.state()
+        model = state.model | {f"{_RAW}{name}": tensor for name, tensor in (state.raw or {}).items()}
+        model = {name: tensor.detach().clone() for name, tensor in model.items()}
         return Snapshot(
             step=len(taken), knobs=self.knobs, changes=changes, epochs=tuple(self.history.epochs), taken=tuple(taken),
-            seconds=self._spent, model=model, optimizer=copy.deepcopy(self.optimizer.state_dict()),
+            seconds=self._spent, model=model, optimizer=copy.deepcopy(state.optimizer),
         )  # fmt: skip
 
     def go_back(self, snapshot: Snapshot) -> None:
         """Put everything back to where `snapshot` was kept; the next batch is the one that followed then."""
         self.knobs = snapshot.knobs
         self._renew(snapshot.knobs)
-        self.model.load_state_dict(snapshot.model)  # copies into the parameters that are there
+        model, raw = dict(snapshot.model), {}
+        for name in [name for name in model if name.startswith(_RAW)]:
+            raw[name.removeprefix(_RAW)] = model.pop(name)
+        self.model.load_state_dict(model)  # copies into the parameters that are there
+        if self.average:  # the model holds the mean, until the next batch
+            self.average.put_back(raw, shown=True)
         self.optimizer.load_state_dict(
             copy.deepcopy(dict(snapshot.optimizer))
         )  # would hold on to the tensors it is given

@@ -81,7 +81,10 @@ def read(text: str) -> Story:
         what = f"{parts['kind']!r}, version {parts['version']!r}"
         raise InvalidInputError(f"this is {what[:80]}. Allowed: {_KIND!r}, version {_VERSION}")
     whole("the story's steps", parts["steps"], 0)
-    recipe = Recipe(**_object("the recipe", parts["recipe"], tuple(part.name for part in fields(Recipe))))
+    defaults = {part.name: part.default for part in fields(Recipe)}  # a story may be older than the newest of them
+    given = parts["recipe"]
+    filled = defaults | given if isinstance(given, dict) else given
+    recipe = Recipe(**_object("the recipe", filled, tuple(defaults)))
     data = _object("the data", parts["data"], ("name", "classes", "training images", "digest"))
     for name in ("model", "watch"):
         if not isinstance(parts[name], str):
