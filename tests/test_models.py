@@ -1,4 +1,4 @@
-"""The three networks: counts by hand, weights as they should be drawn, a first loss of ln(classes)."""
+"""The networks: counts by hand, weights as they should be drawn, a first loss of ln(classes), blocks that add."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -143,7 +144,10 @@ def test_impossible_dropout(p: float) -> None:
     [
         ({"name_or_line": "model1"}, "did you mean 'model_1'"),
         ({"name_or_line": "Model 3"}, "did you mean 'model_3'"),
-        ({"name_or_line": "resnet"}, "Allowed: model_1, model_2, model_3"),
+        ({"name_or_line": "resnet"}, "Allowed: model_1, model_2, model_3, modern-small, modern, modern-large"),
+        ({"name_or_line": "modern_small"}, "did you mean 'modern-small'"),
+        ({"name_or_line": "modern", "classes": 1}, "classes 1 is not possible"),
+        ({"name_or_line": "modern-small", "dropout": 1.0}, "dropout is 1.0"),
         ({"name_or_line": 1}, "name or a line"),
         ({"name_or_line": "conv3-32-relu-softmax"}, "stand between ' - '"),
         ({"name_or_line": "conv3-8 - relo - softmax"}, "layer 2 'relo'"),
@@ -215,3 +219,170 @@ def test_narrower_refuses() -> None:
     with pytest.raises(InvalidInputError, match="'model_9' is unknown"):
         models.narrower("model_9", 2)
     assert models.narrower("softmax", 4) == "softmax"
+    with pytest.raises(InvalidInputError, match="'modern' is unknown"):
+        models.narrower("modern", 2)  # it has no line
+
+
+# ---------------------------------------------------------------- the modern network
+
+
+def modern_by_hand(shape: models.Shape, classes: int) -> tuple[int, int]:
+    """(parameters, multiply-adds) at 64×64: convolutions without bias, two numbers a channel for each batch norm."""
+    size = 64 // shape.stride
+    width = shape.widths[0]
+    parameters, work = 27 * width + 2 * width, 27 * width * size**2
+    for stage, (wide, count) in enumerate(zip(shape.widths, shape.blocks, strict=True)):
+        for block in range(count):
+            size //= 2 if stage > 0 and block == 0 else 1
+            weights = 9 * width * wide + 9 * wide * wide + (width * wide if width != wide else 0)
+            parameters += weights + 4 * wide + (2 * wide if width != wide else 0)
+            work += weights * size**2
+            if shape.squeeze:
+                narrow = wide // shape.squeeze
+                parameters += 2 * wide * narrow + narrow + wide
+                work += 2 * wide * narrow
+            width = wide
+    return parameters + width * classes + classes, work + width * classes
+
+
+@pytest.mark.parametrize("name", models.SHAPES)
+def test_modern_counts_by_hand_and_by_pytorch(name: str) -> None:
+    with torch.device("meta"):  # nothing is computed: PyTorch counts from shapes, as `summary` does
+        model = models.modern(name, 200).eval()
+        summary = models.summary(model)
+        with FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, 3, 64, 64))
+    assert (summary.parameters, summary.multiply_adds) == modern_by_hand(models.SHAPES[name], 200)
+    assert summary.parameters == sum(p.numel() for p in model.parameters())
+    assert counter.get_total_flops() == 2 * summary.multiply_adds
+    assert summary.rows[-1].shape == (200,)
+
+
+def test_the_sizes_that_the_names_promise() -> None:
+    with torch.device("meta"):
+        millions = {name: models.summary(models.modern(name)).parameters / 1e6 for name in models.SHAPES}
+    assert millions["modern-small"] < 0.5
+    assert 10 < millions["modern"] < millions["modern-large"] < 26
+
+
+def test_memory_of_a_block_counts_what_is_inside() -> None:
+    block = models.Residual(2, 4, stride=2)
+    summary = models.summary(nn.Sequential(block), size=8)
+    inside = 7 * 4 * 4 * 4 + 2 * 4 * 4  # 5 layers of the branch, 2 of the way past it, then the relu; the averages
+    assert summary.rows[0].bytes == 4 * (inside + 4 * 4 * 4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("inputs", "outputs", "stride", "squeeze"), [(4, 4, 1, 0), (4, 6, 2, 0), (4, 6, 1, 2)])
+def test_a_block_is_its_formula(training: bool, inputs: int, outputs: int, stride: int, squeeze: int) -> None:
+    """Wired by hand from torch.nn.functional, in float64: values, and gradients of input and all parameters."""
+    torch.manual_seed(0)
+    block = models.Residual(inputs, outputs, stride=stride, squeeze=squeeze).double().train(training)
+    for name, tensor in block.state_dict().items():  # nothing may be hidden behind a zero or a one
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand_like(tensor) + 0.5 if "var" in name else torch.randn_like(tensor))
+    value = {name: tensor.detach().clone().requires_grad_() for name, tensor in block.named_parameters()}
+    running = {name: tensor.clone() for name, tensor in block.named_buffers()}
+    x = torch.randn(3, inputs, 7, 7, dtype=torch.float64)  # an odd size: halved, rounded up
+    mine, theirs = (x.clone().requires_grad_() for _ in range(2))
+
+    def norm(maps: torch.Tensor, layer: str) -> torch.Tensor:
+        mean, variance = (running[f"{layer}.running_{what}"] for what in ("mean", "var"))
+        return F.batch_norm(maps, mean, variance, value[f"{layer}.weight"], value[f"{layer}.bias"], training)
+
+    out = F.conv2d(theirs, value["branch.0.weight"], stride=stride, padding=1)
+    out = norm(F.conv2d(F.relu(norm(out, "branch.1")), value["branch.3.weight"], padding=1), "branch.4")
+    if squeeze:
+        w = {name.removeprefix("branch.5.weigh."): tensor for name, tensor in value.items() if "weigh." in name}
+        means = F.relu(F.conv2d(out.mean((2, 3), keepdim=True), w["1.weight"], w["1.bias"]))
+        out = out * torch.sigmoid(F.conv2d(means, w["3.weight"], w["3.bias"]))
+    past = theirs
+    if stride == 2:  # each mean is over the pixels that there are
+        ones = F.avg_pool2d(F.pad(torch.ones_like(past), (0, 1, 0, 1)), 2)
+        past = F.avg_pool2d(F.pad(past, (0, 1, 0, 1)), 2) / ones
+    if inputs != outputs:
+        first = 1 if stride == 2 else 0
+        past = norm(F.conv2d(past, value[f"shortcut.{first}.weight"]), f"shortcut.{first + 1}")
+    wanted = F.relu(past + out)
+
+    given = block(mine)
+    torch.testing.assert_close(given, wanted)
+    assert given.shape == (3, outputs, -(-7 // stride), -(-7 // stride))
+    push = torch.randn_like(given)
+    given.backward(push)
+    wanted.backward(push)
+    torch.testing.assert_close(mine.grad, theirs.grad)
+    for name, parameter in block.named_parameters():
+        torch.testing.assert_close(parameter.grad, value[name].grad, msg=name)
+
+
+def test_a_new_block_passes_on_what_comes_in() -> None:
+    x = torch.rand(2, 8, 6, 6)
+    assert torch.equal(models.Residual(8, 8)(x), x)  # x ≥ 0, as after a relu
+    for block in (m for m in models.build("modern-small", 5).modules() if isinstance(m, models.Residual)):
+        assert not block.branch[4].weight.any()
+
+
+def test_every_parameter_of_the_modern_network_learns() -> None:
+    """The zero scales move first; from the second update on, every parameter has a gradient."""
+    torch.manual_seed(0)
+    model = models.modern(models.Shape((4, 8), (2, 1), squeeze=2), 3)
+    models.initialise(model, seed=1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(2):
+        optimizer.zero_grad()
+        cross_entropy(model(torch.randn(12, 3, 16, 16)), torch.arange(12) % 3).backward()
+        silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        if step == 0:
+            assert any("branch.0" in name for name in silent)  # behind the zero scale nothing moves yet
+            assert not any(name.endswith(("branch.4.weight", "branch.4.bias")) for name in silent)
+            assert model[0].weight.grad.any()  # the first layer is reached past all blocks
+        optimizer.step()
+    assert silent == []
+
+
+def test_the_modern_network_as_a_network() -> None:
+    model = models.build("modern-small", 7, dropout=0.3, seed=4)
+    assert model.architecture == "modern-small"
+    assert list(dict(model.named_children())) == [
+        "conv3-16", "batch norm", "relu", "block 1-1", "block 2-1", "block 3-1", "block 4-1",
+        "average pool", "flatten", "dropout", "fc(7)",
+    ]  # fmt: skip
+    assert [m.p for m in model.modules() if isinstance(m, nn.Dropout)] == [0.3]
+    for size in (64, 32, 17):
+        assert model.eval()(torch.zeros(1, 3, size, size)).shape == (1, 7)
+    again, other = (models.build("modern-small", 7, seed=seed) for seed in (4, 5))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(model[0].weight, other[0].weight)
+    assert type(model[:3]).__name__ == "Modern"  # a slice works, as of any nn.Sequential
+    assert model[:3].architecture != "modern-small"
+    assert models.modern(models.Shape((4,), (1,)), 3).architecture == str(models.Shape((4,), (1,)))
+    assert models.modern(models.SHAPES["modern"], 3).architecture == "modern"
+
+
+@pytest.mark.parametrize("classes", [10, 200])
+def test_the_modern_network_s_first_loss_is_that_of_a_guess(classes: int) -> None:
+    x, y = _images(24), torch.arange(24) % classes
+    with torch.no_grad():
+        for mode in (True, False):
+            loss = cross_entropy(models.build("modern-small", classes).train(mode)(x), y)
+            assert abs(loss - math.log(classes)) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: models.Shape((8, 16), (1,)), "do not fit"),
+        (lambda: models.Shape((), ()), "do not fit"),
+        (lambda: models.Shape((8, 0), (1, 1)), "a stage of 0"),
+        (lambda: models.Shape((8,), (1.5,)), "a stage with 1.5"),
+        (lambda: models.Shape(stride=3), "stride 3 is not possible"),
+        (lambda: models.Shape(squeeze=-1), "squeeze -1"),
+        (lambda: models.modern("modern-larg"), "did you mean 'modern-large'"),
+        (lambda: models.modern("modern", in_channels=0), "in_channels 0"),
+    ],
+)
+def test_impossible_modern_networks(make: object, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

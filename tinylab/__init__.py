@@ -5,15 +5,18 @@ The rooms, from the ground up; each imports only from rooms below it:
     errors, device, memory, tables    what every room may use
     data/                             images: sources, the decoded cache, splits, batches on the device
     layers, notation                  the six layers from their definitions; the report's own notation
-    models, optimizers/               the three networks; update rules, schedules, the range test
+    models/, optimizers/              the three networks and a modern one; update rules, schedules, the range test
     recipes, history, checkpoints     how to train, what was measured, how a run resumes
-    training                          the loop
+    training/                         the loop, scoring, averaged weights, mixed images, a teacher, several processes
+    records/                          what full-size trainings measured, stored with the package
     evaluation/                       accuracy done properly, predictions keyed by file name, the ways to score wrongly
     diagnosis/                        checks before, during and after training: evidence, likely cause, remedy
     filters/                          what a network has learned to see
+    transfer                          what was learned on some classes, carried over to others
     figures/                          every picture, with its text twin
     lab/, exercises/                  sliders that steer a training; checks of the students' answers
-    course, headless/, cli            profiles, running the notebooks headlessly, the `tinylab` command
+    sweeps/                           many trainings by one command, resumable, with a record of each
+    course, headless/, cli/           profiles, running the notebooks headlessly, the `tinylab` command
 """
 
 import importlib
@@ -23,8 +26,8 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "errors", "device", "memory", "tables", "data", "layers", "notation", "models", "optimizers", "recipes", "history",
-    "checkpoints", "training", "evaluation", "diagnosis", "filters", "figures", "lab", "exercises", "course",
-    "headless", "cli",
+    "checkpoints", "training", "records", "evaluation", "diagnosis", "filters", "transfer", "figures", "lab",
+    "exercises", "sweeps", "course", "headless", "cli",
 }  # fmt: skip
 
 
