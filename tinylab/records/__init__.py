@@ -1,0 +1,58 @@
+"""Records: what full-size trainings measured, stored with the package, loaded by name, shown beside live results.
+
+record   what a record holds; JSON, read strictly, with a digest that notices an edit by hand
+store    by name: those that come with tinylab, or those of a sweep's folder; convolution weights as safetensors
+origins  commit, device and versions of a record
+tables   reported, reproduced, done well, beyond; README's part between its marks
+
+`tinylab sweep` makes records, `tinylab records --add` takes them over. Nothing in a record is ever executed.
+"""
+
+from tinylab.records.origins import origin
+from tinylab.records.record import (
+    FLIPPED,
+    VERSION,
+    Clocks,
+    Origin,
+    Record,
+    as_body,
+    comparable,
+    dumps,
+    from_body,
+    loads,
+    rounded,
+)
+from tinylab.records.store import FOLDER, LARGEST, add, kept, load, load_all, names, save, size, weights
+from tinylab.records.tables import BEGIN, END, markdown, part, plan_table, readme, table
+
+__all__ = [
+    "BEGIN",
+    "END",
+    "FLIPPED",
+    "FOLDER",
+    "LARGEST",
+    "VERSION",
+    "Clocks",
+    "Origin",
+    "Record",
+    "add",
+    "as_body",
+    "comparable",
+    "dumps",
+    "from_body",
+    "kept",
+    "load",
+    "load_all",
+    "loads",
+    "markdown",
+    "names",
+    "origin",
+    "part",
+    "plan_table",
+    "readme",
+    "rounded",
+    "save",
+    "size",
+    "table",
+    "weights",
+]

@@ -1,0 +1,94 @@
+"""A plan's rows on several machines, through Ray: one task a row, one GPU a task where there are GPUs.
+
+Ray decides what runs where, and runs a row again whose worker died. Records and weights come back to the caller as
+bytes, so no shared folder is needed for them. Checkpoints stay in the sweep's folder as the worker's machine sees it:
+where that folder is shared (NFS), a row whose machine died goes on elsewhere from its last epoch; where it is not, it
+goes on if it lands on the same machine and begins anew elsewhere. Each machine needs tinylab and the prepared data.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tinylab import checkpoints
+from tinylab.errors import InvalidInputError
+from tinylab.sweeps import worker
+from tinylab.sweeps.local import Settled
+from tinylab.sweeps.worker import FAILED, PAUSED, Job
+
+STARTS = 3  # attempts: Ray gives itself 15 seconds, too few for a cold start on a busy machine
+RETRIES = 3  # of a row whose worker died; each goes on from the last checkpoint
+
+
+def run(jobs: Sequence[Job], address: str, settled: Settled) -> None:
+    """Work on all jobs on the cluster at `address` ("local": one of this machine's own, for as long as it takes).
+
+    Raises InvalidInputError if Ray is not installed, or there is no cluster.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import: it reports to its makers otherwise
+    try:
+        import ray
+    except ImportError:
+        raise InvalidInputError(
+            "Ray is not installed. Install it (pip install 'ray>=2.40'), or leave --ray out"
+        ) from None
+    _connect(ray, address)
+    try:
+        gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
+        # max_calls: a fresh process for every row, which frees all its memory. Ray sets CUDA_VISIBLE_DEVICES.
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_task)
+        waiting = {task.remote(job.dumps()): job for job in jobs}
+        while waiting:
+            ready, _ = ray.wait(list(waiting))
+            for reference in ready:
+                job = waiting.pop(reference)
+                try:
+                    outcome, files = ray.get(reference)
+                    for name, content in sorted(files.items(), reverse=True):  # weights before their record
+                        checkpoints.write_whole(job.out / name, content)
+                except ray.exceptions.RayError as error:
+                    worker.fail(job, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+                    outcome = FAILED
+                settled(job, outcome)
+    finally:
+        ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    """Join the cluster, or start one of this machine's own that nobody else can reach."""
+    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
+    for _ in range(STARTS if own else 1):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+            return
+        except Exception as error:  # Ray's own kinds, and ValueError, ConnectionError, RuntimeError
+            ray.shutdown()
+            line = " ".join(str(error).split())[:200]
+    raise InvalidInputError(f"there is no Ray cluster at {address!r} ({line}). Allowed: 'local', or host:port")
+
+
+def _task(text: str) -> tuple[str, dict[str, bytes]]:
+    """One row, in a worker of Ray: how it ended, and its files by name."""
+    job = replace(Job.loads(text), started=time.time())
+    if job.deadline is not None and time.time() >= job.deadline:
+        return PAUSED, {}
+    with open(_opened(job), "a", encoding="utf-8") as log:
+        print(f"process {os.getpid()} on {socket.gethostname()}", file=log, flush=True)
+        outcome = worker.work(job, lambda line: print(line, file=log, flush=True))
+    if outcome == PAUSED:
+        return PAUSED, {}
+    paths = [job.out / f"{job.row.name}{ending}" for ending in (".json", ".safetensors")]
+    return outcome, {path.name: path.read_bytes() for path in paths if path.exists()}
+
+
+def _opened(job: Job) -> Any:
+    path = worker.log(job)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError(f"{path.parent} cannot be written ({error.strerror}). Choose another --out") from None
+    return path
