@@ -43,13 +43,14 @@ check: $(INSTALLED_TEST)
 	$(VENV)/bin/mypy
 
 slides: $(INSTALLED)  ## write the lectures as slides that open without a network, build/slides/index.html
+	@$(PIP) -e '.[slides]'
 	@$(VENV)/bin/tinylab slides --out build/slides
 
 bench: $(INSTALLED_BENCH)  ## time training, decoding and loading against what one would pick instead
 	$(VENV)/bin/python -m benchmarks
 
 soak: $(INSTALLED_TEST)  ## kill, cut off and confuse everything again and again; nothing may be lost
-	$(VENV)/bin/python benchmarks/soak.py --kills $(KILLS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/soak.py --kills $(KILLS)
 
 notebooks: $(INSTALLED)  ## for maintainers: run all lectures and store their outputs in notebooks/
 	@$(VENV)/bin/tinylab run --store --jobs $(JOBS) --out build/notebooks

@@ -6,4 +6,5 @@ runner       one papermill process per notebook, several at once
 pages        a readable page per lecture, and the index
 stored       what a notebook in the repository may contain; writing outputs back
 student      the edition without solutions
+slides       a deck per lecture that opens without a network
 """

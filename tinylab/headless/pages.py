@@ -153,10 +153,10 @@ def _body(outcome: Outcome) -> str:
     )
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", body)  # the headings keep their ids
-    return _embedded(formulas.show(body, kept), outcome.path.resolve().parent)
+    return embedded(formulas.show(body, kept), outcome.path.resolve().parent)
 
 
-def _embedded(body: str, folder: Path) -> str:
+def embedded(body: str, folder: Path) -> str:
     """The HTML with pictures from files beside the notebook put into it.
 
     nbconvert's own `embed_images` closes every inline HTML element before its text (`<summary></summary>Hint`).
@@ -184,13 +184,13 @@ def _readable(outcome: Outcome, kept: list[str]) -> NotebookNode:
         if inspection.runs(cell) and number in at_fault:
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "at-fault"]
         for output in cell.get("outputs", []):
-            _still(output)
+            still(output)
     notebook.metadata.pop("widgets", None)
     notebook.cells = [cell for cell in notebook.cells if "parameters" not in inspection.tags(cell)]
     return notebook
 
 
-def _still(output: NotebookNode) -> None:
+def still(output: NotebookNode) -> None:
     """Make one output readable without a kernel, in place: widgets become pictures, LaTeX becomes MathML."""
     data = output.get("data", {})
     widget = data.pop(WIDGET, None)

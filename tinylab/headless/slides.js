@@ -1,0 +1,105 @@
+// Makes every slide fit, then hands the deck to reveal.js. Sizes are those of a canvas of 1920 × 1080 pixels, which
+// reveal.js scales to the screen as a whole: what fits here fits on any projector.
+"use strict";
+
+const SIZES = [1, 0.93, 0.86, 0.8]; // of the text, tried in this order
+const ZOOMS = [2.1, 1.9, 1.7, 1.55, 1.4]; // of the pictures: below 1.4 their labels could not be read from the last row
+const LAST_SIZES = [1, 0.9, 0.8, 0.7]; // for one piece that is too large for a slide of its own
+const LAST_ZOOMS = [...ZOOMS, 1.25, 1.1, 1, 0.9, 0.8];
+const SIDEWAYS = "pre, table, .output_html, math, h1, h2, h3, p";
+
+const pieces = (slide) => [...slide.querySelectorAll(".text_cell, .input, .output_area")];
+
+// Whether nothing of the slide is cut off, and no picture smaller than `zoom` times its size in the notebook.
+function fits(slide, zoom) {
+  if (slide.scrollHeight > slide.clientHeight + 1) return false;
+  const shown = (part) => part.clientWidth > 0;
+  const cut = [...slide.querySelectorAll(SIDEWAYS)].filter(shown).some((part) => part.scrollWidth > part.clientWidth + 1);
+  const small = [...slide.querySelectorAll("img")].filter(shown).some((image) => image.clientWidth < zoom * image.width0 - 1);
+  return !cut && !small;
+}
+
+// Largest text first; at each size code above its output, then beside it. True if something fitted.
+function set(slide, sizes, zooms) {
+  for (const size of sizes) {
+    for (const beside of [false, true]) {
+      for (const zoom of slide.querySelector("img") ? zooms : [1]) {
+        slide.style.setProperty("--size", size);
+        slide.style.setProperty("--zoom", zoom);
+        slide.classList.toggle("beside", beside);
+        if (fits(slide, zoom)) return true;
+      }
+    }
+  }
+  return false;
+}
+
+// A slide that is too full goes on at the next one: as many pieces as fit stay, and the rest is fitted in turn.
+function fit(slide) {
+  if (set(slide, SIZES, ZOOMS)) return;
+  const all = pieces(slide);
+  let kept = all.length;
+  while (kept > 0) {
+    all[--kept].style.display = "none";
+    if (set(slide, SIZES, ZOOMS)) break;
+  }
+  all.forEach((piece) => (piece.style.display = ""));
+  if (kept === 0) kept = 1; // one piece, alone too large
+  if (kept < all.length) {
+    const rest = document.createRange();
+    rest.setStartBefore(all[kept]);
+    rest.setEndAfter(slide.lastChild);
+    const next = document.createElement("section");
+    next.append(rest.extractContents());
+    next.querySelector(":scope > .fragment:first-child")?.classList.remove("fragment"); // shown with its slide
+    slide.after(next);
+    fit(slide);
+    fit(next);
+  } else if (!set(slide, LAST_SIZES, LAST_ZOOMS)) {
+    slide.classList.add("scrolls"); // with the arrow keys, see below
+    slide.tabIndex = 0;
+  }
+}
+
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+}
+
+function scrollOr(direction, otherwise) {
+  const slide = Reveal.getCurrentSlide();
+  const before = slide.scrollTop;
+  slide.scrollBy({ top: direction * 0.6 * slide.clientHeight, behavior: "instant" });
+  if (slide.scrollTop === before) otherwise();
+}
+
+// The notes of this slide, above the plan of the whole lecture.
+function notes() {
+  document.getElementById("here").innerHTML = Reveal.getSlideNotes() || "";
+}
+
+const printed = /[?&](print-pdf|view=print)/.test(location.search);
+theme(!printed && matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+
+addEventListener("load", async () => {
+  // pictures are in the file, but decoded later: their sizes are needed now
+  await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+  for (const image of document.images) {
+    image.width0 = Number(image.getAttribute("width")) || image.naturalWidth;
+    image.style.setProperty("--width", `${image.width0}px`);
+  }
+  document.querySelectorAll(".slides section:not(:has(section))").forEach(fit);
+  await Reveal.initialize({
+    width: 1920, height: 1080, margin: 0, minScale: 0.05, maxScale: 4, center: false,
+    hash: true, slideNumber: "c/t", navigationMode: "linear", transition: "none", backgroundTransition: "none",
+    pdfSeparateFragments: false, pdfMaxPagesPerSlide: 1, scrollActivationWidth: null,
+    keyboard: {
+      38: () => scrollOr(-1, Reveal.prev),
+      40: () => scrollOr(1, Reveal.next),
+      83: () => (document.getElementById("notes").hidden = !document.getElementById("notes").hidden),
+      84: () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
+    },
+  });
+  Reveal.on("slidechanged", notes);
+  notes();
+  document.body.dataset.ready = "yes";
+});
