@@ -88,6 +88,18 @@ def test_nothing_is_written_but_the_cache(members, tmp_path, root):
     assert files <= {"in/evil.zip", "cache/prepared/evil/.lock"}
 
 
+@pytest.mark.parametrize("name", ["train/n01/images/n01_0.\nPEG", "val/images/a\x1b[31m.JPEG"])
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_a_name_with_a_control_character_is_refused_in_one_line(crafting, members, tmp_path, name, kind):
+    """path traversal or oversized member in an archive: a name must not write into messages and terminals either."""
+    members[name] = crafting.jpeg(0)
+    path = crafting.zip(tmp_path / "odd.zip", members) if kind == "zip" else crafting.folder(tmp_path / "odd", members)
+    with pytest.raises(DataError, match="a control character in its name; refused") as caught, open_archive(path) as it:
+        assert it.sizes
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_rare_packing_is_refused_by_name(members, tmp_path, method):
     """path traversal or oversized member in an archive: zipfile inflates these at once, however large they are."""

@@ -132,10 +132,10 @@ class Dataset:
 
     @cached_property
     def normalisation(self) -> "Normalisation":
-        """Mean image and scale of the training images, and of no others; computed once, on first use."""
-        from tinylab.data.batches import Normalisation
+        """Mean image and scale of the training images, and of no others; computed once, kept beside a large cache."""
+        from tinylab.data import fitted
 
-        return Normalisation.fit(self.train)
+        return fitted.normalisation(self.train)
 
     def part(self, per_class: int | None = None, seed: int = 0, *, watched: int | None = None) -> "Dataset":
         """The same with `per_class` training images a class, and `watched` of each class to measure on.

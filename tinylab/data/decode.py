@@ -1,6 +1,6 @@
 """JPEG bytes to pixels, and the processes that share this work when a cache is prepared.
 
-Pillow holds Python's lock for most of a 64×64 image, so threads bring nothing (measured: 12,000 images 3.2 s
+Python's lock is held for most of a 64×64 image, so threads bring nothing (measured with Pillow: 12,000 images 3.2 s
 with one thread, 3.5 s with two). Workers are plain child processes that run `main` below, rather than a
 `multiprocessing` pool: a pool would import the caller's script again where processes are spawned (Windows,
 macOS), or fork a Jupyter kernel with its threads. They write rows straight into the cache's files and report
@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageOps
 
 from tinylab.data.sources import Archive, open_archive
 from tinylab.errors import DataError
 
 BLOCK = 256  # images decoded and written at a time: 3 MiB
+_JPEG = b"\xff\xd8\xff"
 LARGEST = 50_000_000  # pixels of an image that may be resized: a camera's, not a bomb's
 
 
@@ -44,6 +46,8 @@ def decode(raw: bytes, size: int, name: str, resize: bool = False) -> tuple[np.n
 
     resize  an image of another size is scaled until its shorter side fits, and its middle is taken
     """
+    if (plain := _plain(raw, size)) is not None:
+        return plain
     try:
         with Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as image:
             width, height = image.size  # from the header, before a byte is decoded: no decompression bombs
@@ -62,6 +66,22 @@ def decode(raw: bytes, size: int, name: str, resize: bool = False) -> tuple[np.n
         raise DataError(f"{name} claims to be far larger than the {size}×{size} pixels expected") from None
     except Exception as error:  # Pillow has many ways to say "damaged"
         raise DataError(f"{name} is damaged ({' '.join(str(error).split(' <')[0].split())})") from None
+
+
+def _plain(raw: bytes, size: int) -> tuple[np.ndarray, bool] | None:
+    """What nearly every file is, a sound JPEG of the right size, in colour or grey; None: let Pillow see to it.
+
+    Straight to libjpeg-turbo, which is inside Pillow as well: the same pixels in a quarter of the time.
+    """
+    if not raw.startswith(_JPEG):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(raw)
+        if (width, height) != (size, size) or colours not in ("YCbCr", "Gray"):
+            return None
+        return simplejpeg.decode_jpeg(raw, "RGB"), colours == "Gray"
+    except ValueError:  # damaged, or so unusual that it takes Pillow to say how
+        return None
 
 
 def _resized(image: Image.Image, size: int) -> Image.Image:

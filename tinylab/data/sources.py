@@ -10,6 +10,7 @@ a byte of them is read.
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import zipfile
 from abc import ABC, abstractmethod
@@ -24,6 +25,7 @@ from tinylab.errors import DataError
 
 MEMBER_LIMIT = 16 * 2**20  # bytes; the largest genuine member is words.txt with 2.6 million
 _PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # of these, no more is inflated at a time than asked for
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CLUTTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}  # what file managers leave behind; hidden files count too
 
 
@@ -145,7 +147,7 @@ class _Zip(Archive):
                     f"{name!r} in {self.path} is packed in a rare way (method {info.compress_type}); "
                     "expected stored or deflated, as every zip program does unless told otherwise"
                 )
-            _check_size(name, info.file_size, self.path)
+            _check_member(name, info.file_size, self.path)
             member = name.removeprefix(self._top)
             if member in sizes:
                 raise DataError(f"{name!r} occurs more than once in {self.path}; refused")
@@ -154,7 +156,7 @@ class _Zip(Archive):
 
     def _bytes(self, member: str) -> bytes:
         info = self._zip.getinfo(self._top + member)
-        _check_size(member, info.file_size, self.path)
+        _check_member(member, info.file_size, self.path)
         with self._zip.open(info) as stream:  # compares the name at the beginning, the CRC at the end
             return stream.read(info.file_size + 1)  # no more is inflated; read() would inflate all of a zip bomb
 
@@ -207,13 +209,13 @@ class _Folder(Archive):
                         raise DataError(f"cannot read {prefix}{name} in {self.path}: {error.strerror}") from None
                     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
                         raise DataError(f"{prefix}{name} in {self.path} is a pipe or a device, not a file; refused")
-                    _check_size(f"{prefix}{name}", status.st_size, self.path)
+                    _check_member(f"{prefix}{name}", status.st_size, self.path)
                     yield prefix + name, status
 
     def _bytes(self, member: str) -> bytes:
         with open(self._root / member, "rb") as stream:
             raw = stream.read(MEMBER_LIMIT + 1)
-        _check_size(member, len(raw), self.path)
+        _check_member(member, len(raw), self.path)
         return raw
 
     def fingerprint(self) -> str:
@@ -241,7 +243,9 @@ def _clutter(parts: Sequence[str]) -> bool:
     return any(part in _CLUTTER or part.startswith(".") for part in parts)
 
 
-def _check_size(member: str, size: int, path: Path) -> None:
+def _check_member(member: str, size: int, path: Path) -> None:
+    if _CONTROL.search(member):  # a line break in a name would break every message and list that it stands in
+        raise DataError(f"{member!r} in {path} has a control character in its name; refused")
     if size > MEMBER_LIMIT:
         raise DataError(f"{member!r} in {path} has {size:,} bytes, more than the {MEMBER_LIMIT:,} allowed; refused")
 
