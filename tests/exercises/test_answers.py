@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from tests.exercises.answers import lecture_06, lecture_07, lecture_08, lecture_09, lectures_01_to_05
+from tests.exercises.answers import lecture_06, lecture_07, lecture_08, lecture_09, lecture_10, lectures_01_to_05
 from tinylab.exercises import check, exercises
 from tinylab.exercises import lecture_07 as checks_07
 
-TABLES = (lectures_01_to_05, lecture_06, lecture_07, lecture_08, lecture_09)
+TABLES = (lectures_01_to_05, lecture_06, lecture_07, lecture_08, lecture_09, lecture_10)
 RIGHT = [row for table in TABLES for row in table.RIGHT]
 WRONG = [row for table in TABLES for row in table.WRONG]
 

@@ -9,11 +9,13 @@ laboratory  the live laboratory: up to four futures, marks where a knob was turn
 learned     what a network has learned to see: sought images, the real ones beside them, Grad-CAM, rankings
 mishaps     what each way to score wrongly leaves behind: confusion and class profiles
 ablations   a loss with its turning point, one factor at a time, fingerprints in one plane
+beyond      few images with and without a donor, longer training, costs, the ladder from the report to the best
 surfaces    optimizers: paths down a surface, range tests, several seeds as bands
 charts      bars, comparisons, times, parameters by layer, activation spread, confusion
 """
 
 from tinylab.figures.ablations import fingerprints, one_factor, turning
+from tinylab.figures.beyond import costs, few_images, ladder, longer
 from tinylab.figures.charts import (
     activation_spread,
     bars,
@@ -57,16 +59,20 @@ __all__ = [
     "comparison",
     "confusion",
     "convolution",
+    "costs",
     "curves",
     "duplicates",
     "duration",
     "feature_maps",
+    "few_images",
     "filters",
     "fingerprints",
     "image_grid",
     "laboratory",
+    "ladder",
     "lines",
     "live",
+    "longer",
     "look",
     "mean_image",
     "one_factor",

@@ -1,0 +1,233 @@
+"""What lecture 10 shows: few images with and without a donor, longer training, one recipe against another, the ladder.
+
+Where training and validation stand side by side, training is blue and filled, validation vermillion and hollow.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
+
+from tinylab.errors import InvalidInputError
+from tinylab.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    PURPLE,
+    TRAINING,
+    VALIDATION,
+    VERMILLION,
+    EndLabel,
+    Picture,
+    Style,
+    dress,
+    label_ends,
+    listed,
+    look,
+    percent,
+    quantity,
+)
+
+if TYPE_CHECKING:
+    from tinylab.transfer import Results
+
+_LOOKS = {  # way: colour, line, marker; told apart without colour, too
+    "from scratch": (VERMILLION, "--", "s"),
+    "patience": (PURPLE, "-.", "D"),
+    "fine-tuned": (BLUE, "-", "o"),
+    "frozen": (GREEN, ":", "^"),
+}
+_SECTIONS = {"reported": GREY, "reproduced": VERMILLION, "done well": BLUE, "beyond": GREEN}
+
+
+def few_images(
+    results: "Results", *, title: str = "", chance: float | None = None, style: str | None = None
+) -> Picture:
+    """Validation accuracy over the number of training images a class, a line for each way to learn.
+
+    results: of `transfer.compare`. Faint marks are the seeds, large ones their means, bars one standard error of the
+    mean. chance: accuracy of guessing, 0..1, drawn as a dotted line.
+    """
+    look_ = look(style)
+    sizes, ways = results.sizes, results.ways
+    if not sizes:
+        raise InvalidInputError("few_images got results without an attempt. Give those of transfer.compare")
+    picture = Picture(7.6 * look_.size, 3.9 * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x="training images a class", y="validation accuracy (%)")
+    labels, said = [], []
+    for position, way in enumerate(ways):
+        colour, dash, marker = _LOOKS[way]
+        # each way a little aside, so that no bar hides another; sizes stand evenly, whatever lies between them
+        places = np.arange(len(sizes)) + 0.05 * (position - (len(ways) - 1) / 2)
+        values = [100 * np.array(results.column(way, size)) for size in sizes]
+        means = np.array([seeds.mean() for seeds in values])
+        for place, seeds in zip(places, values, strict=True):
+            ax.plot(np.full(len(seeds), place), seeds, marker, color=colour, alpha=0.35, ms=look_.marker * 0.7, mew=0)
+        errors = [seeds.std(ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else 0.0 for seeds in values]
+        ax.errorbar(places, means, errors, color=colour, linestyle=dash, marker=marker, lw=look_.line,
+                    ms=look_.marker * 1.5, capsize=look_.marker)  # fmt: skip
+        labels.append(EndLabel(float(places[-1]), float(means[-1]), way, colour))
+        told = ", ".join(f"{mean:.1f} % with {size}" for mean, size in zip(means, sizes, strict=True))
+        said.append(f"{way}: {told}.")
+    ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    ax.set_xlim(-0.3, len(sizes) - 0.7)
+    if chance is not None:
+        labels.append(_guessing(ax, chance, look_))
+    label_ends(ax, labels, look_)
+    picture.headline(title or "Few images: pre-training, or patience?")
+    picture.alt = f"{picture.get_suptitle()} Mean validation accuracy over the training images a class. " + " ".join(
+        said
+    )
+    return picture
+
+
+def longer(
+    runs: Mapping[str, Mapping[int, tuple[float, float]]],
+    *,
+    title: str = "",
+    chance: float | None = None,
+    style: str | None = None,
+) -> Picture:
+    """Training and validation accuracy over the length of the training, a panel for each recipe.
+
+    runs: {"plain": {6: (0.7, 0.4), 12: (…), …}, …}: epochs, then accuracies 0..1 at the end of so many. Raises
+    InvalidInputError for none, or accuracies outside 0..1.
+    """
+    look_ = look(style)
+    if not runs or not all(runs.values()):
+        raise InvalidInputError("longer got no runs. Give {recipe: {epochs: (training, validation)}}, not empty")
+    values = [value for lengths in runs.values() for pair in lengths.values() for value in pair]
+    if not all(0 <= value <= 1 for value in values):
+        raise InvalidInputError("longer got an accuracy outside 0..1; give shares, not percent")
+    picture = Picture((2.6 + 3.1 * len(runs)) * look_.size, 3.7 * look_.size, look_)
+    panels = np.atleast_1d(picture.subplots(1, len(runs), sharey=True))
+    said = []
+    for ax, (name, lengths) in zip(panels, runs.items(), strict=True):
+        dress(ax, look_, name, x="epochs (each step doubles)", y="accuracy (%)" if ax is panels[0] else "")
+        epochs = sorted(lengths)
+        ax.set_xscale("log", base=2)
+        ends = []
+        for column, what, colour, dash in ((0, "training", TRAINING, "-"), (1, "validation", VALIDATION, "--")):
+            shares = [100 * lengths[length][column] for length in epochs]
+            ax.plot(epochs, shares, dash, color=colour, marker="o", lw=look_.line, ms=look_.marker * 1.4,
+                    mfc=colour if column == 0 else "white")  # fmt: skip
+            ends.append(EndLabel(epochs[-1], shares[-1], what, colour))
+        ax.set_xticks(epochs, [str(length) for length in epochs])
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_xlim(epochs[0] / 1.2, epochs[-1] * 1.2)
+        ax.set_ylim(0, 103)
+        if chance is not None:
+            guess = _guessing(ax, chance, look_)
+            ends += [guess] if ax is panels[-1] else []
+        if ax is panels[-1]:  # two names would not fit between the panels, and colours and lines are the same
+            label_ends(ax, ends, look_)
+        told = "; ".join(f"{n} epochs {percent(lengths[n][0])} / {percent(lengths[n][1])}" for n in epochs)
+        said.append(f"{name}: {told}.")
+    picture.headline(title or "Is patience enough?")
+    picture.alt = f"{_sentence(picture)} Training / validation accuracy by length of the training. " + " ".join(said)
+    return picture
+
+
+def costs(
+    networks: Mapping[str, tuple[int, Mapping[str, float]]],
+    *,
+    title: str = "",
+    chance: float | None = None,
+    style: str | None = None,
+) -> Picture:
+    """Validation accuracy of networks, the cheapest first: an arrow for each, from its first recipe to its last.
+
+    networks: {"Model 1": (7_300_000, {"as described": 0.42, "modern recipe": 0.55}), …}: multiply-adds for one image,
+    then accuracies 0..1; one of the recipes may be missing. Raises InvalidInputError for none.
+    """
+    look_ = look(style)
+    if not networks or not all(shares for _, shares in networks.values()):
+        raise InvalidInputError("costs got no networks. Give {name: (multiply-adds, {recipe: accuracy})}, one or more")
+    recipes = list(dict.fromkeys(recipe for _, shares in networks.values() for recipe in shares))
+    picture = Picture(max(2.8 + 1.3 * len(networks), 5.4) * look_.size, 4.0 * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x="network, multiply-adds for one image", y="validation accuracy (%)")
+    colours = dict(zip(recipes, (VERMILLION, BLUE, GREEN, PURPLE, BLACK), strict=False))
+    ordered = sorted(networks.items(), key=lambda item: item[1][0])
+    labels: dict[str, EndLabel] = {}
+    said = []
+    for place, (name, (cost, shares)) in enumerate(ordered):
+        points = [(recipe, 100 * shares[recipe]) for recipe in recipes if recipe in shares]
+        if len(points) > 1:
+            arrow = {"arrowstyle": "->", "color": GREY, "lw": look_.line, "shrinkA": 7, "shrinkB": 7}
+            ax.annotate("", (place, points[-1][1]), (place, points[0][1]), arrowprops=arrow)
+        for recipe, height in points:
+            hollow = recipe == recipes[0] and len(recipes) > 1
+            ax.plot(place, height, "o", color=colours[recipe], mfc="white" if hollow else colours[recipe],
+                    ms=look_.marker * 1.8, mew=look_.line)  # fmt: skip
+            ax.annotate(f"{height:.0f}", (place, height), xytext=(-look_.marker * 2, 0), textcoords="offset points",
+                        ha="right", va="center", color=colours[recipe], fontsize=look_.font * 0.9)  # fmt: skip
+            labels[recipe] = EndLabel(place, height, recipe, colours[recipe])  # named at the last network that has it
+        told = ", ".join(f"{recipe} {height:.1f} %" for recipe, height in points)
+        said.append(f"{name} ({quantity(cost)} multiply-adds): {told}.")
+    # two networks may cost the same: their places are even, and the costs are written below
+    ax.set_xticks(range(len(ordered)), [f"{name}\n{quantity(cost)}" for name, (cost, _) in ordered])
+    ax.set_xlim(-0.5, len(ordered) - 0.5)
+    heights = [100 * share for _, shares in networks.values() for share in shares.values()]
+    low, high = min(heights), max(heights)
+    room = max(high - low, 10)
+    ax.set_ylim(max(0, low - 0.25 * room), high + 0.2 * room)
+    ax.locator_params(axis="y", nbins=6)
+    ends = list(labels.values())
+    if chance is not None and 100 * chance >= ax.get_ylim()[0]:
+        ends.append(_guessing(ax, chance, look_))
+    label_ends(ax, ends, look_)
+    picture.headline(title or "What a network costs, and what a recipe adds")
+    picture.alt = f"{_sentence(picture)} Validation accuracy. " + " ".join(said)
+    return picture
+
+
+def ladder(rows: Sequence[tuple[str, str, str]], *, title: str = "", style: str | None = None) -> Picture:
+    """Validation accuracies from the report to the best, a bar each; what has not been run has none and says so.
+
+    rows: (section, network, accuracy as text), such as ("reported", "Model 3", "15.6 %") or ("beyond", "modern",
+    "not yet run"): columns of `records.table`. Raises InvalidInputError for none.
+    """
+    look_ = look(style)
+    if not rows:
+        raise InvalidInputError("ladder got no rows. Give (section, network, accuracy), one or more")
+    picture = Picture(8.6 * look_.size, (1.1 + 0.33 * len(rows)) * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x="validation accuracy on 200 classes (%)", grid="x")
+    ax.set_xlim(0, 100)
+    for place, (section, _, text) in zip(range(len(rows))[::-1], rows, strict=True):
+        number = re.match(r"\d+(\.\d+)?", text)
+        colour = _SECTIONS.get(section.split(",")[0], BLACK)
+        width = float(number[0]) if number else 0.0
+        ax.barh(place, width, 0.66, color=colour)
+        ax.annotate(text, (width, place), xytext=(4, 0), textcoords="offset points", va="center",
+                    color=INK if number else GREY, style="normal" if number else "italic",
+                    fontsize=look_.font * 0.95, parse_math=False)  # fmt: skip
+    ax.set_yticks(range(len(rows))[::-1], [f"{section}: {network}" for section, network, _ in rows])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    picture.headline(title or "From the report to the best")
+    told = "; ".join(f"{section}, {network}: {text}" for section, network, text in rows)
+    picture.alt = f"{_sentence(picture)} Validation accuracy of {listed(_sections(rows))}. {told}."
+    return picture
+
+
+def _sentence(picture: Picture) -> str:
+    """The headline with a stop at its end."""
+    text = picture.get_suptitle()
+    return text if text.endswith(("?", ".")) else f"{text}."
+
+
+def _sections(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    return list(dict.fromkeys(section for section, *_ in rows))
+
+
+def _guessing(ax: Axes, chance: float, style: Style) -> EndLabel:
+    ax.axhline(100 * chance, color=GREY, linestyle=":", linewidth=style.line * 0.8)
+    return EndLabel(ax.get_xlim()[1], 100 * chance, f"guessing: {100 * chance:.3g} %", GREY)
