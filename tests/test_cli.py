@@ -197,4 +197,5 @@ def test_lab_opens_the_lectures(call, tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command: commands.append(command) or Done())
     code, _, _ = call("lab", "--no-browser")
     assert code == 7
-    assert commands == [[sys.executable, "-m", "jupyterlab", str(tmp_path / "notebooks"), "--no-browser"]]
+    place = str(tmp_path / "notebooks")
+    assert commands == [[sys.executable, "-m", "jupyterlab", place, "--ServerApp.ip=localhost", "--no-browser"]]

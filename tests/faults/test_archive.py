@@ -36,7 +36,8 @@ def refused(path, *said: str) -> None:
 
 GIBIBYTE = 2**30
 PEAK = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from tinylab.data.layout import read_layout
 from tinylab.data.sources import open_archive
 from tinylab.errors import DataError
@@ -45,7 +46,8 @@ try:
         read_layout(archive)
         archive.read(sys.argv[2])
 except DataError as error:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, error)
+    # not ru_maxrss, which a child takes over from a parent that was larger
+    print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024, error)
 """
 
 
