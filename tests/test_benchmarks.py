@@ -19,6 +19,7 @@ from benchmarks.contest import Result, disagreements, ratios
 from benchmarks.pace import Counted, Enough, Task, Windows
 from benchmarks.rows import ours, plain
 from tests import tiny
+from tests.tiny import one_thread  # noqa: F401 (pytest finds it here)
 from tinylab import models
 from tinylab.data import open_archive, write_sample
 from tinylab.data.batches import crop_and_flip
@@ -26,14 +27,6 @@ from tinylab.errors import InvalidInputError
 
 NARROW = models.narrower("model_1", 8)
 EQUAL = Task(model=NARROW, batch=8, steps=4, dropout=0.0, augment=False, workers=0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """A data set and a network small enough for a test to train in a moment."""
 
 import numpy as np
+import pytest
+import torch
 from torch import nn
 
 from tinylab import models, notation
@@ -34,3 +36,12 @@ def network(classes: int = 3, line: str = LINE, seed: int = 0) -> nn.Sequential:
     model = notation.parse(line, classes=classes, size=SIZE)
     models.initialise(model, seed=seed)
     return model
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """For whoever imports it: networks this small only lose by sharing their work out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

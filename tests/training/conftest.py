@@ -1,21 +1,14 @@
 """One thread, and the data set of made.py as a fixture."""
 
 import pytest
-import torch
 
+from tests.tiny import one_thread
 from tests.training import made
 from tinylab.data.dataset import Dataset
+
+__all__ = ["data", "one_thread"]
 
 
 @pytest.fixture
 def data() -> Dataset:
     return made.DATA
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small only lose by sharing their work out."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
