@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import time
 import pytest
 from filelock import FileLock
 
+from tests.faults import kills
 from tests.sweeps import small
 from tinylab import checkpoints, records, sweeps
 from tinylab.errors import DataError, InvalidInputError, TrainingError
@@ -104,16 +104,8 @@ def test_sigkill_at_random_instants_costs_an_epoch_at_most(chosen, undisturbed, 
     jobs, dice, killed = small.jobs(chosen, tmp_path), random.Random(), 0
     for attempt in range(8):
         before = _epochs(jobs)
-        child = os.fork()
-        if child == 0:  # pragma: no cover, killed
-            try:
-                for job in jobs:
-                    worker.work(job, lambda line: None)
-            finally:
-                os._exit(0)
-        time.sleep(dice.uniform(0, seconds / 4 if attempt else seconds / 8))
-        os.kill(child, signal.SIGKILL)
-        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        after = dice.uniform(0, seconds / 4 if attempt else seconds / 8)
+        killed += kills.killed(lambda: [worker.work(job, lambda line: None) for job in jobs], after)
         for name in records.names(tmp_path):
             assert records.load(name, tmp_path).finished  # whole, whatever happened
         assert all(now >= then for now, then in zip(_epochs(jobs), before, strict=True))
