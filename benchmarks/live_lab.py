@@ -56,7 +56,7 @@ def latency(data: Dataset, recipe: Recipe, moves: int) -> None:
     """Move the learning rate's number at random moments of a training; the time until the optimizer has it."""
     lab = laboratory(data, recipe)
     run, arrived, applied = lab.session.run, threading.Event(), [0.0]
-    turn, advance, batches, ends = run.turn, run.advance, [], []
+    turn, advance, measure, batches, ends = run.turn, run.advance, run.measure, [], []
 
     def timed_turn(knobs: object) -> None:
         turn(knobs)
@@ -66,10 +66,15 @@ def latency(data: Dataset, recipe: Recipe, moves: int) -> None:
     def timed_advance() -> object:
         started = time.perf_counter()
         step = advance()
-        (ends if step.step == PER_EPOCH else batches).append(time.perf_counter() - started)
+        batches.append(time.perf_counter() - started)
         return step
 
-    run.turn, run.advance = timed_turn, timed_advance
+    def timed_measure() -> None:
+        started = time.perf_counter()
+        measure()
+        ends.append(time.perf_counter() - started)
+
+    run.turn, run.advance, run.measure = timed_turn, timed_advance, timed_measure
     lab.start_button.click()
     lab.session.wait(lambda m: m.step >= 3, PATIENCE)
     chance, took = random.Random(0), []
@@ -87,9 +92,9 @@ def latency(data: Dataset, recipe: Recipe, moves: int) -> None:
         f"moved to applied, n = {moves}: median {1e3 * statistics.median(took):.0f} ms, worst {1e3 * max(took):.0f} ms"
     )
     print(
-        f"  a batch takes {1e3 * batch:.0f} ms (median; worst {1e3 * max(batches):.0f} ms), the last of an epoch with "
-        f"its measurements {1e3 * statistics.median(ends or [batch]):.0f} ms; {late} of {moves} moves took longer than "
-        "a batch and 100 ms"
+        f"  a batch takes {1e3 * batch:.0f} ms (median; worst {1e3 * max(batches):.0f} ms), the measurements after an "
+        f"epoch {1e3 * statistics.median(ends or [0.0]):.0f} ms; {late} of {moves} moves took longer than a batch and "
+        "100 ms"
     )
 
 

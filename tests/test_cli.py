@@ -8,22 +8,9 @@ import pytest
 
 from tests import tiny
 from tests.headless import crafted
-from tinylab import __version__, cli
+from tinylab import __version__
 from tinylab import data as images
 from tinylab.errors import DataError
-
-
-@pytest.fixture
-def call(capsys):
-    """Runs the command in this process; gives exit code, standard output and standard error."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -3,22 +3,9 @@
 import pytest
 
 from tests.records.made import record
-from tinylab import cli, records, sweeps
+from tinylab import records, sweeps
 from tinylab.errors import DataError
 from tinylab.sweeps import Report
-
-
-@pytest.fixture
-def call(capsys):
-    """Runs the command in this process; gives exit code, standard output and standard error."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """The pictures of lecture 07: what is drawn is what was given, nothing is cut off, and the text twin says it too."""
 
-import itertools
-
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
 from tests.diagnosis import made
+from tests.figures.legible import assert_legible
 from tinylab import diagnosis, figures
 from tinylab.errors import InvalidInputError
-from tinylab.figures import style as styles
 from tinylab.models import REPORTED
 from tinylab.training import History
 
@@ -51,17 +48,7 @@ EVERY = {
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("style", ["page", "projector"])
 def test_nothing_is_cut_off_and_no_names_overlap(name: str, style: str) -> None:
-    picture = EVERY[name](style=style)
-    picture.draw_without_rendering()
-    box, (width, height) = picture.get_tightbbox(), picture.get_size_inches()
-    slack = 1.5 / styles.DPI
-    assert min(box.x0, box.y0) >= -slack
-    assert box.x1 <= width + slack
-    assert box.y1 <= height + slack
-    boxes = [(t.get_text(), Text.get_window_extent(t)) for ax in picture.axes for t in ax.texts if t.get_text()]
-    for (one, a), (other, b) in itertools.combinations(boxes, 2):
-        apart = min(a.x1, b.x1) - max(a.x0, b.x0) <= 1 or min(a.y1, b.y1) - max(a.y0, b.y0) <= 2
-        assert apart, (one, other)
+    assert_legible(EVERY[name](style=style))
 
 
 def test_turning_marks_what_was_found() -> None:

@@ -1,14 +1,11 @@
 """The pictures of lecture 10: what is drawn is what was given, nothing is cut off, and the text twin says it too."""
 
-import itertools
-
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
+from tests.figures.legible import assert_apart, assert_nothing_cut_off
 from tinylab import figures, transfer
 from tinylab.errors import InvalidInputError
-from tinylab.figures import style as styles
 
 
 def results(
@@ -56,20 +53,10 @@ EVERY = {
 @pytest.mark.parametrize("style", ["page", "projector"])
 def test_nothing_is_cut_off_and_no_names_overlap(name: str, style: str) -> None:
     picture = EVERY[name](style=style)
-    picture.draw_without_rendering()
-    box, (width, height) = picture.get_tightbbox(), picture.get_size_inches()
-    slack = 1.5 / styles.DPI
-    assert min(box.x0, box.y0) >= -slack
-    assert box.x1 <= width + slack
-    assert box.y1 <= height + slack
+    assert_nothing_cut_off(picture)
     for ax in picture.axes:
-        texts = [t for t in (*ax.texts, *ax.get_xticklabels()) if t.get_text()]
-        boxes = [(t.get_text(), Text.get_window_extent(t)) for t in texts]
         low, high = ax.get_xlim()
-        boxes = [b for b, t in zip(boxes, texts, strict=True) if t in ax.texts or low <= t.get_position()[0] <= high]
-        for (one, a), (other, b) in itertools.combinations(boxes, 2):
-            apart = min(a.x1, b.x1) - max(a.x0, b.x0) <= 1 or min(a.y1, b.y1) - max(a.y0, b.y0) <= 2
-            assert apart, (one, other)
+        assert_apart([*ax.texts, *(t for t in ax.get_xticklabels() if low <= t.get_position()[0] <= high)])
 
 
 def test_few_images_draws_means_errors_and_every_seed() -> None:

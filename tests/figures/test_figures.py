@@ -14,9 +14,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.text import Text
 from PIL import Image
 
+from tests.figures.legible import assert_apart, assert_nothing_cut_off
 from tinylab import figures
 from tinylab.errors import InvalidInputError
 from tinylab.figures import style as styles
@@ -113,26 +113,13 @@ def drawn(name: str, style: str = "page") -> figures.Picture:
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("style", STYLES)
 def test_no_text_is_cut_off(name: str, style: str) -> None:
-    picture = drawn(name, style)
-    box, (width, height) = picture.get_tightbbox(), picture.get_size_inches()
-    slack = 1.5 / styles.DPI  # of anti-aliasing
-    assert -slack <= box.x0
-    assert -slack <= box.y0
-    assert box.x1 <= width + slack
-    assert box.y1 <= height + slack
+    assert_nothing_cut_off(drawn(name, style))
 
 
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("style", STYLES)
 def test_no_two_names_of_lines_overlap(name: str, style: str) -> None:
-    picture = drawn(name, style)
-    # a name's own extent: that of an annotation would include its pointer
-    boxes = [
-        (text.get_text(), Text.get_window_extent(text)) for ax in picture.axes for text in ax.texts if text.get_text()
-    ]
-    for (one, a), (other, b) in itertools.combinations(boxes, 2):
-        overlap = min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 2
-        assert not overlap, (one, other)
+    assert_apart(text for ax in drawn(name, style).axes for text in ax.texts)
 
 
 @pytest.mark.parametrize("name", EVERY)

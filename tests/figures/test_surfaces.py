@@ -1,12 +1,11 @@
 """Pictures of optimizers: nothing cut off, the numbers given are those drawn, the text twin says them."""
 
-import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
+from tests.figures.legible import assert_legible
 from tinylab import figures, optimizers
 from tinylab.errors import InvalidInputError
 from tinylab.figures import style as styles
@@ -47,15 +46,7 @@ EVERY = {
 @pytest.mark.parametrize("name", EVERY)
 def test_no_text_is_cut_off_and_no_two_names_overlap(name: str, style: str) -> None:
     picture = EVERY[name](style=style)
-    picture.draw_without_rendering()
-    box, (width, height) = picture.get_tightbbox(), picture.get_size_inches()
-    slack = 1.5 / styles.DPI
-    assert min(box.x0, box.y0) >= -slack
-    assert box.x1 <= width + slack
-    assert box.y1 <= height + slack
-    boxes = [Text.get_window_extent(text) for ax in picture.axes for text in ax.texts if text.get_text()]
-    for a, b in itertools.combinations(boxes, 2):
-        assert not (min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 2)
+    assert_legible(picture)
     assert len(picture.alt) > 30
 
 

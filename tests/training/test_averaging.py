@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tests import tiny
+from tests.lab.live.made import advanced
 from tests.training.made import BUSY, CPU, DATA, NORMED, by_hand, copied, same, untimed
 from tinylab import checkpoints
 from tinylab.errors import TrainingError
@@ -145,15 +146,12 @@ def test_a_laboratory_goes_back_to_mean_and_learning_weights(at):
         return Steered(NORMED, DATA, MEAN, "development", CPU)
 
     plain, run = steered(), steered()
-    expected = [(step.loss, step.accuracy) for step in (plain.advance() for _ in range(9))]
-    taken = [(step.loss, step.accuracy) for step in (run.advance() for _ in range(at))]
-    snapshot = run.keep(taken, ())
-    for _ in range(5):
-        run.advance()  # elsewhere
+    expected, taken = advanced(plain, 9), advanced(run, at)
+    snapshot = run.keep(taken, run.knobs, ())
+    advanced(run, 5)  # elsewhere
     for _ in range(2):  # a snapshot is not used up
         run.go_back(snapshot)
-        again = [(step.loss, step.accuracy) for step in (run.advance() for _ in range(9 - at))]
-        assert again == expected[at:]
+        assert advanced(run, 9 - at) == expected[at:]
         assert same(copied(run.model), copied(plain.model))
         assert same(run.state().raw, plain.state().raw)
         assert untimed(run.history) == untimed(plain.history)

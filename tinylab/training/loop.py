@@ -194,6 +194,7 @@ class Run:
         if self.average:
             self.average.show(self.model)
         self.team.unite(self.model)
+        penalty = optimizers.penalty(self.optimizer).item()
         few, watched = (self.team.whole(score(self.model, part), self.device) for part in (self._few, self._watched))
         self._check(watched.loss, f"{self.history.watch} loss", number, position, rate, "had been applied")
         count = self.batches.count
@@ -207,7 +208,7 @@ class Run:
                 train_accuracy=few.accuracy,
                 validation_loss=watched.loss,
                 validation_accuracy=watched.accuracy,
-                penalty=optimizers.penalty(self.optimizer).item(),
+                penalty=penalty,
                 seconds=seconds,
                 images_per_second=count / seconds,
             )

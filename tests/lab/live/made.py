@@ -20,6 +20,17 @@ def session(recipe: Recipe = RECIPE, line: str = LINE, **options: object) -> Ses
     return Session(DATA, line, recipe, **options)
 
 
+def advanced(run: Steered, steps: int) -> list[tuple[float, float]]:
+    """Loss and accuracy of the next updates; the epochs that end are measured."""
+    taken = []
+    for _ in range(steps):
+        step = run.advance()
+        taken.append((step.loss, step.accuracy))
+        if step.step == len(run.batches):
+            run.measure()
+    return taken
+
+
 def facts(of: Session | Steered) -> dict[str, object]:
     """All that two runs have to agree in: weights, optimizer, history; not how long it took."""
     run = of.run if isinstance(of, Session) else of
@@ -58,4 +69,4 @@ class Gate:
         session.run.advance = held
 
 
-__all__ = ["DATA", "LINE", "PATIENCE", "RECIPE", "Gate", "facts", "same", "session", "sessions"]
+__all__ = ["DATA", "LINE", "PATIENCE", "RECIPE", "Gate", "advanced", "facts", "same", "session", "sessions"]

@@ -53,6 +53,72 @@ def test_a_knob_turned_during_a_batch_counts_from_the_next(opened) -> None:
     assert same(facts(live), facts(plain))
 
 
+def asked_while_measuring(live: Session, command: str, value: object) -> list[object]:
+    """Ask in the middle of the first measurement; the knobs as they are before every later batch that is measured."""
+    part, seen = live.run._watched, []
+    listen = part.listen
+
+    def speak() -> None:
+        if not seen:
+            live.ask(command, value)
+        listen()
+        seen.append(live.run.knobs)
+
+    part.listen = speak
+    return seen
+
+
+def test_a_knob_turned_during_a_measurement_counts_at_once() -> None:
+    live, plain = session(), session()
+    seen = asked_while_measuring(live, "knobs", {"learning_rate": 0.001, "l2": 0.1})
+    live.run_for(7)
+    assert seen[0].learning_rate == 0.001
+    assert live.moment.changes[0] == Change(5, "learning_rate", 0.01, 0.001)
+    plain.run_for(5)
+    plain.ask("knobs", {"learning_rate": 0.001, "l2": 0.1})
+    plain.run_for(2)
+    assert same(facts(live), facts(plain))  # the epoch's record too: its penalty is that of the L2 it was trained with
+    kept = next(each for each in live.shelf.of("A") if each.step == 5)
+    assert (kept.knobs.learning_rate, kept.changes) == (0.01, ())  # what if it had not been turned?
+
+
+@pytest.mark.parametrize(("command", "value"), [("knobs", {"optimizer": "sgd"}), ("back", ("A", 0)), ("drop", "B")])
+def test_all_else_waits_until_the_measurement_is_done(command: str, value: object) -> None:
+    live = session()
+    seen = asked_while_measuring(live, command, value)
+    live.run_for(5)
+    assert seen[0].optimizer == "adam"
+    assert (len(live._asked), len(live.run.history.epochs)) == (1, 1)
+
+
+def test_a_bad_value_during_a_measurement_is_said_and_nothing_is_lost() -> None:
+    live, plain = session(), session()
+    asked_while_measuring(live, "knobs", {"dropout": 7})
+    live.run_for(5)
+    assert isinstance(live.moment.error, InvalidInputError)
+    plain.run_for(5)
+    assert same(facts(live), facts(plain))
+
+
+def test_a_measurement_that_fails_leaves_a_run_that_goes_on() -> None:
+    live, plain = session(), session()
+    asked_while_measuring(live, "knobs", {"learning_rate": 0.001})
+    check = live.run._check
+    live.run._check = lambda *args: (
+        (_ for _ in ()).throw(TrainingError("made to fail")) if "had been" in args[-1] else check(*args)
+    )
+    with pytest.raises(TrainingError):
+        live.run_for(5)
+    assert live.moment.step == 4  # the fifth batch is the next again
+    assert [change.step for change in live.moment.changes] == [4]
+    live.run._check = check
+    live.ask("back", ("A", 0))
+    live.ask("knobs", {"learning_rate": 0.01})
+    live.run_for(5)
+    plain.run_for(5)
+    assert same(facts(live), facts(plain))
+
+
 def test_many_turns_between_two_batches_are_one_change(opened) -> None:
     live = opened()
     gate = Gate(live, 2)

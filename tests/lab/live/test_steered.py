@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.lab.live.made import DATA, LINE, RECIPE, facts, same
+from tests.lab.live.made import DATA, LINE, RECIPE, advanced, facts, same
 from tinylab import models, notation, training
 from tinylab.device import pick
 from tinylab.errors import InvalidInputError, TrainingError
@@ -20,10 +20,6 @@ CPU = pick("cpu")
 
 def steered(recipe: Recipe = RECIPE) -> Steered:
     return Steered(LINE, DATA, recipe, "development", CPU)
-
-
-def advanced(run: Steered, steps: int) -> list[tuple[float, float]]:
-    return [(step.loss, step.accuracy) for step in (run.advance() for _ in range(steps))]
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 8, 8), (7, 13)])
@@ -79,7 +75,7 @@ def test_from_a_snapshot_on_it_is_the_run_that_was_never_left(optimizer: str, at
     expected = advanced(plain, 7)
     run = steered(recipe)
     taken = advanced(run, at)
-    snapshot = run.keep(taken, ())
+    snapshot = run.keep(taken, run.knobs, ())
     torch.rand(3)
     run.turn(run.knobs.turned({"learning_rate": 0.5, "dropout": 0.9, "momentum": 0.1, "optimizer": "sgd"}))
     advanced(run, 2)  # elsewhere
@@ -128,7 +124,7 @@ def test_an_epoch_in_two_parts_took_what_both_took(monkeypatch: pytest.MonkeyPat
     run, clock = steered(), iter(range(1000))
     monkeypatch.setattr("tinylab.lab.live.steered.time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
     taken = advanced(run, 3)
-    snapshot = run.keep(taken, ())
+    snapshot = run.keep(taken, run.knobs, ())
     run.go_back(snapshot)
     advanced(run, 2)
     assert run.history.last.seconds == 5.0  # one tick a step, of which there are five

@@ -315,15 +315,16 @@ def test_the_drawer_draws_the_newest_and_always_the_last() -> None:
     assert drawn == [1, 4, 5]
 
 
-def test_how_often_may_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("spare", "calm", "lively"), [(True, 1.2, 0.6), (False, 6.0, 2.4)])  # 10 and 20 %, 2 and 5 %
+def test_how_often_may_be_drawn(monkeypatch: pytest.MonkeyPatch, spare: bool, calm: float, lively: float) -> None:
     now = [100.0]
     clock = SimpleNamespace(monotonic=lambda: now[0], thread_time=lambda: 0)
     monkeypatch.setattr("tinylab.lab.live.drawer.time", clock)
-    drawing = Drawer(lambda frame: None, lambda error: None)
+    drawing = Drawer(lambda frame: None, lambda error: None, spare=spare)
     drawing._last, drawing._cost, drawing._looked = 100.0, 0.12, 0.0
-    assert drawing._wait() == pytest.approx(4.0)  # 3 % of the time
-    drawing._looked = 99.0
-    assert drawing._wait() == pytest.approx(1.2)  # a tenth, just after somebody did something
+    assert drawing._wait() == pytest.approx(calm)
+    drawing._looked = 99.0  # somebody did something
+    assert drawing._wait() == pytest.approx(lively)
     drawing._urgent = True
     assert drawing._wait() == pytest.approx(0.5)
     drawing._urgent, drawing._looked, drawing._cost = False, 0.0, 9.0

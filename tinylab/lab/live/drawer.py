@@ -1,7 +1,8 @@
 """Drawing off the training thread: the newest frame only, at a bounded rate, quickly after somebody did something.
 
-A picture costs about 0.1 s of a core. Drawn by the training thread it would stand still for that long; drawn here
-it competes for the interpreter only while matplotlib's Python runs.
+A picture costs about 0.2 s of a core. Drawn by the training thread it would stand still for that long; drawn here
+it competes for the interpreter only while matplotlib's Python runs. Where all cores train, they wait for the one that
+draws, and a picture costs the training more than its own time (0.27 s; 2 cores, Model 1): there pictures are rarer.
 """
 
 import threading
@@ -13,15 +14,20 @@ Frame = TypeVar("Frame")
 
 EVERY = 0.5  # seconds between two pictures, at least
 SELDOM = 10.0  # seconds, at most: on a slow machine, too, one wants to see that it trains
-LIVELY, CALM = 0.1, 0.03  # of the time, at most, goes into drawing: just after a change, and otherwise
+# of the time, at most, that goes into drawing, (with, without) a core to spare: just after a change, and otherwise
+LIVELY, CALM = (0.2, 0.05), (0.1, 0.02)
 ATTENTION = 4.0  # seconds for which a change of a knob counts as just now
 
 
 class Drawer(Generic[Frame]):
     """A thread that draws what it is given, as often as it may."""
 
-    def __init__(self, draw: Callable[[Frame], None], fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, draw: Callable[[Frame], None], fail: Callable[[BaseException], None], *, spare: bool = True
+    ) -> None:
+        """spare: whether there is a core that does not train."""
         self._draw, self._fail = draw, fail
+        self._lively, self._calm = (share[0 if spare else 1] for share in (LIVELY, CALM))
         self._gate = threading.Condition()  # guards what follows; never held while something is drawn
         self._pending: Frame | None = None
         self._urgent, self._closed, self._busy = False, False, False
@@ -60,7 +66,7 @@ class Drawer(Generic[Frame]):
     def _wait(self) -> float:
         """Seconds until the next picture may be drawn."""
         now = time.monotonic()
-        share = 1.0 if self._urgent else LIVELY if now - self._looked < ATTENTION else CALM
+        share = 1.0 if self._urgent else self._lively if now - self._looked < ATTENTION else self._calm
         return self._last + min(max(EVERY, self._cost / share), SELDOM) - now
 
     def _serve(self) -> None:

@@ -2,7 +2,9 @@
 
 Callbacks of widgets may come on any thread, several at once, during a pause, after the end. They call `ask`, which
 puts plain values in a queue under a lock. Everything else happens on one thread, between two batches: that of `open`,
-or, headless, the caller's own. The lock is never held while a batch trains or something is drawn.
+or, headless, the caller's own. The batches of a measurement count as well, but only for a knob: all else waits for its
+end, so that no state is ever kept or left with an epoch half recorded. The lock is never held while a batch trains or
+something is drawn.
 """
 
 import threading
@@ -19,10 +21,11 @@ from tinylab.device import Device, pick
 from tinylab.errors import InvalidInputError
 from tinylab.lab.live.branches import Future, Futures
 from tinylab.lab.live.knobs import Change, Knobs, changes, merged
-from tinylab.lab.live.snapshots import BUDGET, Shelf
+from tinylab.lab.live.snapshots import BUDGET, Shelf, Snapshot
 from tinylab.lab.live.steered import Steered
 from tinylab.lab.live.story import Story, fingerprint
 from tinylab.recipes import Recipe
+from tinylab.threads import release_team
 from tinylab.training import evaluating
 
 if TYPE_CHECKING:
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
 CHEAP = 0.005  # seconds: a snapshot that takes no longer is always kept at the end of an epoch
 SHARE = 0.02  # of the time, at most, goes into those that take longer
 APART = 5  # steps, at least, between a snapshot and the one that is kept because a knob was turned
+
+
+def _light(command: str, value: Any) -> bool:
+    """Whether it can be done while a measurement is taken: another optimizer would lose its memory unkept."""
+    return command == "knobs" and "optimizer" not in value
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class Session:
     _thread: threading.Thread | None
     error: BaseException | None
     _pace: float  # seconds a batch, smoothed
+    _unturned: tuple[Knobs, tuple[Change, ...]] | None  # how it was before the measurement that is being taken
 
     # ------------------------------------------------------------ asked from any thread
 
@@ -92,7 +101,8 @@ class Session:
             if not self._closed:
                 self._asked.append((command, value))
                 self._gate.notify_all()
-            return not self._closed
+        release_team()  # of whoever asks: while the network trains, the cores are its thread's
+        return not self._closed
 
     def wait(self, until: Callable[[Moment], bool], timeout: float) -> bool:
         """Wait until a moment is as wanted; False if that took too long."""
@@ -106,6 +116,7 @@ class Session:
 
     def open(self) -> None:
         """Train in a background thread from now on, whenever it is asked for."""
+        release_team()
         self._thread = threading.Thread(target=self._serve, name="tinylab laboratory", daemon=True)
         self._thread.start()
 
@@ -142,6 +153,8 @@ class Session:
 
     def _serve(self) -> None:
         while True:
+            if not self._going:
+                release_team()  # the cores are the other cells' now
             with self._gate:
                 self._gate.wait_for(lambda: self._asked or self._closed or self._going)
                 if self._closed:
@@ -163,11 +176,8 @@ class Session:
 
     def _obey(self) -> None:
         """All that was asked since the last batch, in order."""
-        while True:
-            with self._gate:
-                if not self._asked:
-                    return
-                command, value = self._asked.popleft()
+        while (asked := self._next()) is not None:
+            command, value = asked
             if command == "mark":  # somebody waits until all that was asked before is done
                 value.set()
                 continue
@@ -177,8 +187,23 @@ class Session:
                 last = not self._asked
             self._publish(last or command != "knobs")
 
+    def _listen(self) -> None:
+        """The knobs that were turned since the last batch of a measurement."""
+        while (asked := self._next(_light)) is not None:
+            self.error = None
+            try:
+                self._do_knobs(asked[1])
+            except InvalidInputError as error:
+                self.error = error
+            self._publish(True)
+
+    def _next(self, wanted: Callable[[str, Any], bool] = lambda command, value: True) -> tuple[str, Any] | None:
+        """Take the oldest command from the queue, if there is one and it is wanted."""
+        with self._gate:
+            return self._asked.popleft() if self._asked and wanted(*self._asked[0]) else None
+
     def _train(self) -> None:
-        """One update, with what the script says for it."""
+        """One update, with what the script says for it, and the measurements if it ends an epoch."""
         run, future = self.run, self.futures.current
         while self._script and self._script[0].step <= future.steps:
             change = self._script.popleft()
@@ -187,32 +212,46 @@ class Session:
         if not self.shelf.of(future.letter):
             self.keep()
         started = time.perf_counter()
-        epochs = len(run.history.epochs)
         step = run.advance()
         future.taken.append((step.loss, step.accuracy))
-        ended = len(run.history.epochs) > epochs
-        if not ended:  # the last step of an epoch took the measurements, too
-            took = time.perf_counter() - started
-            self._pace = 0.9 * self._pace + 0.1 * took if self._pace else took
-        elif self._cost < CHEAP or time.perf_counter() - self._kept > self._cost / SHARE:
-            self.keep()
-        due = ended
+        took = time.perf_counter() - started
+        self._pace = 0.9 * self._pace + 0.1 * took if self._pace else took
+        due = step.step == self.steps_per_epoch
+        if due:
+            self._measure()
         if run.finished or future.steps == self._until:
             self._pause()
             due = True
         self._publish(due)
 
-    def keep(self) -> None:
-        """Keep a snapshot of this moment to go back to."""
+    def _measure(self) -> None:
+        """The end of an epoch; knobs may be turned while it is measured."""
+        future = self.futures.current
+        self._unturned = knobs, changes = self.run.knobs, future.changes
+        try:
+            self.run.measure()
+        except BaseException:  # the last batch is the next again
+            future.taken.pop()
+            future.changes = tuple(replace(each, step=min(each.step, future.steps)) for each in future.changes)
+            raise
+        finally:
+            self._unturned = None
+        turned = changes != future.changes and self._apart(self.shelf.of(future.letter))
+        if turned or self._cost < CHEAP or time.perf_counter() - self._kept > self._cost / SHARE:
+            self.keep(knobs, changes)  # what if it had not been turned?
+
+    def keep(self, knobs: Knobs | None = None, changes: tuple[Change, ...] | None = None) -> None:
+        """Keep a snapshot of this moment to go back to, or as it would be without what has just been turned."""
         started = time.perf_counter()
         future = self.futures.current
-        self.shelf.put(future.letter, self.run.keep(future.taken, future.changes))
+        knobs, changes = knobs or self.run.knobs, future.changes if changes is None else changes
+        self.shelf.put(future.letter, self.run.keep(future.taken, knobs, changes))
         self._kept = time.perf_counter()
         self._cost = self._kept - started
 
     def _begin(self, model: str, recipe: Recipe) -> None:
         """A fresh run at step 0, and nothing beside it."""
-        run = Steered(model, self.data, recipe, self.watch, self.device)
+        run = Steered(model, self.data, recipe, self.watch, self.device, self._listen)
         self.model, self.recipe, self.run = model, recipe, run
         self.futures = Futures(Future("A", 0, run.knobs, run.history))
         self.shelf = Shelf(self.memory)
@@ -221,6 +260,7 @@ class Session:
         self._until: int | None = None
         self._told: Story | None = None
         self._kept, self._cost, self._pace = time.perf_counter(), 0.0, 0.0
+        self._unturned = None
 
     def _turn(self, values: dict[str, Any]) -> None:
         """Put values in force, and on record."""
@@ -229,8 +269,7 @@ class Session:
         made = changes(future.steps, run.knobs, new)
         if not made:
             return
-        kept = self.shelf.of(future.letter)
-        if future.steps and (not kept or future.steps - kept[-1].step >= APART):
+        if self._unturned is None and future.steps and self._apart(self.shelf.of(future.letter)):
             self.keep()  # what if it had not been turned?
         run.turn(new)
         if future.steps == future.start:
@@ -241,6 +280,10 @@ class Session:
             future.history.recipe = self.recipe
         else:
             future.changes = merged(future.changes, made)
+
+    def _apart(self, kept: tuple[Snapshot, ...]) -> bool:
+        """Whether the last snapshot is so old that another is worth its memory."""
+        return not kept or self.futures.current.steps - kept[-1].step >= APART
 
     def _do_knobs(self, values: dict[str, Any]) -> None:
         self._script.clear()  # whoever turns a knob takes over from the story

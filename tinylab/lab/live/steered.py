@@ -9,25 +9,25 @@ import contextlib
 import copy
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from tinylab import models, notation, optimizers
-from tinylab.data.batches import stream
+from tinylab.data.batches import Batches, Normalisation, stream
 from tinylab.device import Device
 from tinylab.errors import InvalidInputError
 from tinylab.history import Epoch, Step
 from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.snapshots import Snapshot
 from tinylab.recipes import Recipe
-from tinylab.training import Run
+from tinylab.training import EVALUATION_BATCH, Run
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Dataset
+    from tinylab.data.dataset import Dataset, Split
 
 
 _RAW = "raw: "  # in a snapshot, before the names of the weights that learn, where the model holds their mean
@@ -67,13 +67,40 @@ def build(line: str, classes: int, size: int, seed: int) -> nn.Sequential:
     return model
 
 
+class Attentive(Batches):
+    """Batches for evaluation; before each, `listen` is called."""
+
+    def __init__(
+        self, listen: Callable[[], None], split: "Split", normalisation: Normalisation, **options: Any
+    ) -> None:
+        super().__init__(split, normalisation, **options)
+        self.listen = listen
+
+    def epoch(self, number: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in super().epoch(number):
+            self.listen()
+            yield x, y
+
+
 class Steered(Run):
     """A `Run` whose knobs turn between batches; the same recipe gives the same weights as a `Run`, bit for bit."""
 
     REMEDY = "Go back to an earlier step and lower the learning rate, or reset"
 
-    def __init__(self, line: str, data: "Dataset", recipe: Recipe, watch: str, device: Device) -> None:
-        """`line`: a name or a line of notation, built with the recipe's seed."""
+    def __init__(
+        self,
+        line: str,
+        data: "Dataset",
+        recipe: Recipe,
+        watch: str,
+        device: Device,
+        listen: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`line`: a name or a line of notation, built with the recipe's seed.
+
+        listen: called between the batches of `measure`; it may turn knobs, all but the optimizer's.
+        """
+        self._listen = listen
         model = build(line, len(data.classes), data.train.images.shape[1], recipe.seed)
         self.generator = torch.Generator(device.target)
         self.line_p: dict[str, float] = {}  # the dropout that the line asks for, layer by layer
@@ -104,30 +131,40 @@ class Steered(Run):
         self.knobs, self.recipe = knobs, recipe
 
     def advance(self) -> Step:
-        """One update and, with the last of an epoch, its measurements too, which `Run.steps` leaves for the next."""
+        """One update. After the last of an epoch `measure` comes next."""
         self._open = self._open or self._epoch(len(self.history.epochs) + 1)
-        try:
+        with self._left_if_it_fails():
             while self._done:  # these were taken before; `_step` only repeats what they gave
                 next(self._open)
             started = time.perf_counter()
             step = next(self._open)
             self._spent += time.perf_counter() - started
-            if step.step == len(self.batches):
-                for _ in self._open:
-                    raise AssertionError("an epoch went on after its last batch")
-                self._open = None
-                self._timed()
+        return step
+
+    def measure(self) -> None:
+        """The measurements at the end of an epoch, and its record, which `Run.steps` leaves for the next update."""
+        assert self._open is not None
+        with self._left_if_it_fails():
+            for _ in self._open:
+                raise AssertionError("an epoch went on after its last batch")
+        self._open = None
+        # an epoch that was left and entered again took what both parts took
+        seconds, self._spent = self._spent, 0.0
+        rate = self.batches.count / max(seconds, 1e-9)
+        self.history.epochs[-1] = replace(self.history.last, seconds=seconds, images_per_second=rate)
+
+    @contextlib.contextmanager
+    def _left_if_it_fails(self) -> Iterator[None]:
+        """An epoch in which something failed is not gone on with: `resume` enters it again."""
+        try:
+            yield
         except BaseException:
             self._open = None
             self._done.clear()
             raise
-        return step
 
-    def _timed(self) -> None:
-        """An epoch that was left and entered again took what both parts took."""
-        seconds = self._spent
-        last = replace(self.history.last, seconds=seconds, images_per_second=self.batches.count / max(seconds, 1e-9))
-        self.history.epochs[-1], self._spent = last, 0.0
+    def _part(self, split: "Split") -> Batches:
+        return Attentive(self._listen, split, self.normalisation, batch=EVALUATION_BATCH, device=self.device)
 
     def _step(self, x: Tensor, y: Tensor, epoch: int, position: int, rate: float) -> Step:
         """As `Run._step`; on the way back to a snapshot, only what it gave."""
@@ -144,13 +181,13 @@ class Steered(Run):
     def _keep_best(self) -> None:
         """The snapshots are what one goes back to."""
 
-    def keep(self, taken: Sequence[tuple[float, float]], changes: tuple) -> Snapshot:
-        """The state as it is, copied; `taken`: loss and accuracy of every step so far."""
+    def keep(self, taken: Sequence[tuple[float, float]], knobs: Knobs, changes: tuple) -> Snapshot:
+        """The state as it is, copied, under these knobs; `taken`: loss and accuracy of every step so far."""
         state = self.state()
         model = state.model | {f"{_RAW}{name}": tensor for name, tensor in (state.raw or {}).items()}
         model = {name: tensor.detach().clone() for name, tensor in model.items()}
         return Snapshot(
-            step=len(taken), knobs=self.knobs, changes=changes, epochs=tuple(self.history.epochs), taken=tuple(taken),
+            step=len(taken), knobs=knobs, changes=changes, epochs=tuple(self.history.epochs), taken=tuple(taken),
             seconds=self._spent, model=model, optimizer=copy.deepcopy(state.optimizer),
         )  # fmt: skip
 

@@ -23,6 +23,7 @@ from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.session import Moment, Session
 from tinylab.lab.live.snapshots import BUDGET
 from tinylab.recipes import Recipe
+from tinylab.threads import spare_core
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
@@ -96,7 +97,7 @@ class LiveLab(Control):
         if self._still:
             return
         registry.claim(self, name)
-        self._drawer = Drawer(self._draw, self.fail)
+        self._drawer = Drawer(self._draw, self.fail, spare=spare_core(self.session.device.target))
         self.session.open()
 
     # ------------------------------------------------------------ for notebooks
