@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tinylab import models
+from tinylab import models, modules
 from tinylab.data import Dataset, Split, open_archive, write_sample
 from tinylab.data.layout import read_layout
 
@@ -79,6 +79,15 @@ class Material:
 def network(name: str, dropout: float | None) -> nn.Sequential:
     """The network that every row begins with, the same weights for all."""
     return models.build(name, CLASSES, dropout=dropout, seed=0)
+
+
+def torch_network(name: str, dropout: float | None) -> nn.Sequential:
+    """The same network and weights of torch's own layers: what the other rows train must not profit from ours."""
+    model = network(name, dropout)
+    for layer in model.modules():
+        own = {modules.Conv2d: nn.Conv2d, modules.Dropout: nn.Dropout}.get(type(layer))
+        layer.__class__ = own or layer.__class__
+    return model
 
 
 def prepare(folder: Path, source: Path | None, count: int) -> Material:

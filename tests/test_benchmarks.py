@@ -171,6 +171,17 @@ def test_other_batches_are_noticed(shared):
     assert line.startswith("PyTorch, decoded array: its losses")
 
 
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_other_rows_train_torch_s_own_layers(name):
+    ours, theirs = material.network(name, 0.3), material.torch_network(name, 0.3)
+    assert {type(layer).__module__.split(".")[0] for layer in theirs.modules() if not list(layer.children())} == {
+        "torch"
+    }
+    assert str(ours) == str(theirs)
+    state = theirs.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
+
+
 def test_order_is_tinylabs_own(shared):
     from tinylab.data import Batches
     from tinylab.device import pick

@@ -2,9 +2,9 @@
 
 The rooms, from the ground up; each imports only from rooms below it:
 
-    errors, device, memory, tables    what every room may use
+    errors, device, memory, tables    what every room may use; threads: who may use which core
     data/                             images: sources, the decoded cache, splits, batches on the device
-    layers, notation                  the six layers from their definitions; the report's own notation
+    layers, modules, notation         the six layers from their definitions, and two made quick; the report's notation
     models/, optimizers/              the three networks and a modern one; update rules, schedules, the range test
     recipes, history, checkpoints     how to train, what was measured, how a run resumes
     training/                         the loop, scoring, averaged weights, mixed images, a teacher, several processes
@@ -25,9 +25,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "errors", "device", "memory", "tables", "data", "layers", "notation", "models", "optimizers", "recipes", "history",
-    "checkpoints", "training", "records", "evaluation", "diagnosis", "filters", "transfer", "figures", "lab",
-    "exercises", "sweeps", "course", "headless", "cli",
+    "errors", "device", "memory", "threads", "tables", "data", "layers", "modules", "notation", "models", "optimizers",
+    "recipes", "history", "checkpoints", "training", "records", "evaluation", "diagnosis", "filters", "transfer",
+    "figures", "lab", "exercises", "sweeps", "course", "headless", "cli",
 }  # fmt: skip
 
 

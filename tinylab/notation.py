@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from tinylab import modules
 from tinylab.errors import InvalidInputError, nearest, whole
 
 LAYERS = ("conv3-32", "relu", "max pool", "dropout", "dropout(0.3)", "batch norm", "fc(512)", "softmax")
@@ -127,7 +128,7 @@ def _modules(token: _Token, shape: _Shape, classes: int, last: bool) -> list[tup
     if match := _DROPOUT.fullmatch(token.text):
         flat = shape.units is not None
         p = _default_dropout(flat) if match[1] is None else _probability(token, match[1])
-        return [("dropout", nn.Dropout(p))]
+        return [("dropout", modules.Dropout(p))]
     match token.text:
         case "relu":
             return [("relu", nn.ReLU())]
@@ -150,7 +151,7 @@ def _convolution(token: _Token, kernel: int, filters: int, shape: _Shape) -> nn.
         raise token.error(f"has a kernel of {kernel}×{kernel}. Allowed: odd, up to {LARGEST_KERNEL}")
     _check_units(token, filters, kernel**2 * shape.channels)
     before, shape.channels = shape.channels, filters
-    return nn.Conv2d(before, filters, kernel, padding=kernel // 2)
+    return modules.Conv2d(before, filters, kernel, padding=kernel // 2)
 
 
 def _max_pool(token: _Token, shape: _Shape) -> nn.MaxPool2d:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.material import Material, decode, network
+from benchmarks.material import Material, decode, torch_network
 from benchmarks.pace import Pace, Task
 
 PADDING = 4  # pixels
@@ -66,11 +66,11 @@ def loader(data: Dataset, task: Task, keep: bool = False) -> DataLoader:  # type
 
 
 def folder(material: Material, task: Task, pace: Pace) -> None:
-    documented(network, loader(Images(material, task, files=True), task), task, pace)
+    documented(torch_network, loader(Images(material, task, files=True), task), task, pace)
 
 
 def decoded(material: Material, task: Task, pace: Pace) -> None:
-    documented(network, loader(Images(material, task, files=False), task), task, pace)
+    documented(torch_network, loader(Images(material, task, files=False), task), task, pace)
 
 
 def folder_tuned(material: Material, task: Task, pace: Pace) -> None:
@@ -100,7 +100,7 @@ def documented(build: Callable[[str, float | None], nn.Module], data: DataLoader
 
 def tuned(data: DataLoader, task: Task, pace: Pace) -> None:  # type: ignore[type-arg]
     device, large = torch.device(task.device), task.device == "cuda"
-    model: nn.Module = network(task.model, task.dropout).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model: nn.Module = torch_network(task.model, task.dropout).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if large:
         torch.backends.cudnn.benchmark = True
         model = torch.compile(model)  # type: ignore[assignment]

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from benchmarks.material import Material, network
+from benchmarks.material import Material, torch_network
 from benchmarks.pace import Pace, Task
 from benchmarks.rows.plain import Images, loader
 
@@ -45,7 +45,7 @@ class Ticks(Callback):
 def documented(material: Material, task: Task, pace: Pace) -> None:
     _quiet()
     data: DataLoader = loader(Images(material, task, files=False), task)  # type: ignore[type-arg]
-    module = Classifier(network(task.model, task.dropout), fused=False)
+    module = Classifier(torch_network(task.model, task.dropout), fused=False)
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
             max_epochs=1, accelerator=_accelerator(task), devices=1, callbacks=[Ticks(pace)], default_root_dir=folder
@@ -56,7 +56,7 @@ def documented(material: Material, task: Task, pace: Pace) -> None:
 def tuned(material: Material, task: Task, pace: Pace) -> None:
     _quiet()
     data: DataLoader = loader(Images(material, task, files=False), task, keep=True)  # type: ignore[type-arg]
-    model = network(task.model, task.dropout).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = torch_network(task.model, task.dropout).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = lightning.Trainer(
         max_epochs=1,
         accelerator=_accelerator(task),

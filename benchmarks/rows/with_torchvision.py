@@ -9,7 +9,7 @@ from torchvision import tv_tensors  # noqa: F401 (fails here, not in the middle,
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from benchmarks.material import Material, network
+from benchmarks.material import Material, torch_network
 from benchmarks.pace import Pace, Task
 from benchmarks.rows.plain import PADDING, documented, loader
 
@@ -27,4 +27,4 @@ def folder(material: Material, task: Task, pace: Pace) -> None:
     found.samples = [(path, label.get(path, 0)) for path, _ in found.samples]
     rows = material.rows(task.batch, task.steps) if task.rows is None else task.rows
     chosen = Subset(found, [at[str(material.paths[int(row)])] for row in rows])
-    documented(network, loader(chosen, task), task, pace)
+    documented(torch_network, loader(chosen, task), task, pace)

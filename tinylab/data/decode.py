@@ -110,7 +110,7 @@ def write_block(
         name = f"{block.split}_{kind}.npy"
         with (folder / name).open("r+b") as stream:
             stream.seek(offsets[name] + block.first * array[0].nbytes)
-            stream.write(array.tobytes())
+            stream.write(array.data)  # buffered, so that all of it is written or an error raised
 
 
 def run_blocks(

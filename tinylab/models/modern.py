@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from tinylab.errors import InvalidInputError, nearest, whole
+from tinylab.modules import Conv2d, Dropout
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def modern(shape: str | Shape, classes: int = 200, in_channels: int = 3) -> Mode
     whole("in_channels", in_channels, 1)
     width = shape.widths[0]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers[f"conv3-{width}"] = nn.Conv2d(in_channels, width, 3, shape.stride, padding=1, bias=False)
+    layers[f"conv3-{width}"] = Conv2d(in_channels, width, 3, shape.stride, padding=1, bias=False)
     layers["batch norm"] = nn.BatchNorm2d(width)
     layers["relu"] = nn.ReLU()
     for stage, (wide, count) in enumerate(zip(shape.widths, shape.blocks, strict=True)):
@@ -81,7 +82,7 @@ def modern(shape: str | Shape, classes: int = 200, in_channels: int = 3) -> Mode
             width = wide
     layers["average pool"] = nn.AdaptiveAvgPool2d(1)  # (B, C, 1, 1): the mean of each map
     layers["flatten"] = nn.Flatten()
-    layers["dropout"] = nn.Dropout(0.0)
+    layers["dropout"] = Dropout(0.0)
     layers[f"fc({classes})"] = nn.Linear(width, classes)
     network = Modern(layers)
     network.architecture = name
@@ -102,10 +103,10 @@ class Residual(nn.Module):
         last = nn.BatchNorm2d(outputs)
         nn.init.zeros_(last.weight)
         self.branch = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            Conv2d(outputs, outputs, 3, padding=1, bias=False),
             last,
         )
         if squeeze:

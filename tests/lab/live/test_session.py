@@ -407,7 +407,7 @@ def test_predictions_leave_no_trace() -> None:
     looked, plain = session(), session()
     for _ in range(3):
         looked.run_for(2)
-        chosen, sure = looked.predict(np.asarray(DATA.development.take(slice(0, 4))[0]))
+        chosen, sure = looked.run.predict(np.asarray(DATA.development.take(slice(0, 4))[0]))
     assert chosen.shape == sure.shape == (4,)
     assert ((sure > 1 / 3 - 1e-6) & (sure <= 1)).all()
     plain.run_for(6)

@@ -11,7 +11,7 @@ from tinylab import models, notation, training
 from tinylab.device import pick
 from tinylab.errors import InvalidInputError, TrainingError
 from tinylab.lab.live.knobs import Knobs
-from tinylab.lab.live.steered import OwnDropout, Steered, build
+from tinylab.lab.live.steered import Steered, build
 from tinylab.models import build as build_model
 from tinylab.recipes import Recipe
 
@@ -20,20 +20,6 @@ CPU = pick("cpu")
 
 def steered(recipe: Recipe = RECIPE) -> Steered:
     return Steered(LINE, DATA, recipe, "development", CPU)
-
-
-@pytest.mark.parametrize("shape", [(6, 4, 8, 8), (7, 13)])
-@pytest.mark.parametrize("p", [0.0, 0.25, 0.9])
-def test_dropout_is_torch_s_own_with_another_stream(shape: tuple[int, ...], p: float) -> None:
-    x = torch.randn(shape)
-    x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-    torch.manual_seed(7)
-    expected = nn.Dropout(p)(x)
-    before = torch.get_rng_state()
-    layer = OwnDropout(p, torch.Generator().manual_seed(7))
-    assert torch.equal(layer(x), expected)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert layer.eval()(x) is x
 
 
 @pytest.mark.parametrize("line", ["model_3", "conv3-4 - relu - batch norm - max pool - dropout - fc(5) - softmax"])

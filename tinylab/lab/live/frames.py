@@ -7,7 +7,8 @@ import numpy as np
 
 from tinylab.figures.laboratory import MOST_IMAGES, Future, Scene, Strip
 from tinylab.lab.live.knobs import Knobs, gathered, shown
-from tinylab.lab.live.session import Moment, Session
+from tinylab.lab.live.moment import Moment
+from tinylab.lab.live.session import Session
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
@@ -56,7 +57,7 @@ class WatchedImages:
 
     def strip(self, session: Session) -> Strip:
         """What the network takes them for now; called on the thread that trains."""
-        chosen, sure = session.predict(self.images)
+        chosen, sure = session.run.predict(self.images)
         return Strip(self.images, self.names, [self.words[label] for label in chosen], sure.tolist())
 
 

@@ -11,22 +11,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import torch
 
 from tinylab.device import Device, pick
 from tinylab.errors import InvalidInputError
 from tinylab.lab.live.branches import Future, Futures
 from tinylab.lab.live.knobs import Change, Knobs, changes, merged
+from tinylab.lab.live.moment import Moment
 from tinylab.lab.live.snapshots import BUDGET, Shelf, Snapshot
 from tinylab.lab.live.steered import Steered
 from tinylab.lab.live.story import Story, fingerprint
 from tinylab.recipes import Recipe
 from tinylab.threads import release_team
-from tinylab.training import evaluating
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
@@ -39,24 +36,6 @@ APART = 5  # steps, at least, between a snapshot and the one that is kept becaus
 def _light(command: str, value: Any) -> bool:
     """Whether it can be done while a measurement is taken: another optimizer would lose its memory unkept."""
     return command == "knobs" and "optimizer" not in value
-
-
-@dataclass(frozen=True)
-class Moment:
-    """How things stood between two batches; whoever looks from another thread sees all of it or nothing."""
-
-    status: str  # "waiting", "training", "replaying", "paused", "finished", "failed", "closed"
-    step: int  # updates so far
-    knobs: Knobs
-    changes: tuple[Change, ...]
-    future: str  # the letter of the one that trains
-    futures: tuple[tuple[str, str], ...]  # letter, name
-    loss: float | None  # of the last batch
-    speed: float  # images/s
-    turned: int  # how often the knobs were set by anything but `turn`: sliders then have to follow
-    note: str
-    error: BaseException | None
-    story: Story
 
 
 class Session:
@@ -403,13 +382,6 @@ class Session:
             self.moment = moment
             self._gate.notify_all()
         self._report(moment, due)
-
-    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Classes int64 (N,) and their probabilities float32 (N,) for uint8 (N, H, W, 3), as the network stands now."""
-        x = self.run.normalisation.apply(torch.from_numpy(images).to(self.device.target))
-        with evaluating(self.run.model), self.device.autocast():
-            sure, chosen = self.run.model(x).float().softmax(dim=1).max(dim=1)
-        return chosen.cpu().numpy(), sure.cpu().numpy()
 
     @property
     def steps_per_epoch(self) -> int:

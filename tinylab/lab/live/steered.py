@@ -2,7 +2,7 @@
 
 Torch's own random numbers are one stream for the whole process. Two laboratories in two threads, or a laboratory and
 the user's `torch.rand`, would take them from each other. Here dropout draws from a generator of its own, so the
-global state is neither read nor moved; on the CPU the masks are those of `nn.Dropout` bit for bit.
+global state is neither read nor moved; on the CPU the masks are those of any other run, bit for bit.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,8 +24,9 @@ from tinylab.errors import InvalidInputError
 from tinylab.history import Epoch, Step
 from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.snapshots import Snapshot
+from tinylab.modules import Dropout
 from tinylab.recipes import Recipe
-from tinylab.training import EVALUATION_BATCH, Run
+from tinylab.training import EVALUATION_BATCH, Run, evaluating
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset, Split
@@ -32,19 +34,6 @@ if TYPE_CHECKING:
 
 _RAW = "raw: "  # in a snapshot, before the names of the weights that learn, where the model holds their mean
 MOST_WEIGHTS = 100_000_000  # a story from somewhere must not fill the memory
-
-
-class OwnDropout(nn.Dropout):
-    """`nn.Dropout` that draws from `generator`, in the same order and way as torch does on the CPU."""
-
-    def __init__(self, p: float, generator: torch.Generator) -> None:
-        super().__init__(p)
-        self.generator = generator
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
-        return x * torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
 
 
 def build(line: str, classes: int, size: int, seed: int) -> nn.Sequential:
@@ -105,9 +94,8 @@ class Steered(Run):
         self.generator = torch.Generator(device.target)
         self.line_p: dict[str, float] = {}  # the dropout that the line asks for, layer by layer
         for name, layer in list(model.named_children()):
-            if isinstance(layer, nn.Dropout):
-                self.line_p[name] = layer.p
-                model._modules[name] = OwnDropout(layer.p, self.generator)
+            if isinstance(layer, Dropout):
+                self.line_p[name], layer.generator = layer.p, self.generator
         super().__init__(model, data, recipe, watch, device, None, False)
         self.knobs = Knobs.of(recipe)
         self._done: deque[tuple[float, float]] = deque()  # loss and accuracy of steps on the way back to a snapshot
@@ -213,6 +201,13 @@ class Steered(Run):
         self._open = None
         self._done = deque(taken[len(self.history.epochs) * len(self.batches) :])
         self._spent = self._spent if seconds is None else seconds
+
+    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Classes int64 (N,) and their probabilities float32 (N,) for uint8 (N, H, W, 3), as the network stands now."""
+        x = self.normalisation.apply(torch.from_numpy(images).to(self.device.target))
+        with evaluating(self.model), self.device.autocast():
+            sure, chosen = self.model(x).float().softmax(dim=1).max(dim=1)
+        return chosen.cpu().numpy(), sure.cpu().numpy()
 
     def _renew(self, knobs: Knobs) -> None:
         recipe = knobs.on(self.recipe)

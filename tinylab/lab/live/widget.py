@@ -20,7 +20,8 @@ from tinylab.lab.live import dials, registry, story
 from tinylab.lab.live.drawer import Drawer
 from tinylab.lab.live.frames import Frame, WatchedImages, frame, told
 from tinylab.lab.live.knobs import Knobs
-from tinylab.lab.live.session import Moment, Session
+from tinylab.lab.live.moment import Moment
+from tinylab.lab.live.session import Session
 from tinylab.lab.live.snapshots import BUDGET
 from tinylab.recipes import Recipe
 from tinylab.threads import spare_core

@@ -1,0 +1,24 @@
+"""What a laboratory shows of itself to others: a copy of how things stand between two batches."""
+
+from dataclasses import dataclass
+
+from tinylab.lab.live.knobs import Change, Knobs
+from tinylab.lab.live.story import Story
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How things stood between two batches; whoever looks from another thread sees all of it or nothing."""
+
+    status: str  # "waiting", "training", "replaying", "paused", "finished", "failed", "closed"
+    step: int  # updates so far
+    knobs: Knobs
+    changes: tuple[Change, ...]
+    future: str  # the letter of the one that trains
+    futures: tuple[tuple[str, str], ...]  # letter, name
+    loss: float | None  # of the last batch
+    speed: float  # images/s
+    turned: int  # how often the knobs were set by anything but `turn`: sliders then have to follow
+    note: str
+    error: BaseException | None
+    story: Story
