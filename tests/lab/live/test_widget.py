@@ -315,7 +315,7 @@ def test_the_drawer_draws_the_newest_and_always_the_last() -> None:
     assert drawn == [1, 4, 5]
 
 
-@pytest.mark.parametrize(("spare", "calm", "lively"), [(True, 1.2, 0.6), (False, 6.0, 2.4)])  # 10 and 20 %, 2 and 5 %
+@pytest.mark.parametrize(("spare", "calm", "lively"), [(True, 1.2, 0.6), (False, 6.0, 1.2)])  # 10 and 20 %, 2 and 10 %
 def test_how_often_may_be_drawn(monkeypatch: pytest.MonkeyPatch, spare: bool, calm: float, lively: float) -> None:
     now = [100.0]
     clock = SimpleNamespace(monotonic=lambda: now[0], thread_time=lambda: 0)

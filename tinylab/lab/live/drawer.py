@@ -15,7 +15,7 @@ Frame = TypeVar("Frame")
 EVERY = 0.5  # seconds between two pictures, at least
 SELDOM = 10.0  # seconds, at most: on a slow machine, too, one wants to see that it trains
 # of the time, at most, that goes into drawing, (with, without) a core to spare: just after a change, and otherwise
-LIVELY, CALM = (0.2, 0.05), (0.1, 0.02)
+LIVELY, CALM = (0.2, 0.1), (0.1, 0.02)
 ATTENTION = 4.0  # seconds for which a change of a knob counts as just now
 
 
