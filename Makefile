@@ -17,8 +17,13 @@ INSTALLED = $(VENV)/.installed
 INSTALLED_TEST = $(VENV)/.installed-test
 INSTALLED_BENCH = $(VENV)/.installed-bench
 KILLS ?= 100
+FLOORS ?= .venv-floors
+BUT ?=
+# what leans on a dependency each; the whole suite would show little more
+FLOOR_TESTS ?= tests/data tests/training tests/filters tests/figures tests/headless tests/lab tests/evaluation tests/test_*.py \
+	--ignore tests/data/test_sample_calibration.py --ignore tests/test_project.py
 
-.PHONY: help course test check lab slides bench soak notebooks clean
+.PHONY: help course test check floors lab slides bench soak notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is to make
@@ -42,6 +47,14 @@ check: $(INSTALLED_TEST)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 
+# of Python as of all else; BUT=torch leaves out what is too large to fetch twice
+floors:  ## test with the oldest versions that pyproject.toml allows (Python 3.11)
+	@$(MAKE) --no-print-directory $(FLOORS)/bin/python VENV=$(FLOORS)
+	@$(FLOORS)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "make floors needs Python 3.11")'
+	@$(FLOORS)/bin/python tests/floors.py $(BUT) > $(FLOORS)/floors.txt
+	@$(FLOORS)/bin/python -m pip --disable-pip-version-check install --quiet --quiet --no-compile -c $(FLOORS)/floors.txt -e '.[test]'
+	OMP_NUM_THREADS=1 $(FLOORS)/bin/python -m pytest -n 2 $(FLOOR_TESTS)
+
 slides: $(INSTALLED)  ## write the lectures as slides that open without a network, build/slides/index.html
 	@$(PIP) -e '.[slides]'
 	@$(VENV)/bin/tinylab slides --out build/slides
@@ -56,7 +69,7 @@ notebooks: $(INSTALLED)  ## for maintainers: run all lectures and store their ou
 	@$(VENV)/bin/tinylab run --store --jobs $(JOBS) --out build/notebooks
 
 clean:  ## remove what was made here (the cache of images stays: `tinylab data info` says where)
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FLOORS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@if [ -z "$(PYTHON)" ]; then \

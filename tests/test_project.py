@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests import floors
 from tinylab import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +63,18 @@ def test_environment_is_for_cpu_with_a_line_for_gpu():
     assert gpu
     assert gpu[1] == _conda()["torch"]
     assert "conda-forge" in text
+
+
+def test_every_dependency_has_a_floor_that_make_floors_can_install(monkeypatch):
+    lines = floors.constraints()
+    named = {Requirement(line).name for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]}
+    assert {line.split("==")[0] for line in lines} == named
+    assert "numpy==2.0.*" in lines
+    assert not any(line.startswith("torch==") for line in floors.constraints(("torch",)))
+    for bad in ("numpy", "numpy<3", "numpy==2.0", "numpy>=2.0,!=2.1"):
+        monkeypatch.setitem(floors.PROJECT, "dependencies", [bad])
+        with pytest.raises(ValueError, match="no lower bound"):
+            floors.constraints()
 
 
 def test_version_is_the_same_everywhere():

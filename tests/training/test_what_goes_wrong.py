@@ -81,7 +81,9 @@ def test_autocast_keeps_the_loss_in_float32(data):
     assert history.last.validation_loss != plain.last.validation_loss
 
 
-def test_progress_bar(data, capsys):
+def test_progress_bar(data, capsys, monkeypatch):
+    for name, value in (("COLUMNS", "160"), ("LINES", "40")):  # a bar is cut off where the terminal ends
+        monkeypatch.setenv(name, value)
     train(tiny.network(), data, SHORT, device=CPU, progress=True).finish()
     said = capsys.readouterr().err
     assert "epoch 2/2" in said
