@@ -46,6 +46,7 @@ class Checkpoint:
     model: dict[str, Tensor]  # state_dict
     optimizer: dict[str, Any]  # state_dict; empty where only the best weights were kept
     raw: dict[str, Tensor] | None = None  # the weights that learn, where `model` is their running mean
+    teacher: str | None = None  # digest of the weights of the network that teaches it, if one does
 
     def network(self) -> nn.Sequential:
         """The trained network, in evaluation mode, on the CPU."""
@@ -130,6 +131,8 @@ def _checked(read: Checkpoint) -> Checkpoint:
         raise TypeError("model holds something else than tensors")
     if read.raw is not None and not all(isinstance(weight, Tensor) for weight in dict(read.raw).values()):
         raise TypeError("raw holds something else than tensors")
+    if not isinstance(read.teacher, str | None):
+        raise TypeError(f"teacher is {type(read.teacher).__name__}, not str")
     if read.epoch < 0:
         raise ValueError(f"epoch {read.epoch}")
     return read

@@ -60,6 +60,29 @@ def test_reproduced_is_the_nearest_done_well_the_best_on_development():
     assert "of ten classes" not in str(table)
 
 
+def test_networks_that_a_teacher_taught_stand_apart():
+    """Far better than the others, yet chosen against none; both of them are there."""
+    by = {"initialisation": "he", "teacher": {"name": "t", "row": "0123456789ab", "weights": "ba9876543210"}}
+    found = [
+        full("a", "done-well", "alone", 0.6, 0.50, validation=0.48),
+        replace(full("b", "done-well", "told", 0.9, 0.80, validation=0.70, flipped=0.72), settings=by),
+        replace(full("c", "done-well", "told, longer", 0.9, 0.70, validation=0.60), settings=by),
+        full("t", "done-well", "teacher", 0.99, 0.90, validation=0.90, network="modern"),
+    ]
+    assert [record.teacher for record in found] == [None, "t", "t", None]
+    table = records.table(found)
+    assert rows(table, "done well")[0][1:4] == ("Model 1, alone", "60.0 %", "48.0 %")
+    assert [row[1:4] for row in rows(table, "done well, taught")] == [
+        ("Model 1, told", "90.0 %", "70.0 %"),
+        ("Model 1, told, longer", "90.0 %", "60.0 %"),
+    ]
+    assert [row[1:4] for row in rows(table, "done well, taught, flips at test")] == [
+        ("Model 1, told", "90.0 %", "72.0 %")
+    ]
+    assert rows(records.table(found[1:]), "done well")[0][2] == "not yet run"  # a student stands in for nobody
+    assert "modern, teacher" not in str(table)
+
+
 def test_one_plan_side_by_side():
     found = [
         record("a", title="with", network="model_1"),

@@ -8,7 +8,7 @@ from tests.records.made import epoch, record
 from tinylab import records, sweeps
 from tinylab.history import History
 from tinylab.models import LINES
-from tinylab.training import Recipe
+from tinylab.training import Recipe, Score
 
 
 def made(name, ways, *, classes=200, network="model_1", **losses):
@@ -40,7 +40,7 @@ def test_ten_classes_are_compared_as_skills():
     skills = [(accuracy - 1 / 200) / (1 - 1 / 200) for accuracy in (0.5693, 0.2435)]
     (found,) = sweeps.fingerprints([made("a", [tuple(s + (1 - s) / 10 for s in skills)], classes=10)])
     assert found.away == pytest.approx(0, abs=1e-9)
-    assert "On 10 classes" in sweeps.conclusions([found])[0]
+    assert "These are 10 classes, compared by skill: a hint, not an answer." in sweeps.conclusions([found])[0]
 
 
 def test_nearest_first_by_network_and_failures_left_out():
@@ -57,14 +57,39 @@ def test_nearest_first_by_network_and_failures_left_out():
     said = sweeps.conclusions(found)
     assert "Model 1 (0.5693, 0.2435) is reproduced by 'near'." in said[0]
     assert "Model 3 (0.6236, 0.1560) is reproduced by 'three'." in said[1]
-    assert "cannot show in 1 epochs" in said[0]
+    assert "Figure 2's shape cannot show in 1 epoch." in said[0]
     table = sweeps.fingerprint_table(found)
     str(table)
     assert [row[1] for row in table.rows] == ["as reported", "near", "far", "as reported", "three"]
     missing = sweeps.conclusions([found[1]])[0]
-    assert "is left by none of 1 trainings; nearest ends 'far', 33 points away" in missing
-    passing = sweeps.fingerprints([made("p", [(0.57, 0.25), (0.9, 0.2)])])
-    assert "is nobody's end; 'p' pass within 2 points" in sweeps.conclusions(passing)[0]
+    assert "is not reproduced: 'far' ends 33 points away." in missing
+
+
+ON, OFF, NEAR = [(0.57, 0.25)], [(0.9, 0.2)], [(0.60, 0.25)]  # at Model 1's pair; 33 points away; 3 points
+
+
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [
+        ({"a": ON}, "is reproduced by 'a'."),
+        ({"a": ON, "b": ON}, "is reproduced by 'a' and 'b'."),
+        ({"a": ON, "b": ON, "c": ON}, "is reproduced by 'a', 'b' and 'c'."),
+        ({"a": ON + OFF}, "is where no training ends; 'a' passes within 2 points of it."),
+        ({"a": ON + OFF, "b": OFF}, "is where no training ends; 'a' passes within 2 points of it."),
+        ({"a": ON + OFF, "b": ON + OFF}, "is where no training ends; 'a' and 'b' pass within 2 points of it."),
+        ({"a": OFF, "b": NEAR}, "is reproduced by none of 2 trainings; 'b' ends nearest, 3 points away."),
+        ({"a": [(0.5693, 0.2700)]}, "is not reproduced: 'a' ends 3 points away."),
+    ],
+    ids=str,
+)
+def test_conclusions_are_sentences(ways, said):
+    found = sweeps.fingerprints([made(name, way) for name, way in ways.items()])
+    assert sweeps.conclusions(found)[0].startswith(f"Model 1 (0.5693, 0.2435) {said}")
+
+
+def test_one_setting_with_two_seeds_is_one_subject():
+    found = [replace(made(f"a{seed}", ON + OFF), title="a") for seed in (0, 1)]
+    assert "; 'a' passes within 2 points of it." in sweeps.conclusions(sweeps.fingerprints(found))[0]
 
 
 def curves(turn, flat, level, epochs=200):
@@ -81,7 +106,7 @@ def curves(turn, flat, level, epochs=200):
 def test_the_shape_of_figure_2(turn, flat, level, holds):
     (found,) = sweeps.fingerprints([made("a", [(0.9, 0.2)] * 200, **curves(turn, flat, level))])
     assert found.figure_2 is holds
-    assert ("Figure 2's shape: 'a'" in sweeps.conclusions([found])[0]) is holds
+    assert ("Figure 2's shape is shown by 'a'." in sweeps.conclusions([found])[0]) is holds
 
 
 def test_the_answer_to_a_plan(tmp_path):
@@ -93,4 +118,32 @@ def test_the_answer_to_a_plan(tmp_path):
     said = sweeps.answer(plan, tmp_path)
     assert said.startswith("Which?\n\na-plan: training / development accuracy, 200 classes")
     assert "is reproduced by 'l2 0'" in said
-    assert said.endswith("2 of 4 rows are not yet run.")
+    assert said.endswith("\n\n2 of 4 rows are not yet run.")
+    row = plan.rows[2]
+    records.save(replace(made(row.name, [(0.57, 0.25)]), title=row.title, network=row.network), tmp_path)
+    assert sweeps.answer(plan, tmp_path).endswith("\n\n1 of 4 rows is not yet run.")
+
+
+def test_what_a_teacher_taught_is_reported_apart(tmp_path):
+    """The best without a teacher is the best on the development split; a taught one is not among them."""
+    plan = sweeps.parse(
+        'networks = ["model_1"]\nseeds = [0, 1]\n[[rows]]\nname = "low"\n[[rows]]\nname = "high"\nepochs = 2\n'
+        '[[rows]]\nname = "big"\nnetworks = ["modern"]\n'
+        '[[rows]]\nname = "told"\nteacher = "big"\nteacher_weight = 0.9\n',
+        "a-plan",
+    )
+    reached = {"low": 0.3, "high": 0.4, "big": 0.9, "told": 0.5}
+    for row in plan.rows:
+        scores = {name: Score(1.0, reached[row.title] + 0.02 * row.recipe.seed, 9) for name in ("train", "development")}
+        changes = {"title": row.title, "network": row.network, "settings": row.settings, "scores": scores}
+        one = made(row.name, [(0.57, 0.25)])
+        history = replace(one.history, recipe=replace(one.recipe, seed=row.recipe.seed))
+        records.save(replace(one, history=history, **changes), tmp_path)
+    assert sweeps.answer(plan, tmp_path).endswith(
+        "\n\nModel 1, 'told', was taught by 'modern, big': 51.0 ± 1.4 % on the development split (n = 2); "
+        "41.0 ± 1.4 % without a teacher ('high', n = 2). It is reported apart and chosen against no other setting."
+    )
+    for row in plan.rows:
+        if row.title in ("low", "high"):
+            (tmp_path / f"{row.name}.json").unlink()
+    assert "(n = 2); nothing without a teacher to compare it with yet. It is" in sweeps.answer(plan, tmp_path)

@@ -1,12 +1,14 @@
 """What a row is made of: normalisation by channel, L2 on some layers only, divided classes, donors."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from tests import tiny
+from tests.records.made import epoch
 from tests.sweeps.small import LINE
 from tinylab import models, sweeps, training
 from tinylab.data.batches import Normalisation
@@ -127,6 +129,24 @@ def test_a_donor_stops_at_the_deadline_and_goes_on(tmp_path, monkeypatch):
     assert material.donor(tuned, tmp_path, CPU, 0.0, said.append) is None
     assert material.donor(tuned, tmp_path, CPU, 0.0, said.append) is not None
     assert [line.split(":")[0] for line in said] == ["donor, epoch 1 of 2", "donor, epoch 2 of 2"]
+
+
+def test_no_epoch_is_begun_that_would_end_after_the_deadline(monkeypatch):
+    """Epochs of ten seconds and a slice of 35: three; of 30, still three; of nothing, one."""
+    now = [1000.0]
+
+    class Ten:
+        recipe, history = Recipe(epochs=9), SimpleNamespace(watch="development")
+
+        def __iter__(self):
+            for number in range(1, 10):
+                now[0] += 10
+                yield epoch(number)
+
+    monkeypatch.setattr(material, "time", SimpleNamespace(time=lambda: now[0]))
+    for seconds, expected in ((35, 3), (30, 3), (29, 2), (0, 1), (None, 9)):
+        deadline = None if seconds is None else now[0] + seconds
+        assert len(list(material.until(Ten(), deadline, lambda line: None))) == expected
 
 
 def tiny_part(labels):

@@ -78,7 +78,7 @@ def test_rows_survive_json():
 
 def test_identifiers_name_the_content_and_stay():
     row = plan().rows[0]
-    assert row.identifier == replace(row, plan="other", title="other").identifier
+    assert row.identifier == replace(row, plan="other", title="other", teaches=True).identifier
     changed = [
         replace(row, network="model_1"),
         replace(row, recipe=replace(row.recipe, seed=1)),
@@ -88,6 +88,8 @@ def test_identifiers_name_the_content_and_stay():
         replace(row, data="sample"),
         replace(row, donor=Recipe(), source=2, target=2),
         replace(row, weights=(1,)),
+        replace(row, teacher=row),
+        replace(row, teacher=replace(row, data="sample")),
     ]
     assert len({row.identifier, *(other.identifier for other in changed)}) == 1 + len(changed)
     # a recipe's field that says its default does not count, so that a later field leaves old sweeps resumable
@@ -111,8 +113,12 @@ def test_all_plans_that_come_with_tinylab():
         assert {row.data for row in chosen.rows} == {"tiny-imagenet"}
         assert {row.watch for row in chosen.rows} == {"development"}  # the official validation images choose nothing
     well = sweeps.load("done-well").rows
-    assert {row.network for row in well} == set(LINES)
+    assert {row.network for row in well if not row.teaches} == set(LINES)
     assert {row.recipe.seed for row in well} == {0, 1, 2}
+    students = {(row.network, row.recipe.seed): row.teacher for row in well if row.teacher}
+    assert {key[0] for key in students} == set(LINES)  # distillation is declared for each of the three
+    assert len(students) == 9
+    assert all((by.network, by.recipe.seed) == ("modern", seed) for (_, seed), by in students.items())
     described = [row for row in sweeps.load("reproduction").rows if row.title == "as described"]
     assert [row.recipe for row in described] == [RECIPES["report"]] * 3
 
@@ -161,7 +167,13 @@ NETWORK = 'networks = ["model_1"]\n'
         (NETWORK + "[base]\nflip = 1", "flip in base is 1. Allowed: true or false"),
         (NETWORK + "[base]\nbatch = 1.0", "batch in base is 1.0. Allowed: a whole number"),
         (NETWORK + '[base]\ndropout = "lien"', "dropout in base is 'lien'. Allowed: a number"),
-        (NETWORK + "[base]\nteacher_weight = 0.5", "sweep has none"),
+        (NETWORK + "[base]\nteacher_weight = 0.5", "default: teacher_weight 0.5 without a teacher. Name one in a row"),
+        (NETWORK + "[axes]\nteacher_weight = [0.0, 0.5]", "weight 0.5: teacher_weight 0.5 without a teacher"),
+        (NETWORK + '[base]\nteacher = "a"', r"teacher in base. Give it in a row \(\[\[rows\]\]\)"),
+        (NETWORK + '[axes]\nteacher = ["a"]', "teacher in axes. Give it in a row"),
+        (NETWORK + 'teacher = "a"', "key 'teacher' is unknown"),
+        (NETWORK + '[[rows]]\nname = "a"\nteacher_weight = 0.5', "a: teacher_weight 0.5 without a teacher"),
+        (NETWORK + '[[rows]]\nname = "a"\nteacher = 3', "teacher in row 'a' is 3. Allowed: text"),
         (NETWORK + '[base]\nl2_on = "convolutions"', "without l2"),
         (NETWORK + "[axes]", "axes has no axis"),
         (NETWORK + "[axes]\nl2 = []", "axis l2 is empty"),

@@ -1,5 +1,8 @@
-"""Learning from a teacher: against softened probabilities written out in numpy, and that it helps."""
+"""Learning from a teacher: against softened probabilities written out in numpy, that it helps, and who taught."""
 
+import copy
+import hashlib
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +12,11 @@ from scipy.special import log_softmax
 from torch.nn.functional import cross_entropy
 
 from tests import tiny
-from tests.training.made import BUSY, CPU, DATA, copied, same, untimed
-from tinylab.errors import InvalidInputError
-from tinylab.training import Recipe, train
-from tinylab.training.distillation import disagreement
+from tests.training.made import BUSY, CPU, DATA, NORMED, assert_same, copied, same, untimed
+from tinylab import checkpoints
+from tinylab.errors import InvalidInputError, TrainingError
+from tinylab.training import Recipe, best_path, train
+from tinylab.training.distillation import digest, disagreement
 
 LISTEN = replace(BUSY, teacher_weight=0.7, temperature=3.0)
 
@@ -91,3 +95,80 @@ def test_a_teacher_and_its_weight_belong_together(recipe, teacher, said):
     with pytest.raises(InvalidInputError, match=said) as caught:
         train(tiny.network(), DATA, recipe, device=CPU, teacher=teacher)
     assert "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- a teacher belongs to a checkpoint
+
+
+def test_a_digest_names_weights_not_where_or_how_they_lie():
+    one = tiny.network(line=NORMED)
+    found = digest(one)
+    assert len(found) == 12
+    assert digest(copy.deepcopy(one).to(memory_format=torch.channels_last)) == found
+    with torch.no_grad():
+        last = list(one.parameters())[-1]
+        last[-1] = torch.nextafter(last[-1], torch.tensor(9.0))  # the smallest change there is
+    assert digest(one) != found
+    other = tiny.network(line=NORMED)
+    other[1].running_mean[0] += 1  # a teacher in evaluation mode answers by it
+    assert digest(other) not in (found, digest(one))
+
+
+def test_a_student_resumed_with_the_same_teacher_is_bit_identical(tmp_path):
+    teacher, straight, resumed = tiny.network(seed=9), tiny.network(), tiny.network()
+    history = train(straight, DATA, LISTEN, device=CPU, teacher=teacher).finish()
+    path = tmp_path / "run.ckpt"
+    next(iter(train(resumed, DATA, LISTEN, device=CPU, checkpoint=path, teacher=teacher)))
+    assert checkpoints.load(path).teacher == checkpoints.load(best_path(path)).teacher == digest(teacher)
+    resumed, again = tiny.network(seed=5), tiny.network(seed=9)  # equal weights in another network are the same teacher
+    run = train(resumed, DATA, LISTEN, device=CPU, checkpoint=path, resume=True, teacher=again)
+    assert untimed(run.finish()) == untimed(history)
+    assert_same(straight, resumed)
+
+
+def test_resume_refuses_another_teacher_and_leaves_the_model_alone(tmp_path):
+    path, teacher, other = tmp_path / "run.ckpt", tiny.network(seed=9), tiny.network(seed=8)
+    next(iter(train(tiny.network(), DATA, LISTEN, device=CPU, checkpoint=path, teacher=teacher)))
+    model = tiny.network(seed=5)
+    before = copied(model)
+    said = (
+        f"run.ckpt: the checkpoint belongs to another run: its teacher (digest) was '{digest(teacher)}', "
+        f"now it is '{digest(other)}'. Use the same"
+    )
+    with pytest.raises(TrainingError) as caught:
+        train(model, DATA, LISTEN, device=CPU, checkpoint=path, resume=True, teacher=other)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert same(copied(model), before)
+
+
+def without_teacher(path):
+    """The checkpoint as it was written before it named a teacher."""
+    head, _, payload = path.read_bytes().split(b"\n", 2)
+    parts, buffer = torch.load(io.BytesIO(payload), weights_only=True), io.BytesIO()
+    del parts["teacher"]
+    torch.save(parts, buffer)
+    path.write_bytes(b"\n".join([head, hashlib.sha256(buffer.getvalue()).hexdigest().encode(), buffer.getvalue()]))
+
+
+def test_a_checkpoint_from_before_goes_on_without_a_teacher_only(tmp_path):
+    paths, teacher = [tmp_path / "plain.ckpt", tmp_path / "taught.ckpt"], tiny.network(seed=9)
+    for path, recipe, by in zip(paths, (BUSY, LISTEN), (None, teacher), strict=True):
+        next(iter(train(tiny.network(), DATA, recipe, device=CPU, checkpoint=path, teacher=by)))
+        without_teacher(path)
+        without_teacher(best_path(path))
+        assert checkpoints.load(path).teacher is None
+    straight, resumed = tiny.network(), tiny.network(seed=5)
+    train(straight, DATA, BUSY, device=CPU).finish()
+    train(resumed, DATA, BUSY, device=CPU, checkpoint=paths[0], resume=True).finish()
+    assert_same(straight, resumed)
+    with pytest.raises(TrainingError, match=r"its teacher \(digest\) was None, now it is"):
+        train(tiny.network(), DATA, LISTEN, device=CPU, checkpoint=paths[1], resume=True, teacher=teacher)
+
+
+@pytest.mark.parametrize("teacher", [3, b"abc", ["a"]])
+def test_a_checkpoint_whose_teacher_is_no_text_is_refused(tmp_path, teacher):
+    run = train(tiny.network(), DATA, BUSY, device=CPU)
+    checkpoints.save(tmp_path / "run.ckpt", replace(run.state(), teacher=teacher))
+    with pytest.raises(TrainingError, match=r"does not hold a run .*teacher is"):
+        checkpoints.load(tmp_path / "run.ckpt")

@@ -23,7 +23,7 @@ from tinylab.records.record import (
     rounded,
 )
 from tinylab.records.store import FOLDER, LARGEST, add, kept, load, load_all, names, save, size, weights
-from tinylab.records.tables import BEGIN, END, markdown, part, plan_table, readme, table
+from tinylab.records.tables import BEGIN, END, Group, groups, markdown, part, plan_table, readme, table
 
 __all__ = [
     "BEGIN",
@@ -33,6 +33,7 @@ __all__ = [
     "LARGEST",
     "VERSION",
     "Clocks",
+    "Group",
     "Origin",
     "Record",
     "add",
@@ -40,6 +41,7 @@ __all__ = [
     "comparable",
     "dumps",
     "from_body",
+    "groups",
     "kept",
     "load",
     "load_all",

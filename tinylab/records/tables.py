@@ -70,7 +70,8 @@ def table(records: Sequence[Record] | None = None) -> Table:
     """All 200 classes: what the report says, and what was reached, by network, with n seeds, time and hardware.
 
     "reproduced" is the setting that comes nearest to the report's pair of accuracies, "done well" the one with the
-    highest mean on the development split: the official validation images choose nothing. records: by default those
+    highest mean on the development split: the official validation images choose nothing. Networks that learned from a
+    teacher are measured against no others: each has a row of its own, "done well, taught". records: by default those
     that come with tinylab.
     """
     found = [g for g in groups(load_all() if records is None else records) if g.first.classes == FULL]
@@ -87,12 +88,16 @@ def table(records: Sequence[Record] | None = None) -> Table:
             continue
         for network, known in REPORTED.items():
             mine = [group for group in found if (group.first.plan, group.first.network) == (plan, network)]
+            taught = [group for group in mine if group.first.teacher]
+            mine = [group for group in mine if not group.first.teacher]
             if plan == "reproduction":
                 mine.sort(key=lambda group: _distance(group, known.train, known.validation))
             else:
                 mine.sort(key=lambda group: -group.mean("development"))
             title = f"{known.title}, {mine[0].first.title}" if mine else known.title
             rows += _rows(section, title, mine[0] if mine else None)
+            for group in taught:
+                rows += _rows(f"{section}, taught", f"{known.title}, {group.first.title}", group)
     return Table(
         _COLUMNS, rows, "Tiny ImageNet, 200 classes, accuracies; a dagger: development split, not the official"
     )

@@ -2,7 +2,8 @@
 
 plans    a small TOML file becomes rows: networks × settings × seeds; strict, nothing in it is executed
 rows     what a row is, and its identifier
-material images, network and run of a row; networks that others start from
+teaching rows that learn from other rows' networks: which from which, and whose turn it is
+material images, network and run of a row; networks that others start from or learn from
 worker   one row in a process of its own: checkpoint, deadline, record
 local    rows on this machine, one process a device
 cluster  rows on several machines, through Ray

@@ -2,6 +2,7 @@
 
 A row of Table 1 counts as reproduced by a setting whose last epoch has both accuracies within two points of it; as
 passed if an earlier epoch has. On fewer classes both are compared as skills (`diagnosis.skill`): guessing is 0.
+Networks that a teacher taught are reported apart, beside the best of those that had none.
 """
 
 from collections.abc import Sequence
@@ -103,7 +104,7 @@ def fingerprint_table(rows: Sequence[Fingerprint]) -> Table:
 
 
 def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
-    """One or two sentences for each of the report's networks that was tried."""
+    """One to three sentences for each of the report's networks that was tried."""
     said = []
     for network, known in REPORTED.items():
         mine = [row for row in rows if row.network == network]
@@ -114,23 +115,51 @@ def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
         if hits:
             text = f"{known.title} {pair} is reproduced by {_titles(hits)}."
         elif passing:
-            text = f"{known.title} {pair} is nobody's end; {_titles(passing)} pass within {POINTS:g} points of it."
+            verb = "passes" if len({row.title for row in passing}) == 1 else "pass"
+            near = f"{_titles(passing)} {verb} within {POINTS:g} points of it"
+            text = f"{known.title} {pair} is where no training ends; {near}."
+        elif len(mine) == 1:
+            text = f"{known.title} {pair} is not reproduced: {mine[0].title!r} ends {_points(mine[0].away)} away."
         else:
             text = (
-                f"{known.title} {pair} is left by none of {len(mine)} trainings; nearest ends {mine[0].title!r}, "
-                f"{mine[0].away:.0f} points away."
+                f"{known.title} {pair} is reproduced by none of {len(mine)} trainings; {mine[0].title!r} ends nearest, "
+                f"{_points(mine[0].away)} away."
             )
         shape = [row for row in mine if row.figure_2]
         longest = max(row.turning.epochs for row in mine)
         if shape:
-            text += f" Figure 2's shape: {_titles(shape)}."
+            text += f" Figure 2's shape is shown by {_titles(shape)}."
         elif longest < FLATTENS[0]:
-            text += f" Figure 2's shape cannot show in {longest} epochs."
+            text += f" Figure 2's shape cannot show in {longest} epoch{'s' * (longest > 1)}."
         else:
             text += " None has Figure 2's shape."
         if mine[0].classes != CLASSES:
-            text += f" On {mine[0].classes} classes, compared as skills: a hint, no answer."
+            text += f" These are {mine[0].classes} classes, compared by skill: a hint, not an answer."
         said.append(text)
+    return said
+
+
+def taught(found: Sequence[Record]) -> list[str]:
+    """One sentence for each setting of each network that a teacher taught: apart, since nothing was chosen by it."""
+    finished = records.groups(found)
+    known = {record.name: record for record in found}
+    said = []
+    for group in finished:
+        first = group.first
+        if first.teacher is None:
+            continue
+        network = REPORTED[first.network].title if first.network in REPORTED else first.network
+        teacher = known.get(first.teacher)
+        by = f"{teacher.network}, {teacher.title}" if teacher else first.teacher
+        alone = [other for other in finished if other.first.network == first.network and not other.first.teacher]
+        best = max(alone, key=lambda other: other.mean("development"), default=None)
+        than = "nothing without a teacher to compare it with yet"
+        if best is not None:
+            than = f"{best.accuracy('development')} without a teacher ({best.first.title!r}, n = {best.n})"
+        said.append(
+            f"{network}, {first.title!r}, was taught by {by!r}: {group.accuracy('development')} on the development "
+            f"split (n = {group.n}); {than}. It is reported apart and chosen against no other setting."
+        )
     return said
 
 
@@ -143,10 +172,17 @@ def answer(plan: Plan, folder: str | Path) -> str:
     rows = fingerprints(found)
     parts = [plan.question, records.plan_table(plan.name, found)]
     parts += [fingerprint_table(rows), "\n".join(conclusions(rows))] if rows else []
+    parts += ["\n".join(taught(found))]
     missing = len(plan.rows) - len(found)
-    parts += [f"{missing} of {len(plan.rows)} rows are not yet run."] if missing else []
+    parts += [f"{missing} of {len(plan.rows)} rows {'is' if missing == 1 else 'are'} not yet run."] if missing else []
     return "\n\n".join(str(part) for part in parts if str(part))
 
 
 def _titles(rows: Sequence[Fingerprint]) -> str:
-    return ", ".join(dict.fromkeys(f"'{row.title}'" for row in rows))
+    """ "'a'", "'a' and 'b'", "'a', 'b' and 'c'"."""
+    *most, last = dict.fromkeys(f"'{row.title}'" for row in rows)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _points(away: float) -> str:
+    return f"{away:.0f} point{'s' * (f'{away:.0f}' != '1')}"

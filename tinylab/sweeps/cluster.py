@@ -1,9 +1,11 @@
 """A plan's rows on several machines, through Ray: one task a row, one GPU a task where there are GPUs.
 
-Ray decides what runs where, and runs a row again whose worker died. Records and weights come back to the caller as
-bytes, so no shared folder is needed for them. Checkpoints stay in the sweep's folder as the worker's machine sees it:
-where that folder is shared (NFS), a row whose machine died goes on elsewhere from its last epoch; where it is not, it
-goes on if it lands on the same machine and begins anew elsewhere. Each machine needs tinylab and the prepared data.
+Ray decides what runs where, and runs a row again whose worker died; it is handed a student once its teacher has ended.
+Records, weights and the networks of teachers come back to the caller as bytes, and such a network goes with its
+students to where they are trained: no shared folder is needed for them. Checkpoints stay in the sweep's folder as the
+worker's machine sees it: where that folder is shared (NFS), a row whose machine died goes on elsewhere from its last
+epoch; where it is not, it goes on if it lands on the same machine and begins anew elsewhere. Each machine needs tinylab
+and the prepared data.
 """
 
 import logging
@@ -16,8 +18,9 @@ from typing import Any
 
 from tinylab import checkpoints
 from tinylab.errors import InvalidInputError
-from tinylab.sweeps import worker
+from tinylab.sweeps import teaching, worker
 from tinylab.sweeps.local import Settled
+from tinylab.sweeps.teaching import Turns
 from tinylab.sweeps.worker import FAILED, PAUSED, Job
 
 STARTS = 3  # attempts: Ray gives itself 15 seconds, too few for a cold start on a busy machine
@@ -41,19 +44,31 @@ def run(jobs: Sequence[Job], address: str, settled: Settled) -> None:
         gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
         # max_calls: a fresh process for every row, which frees all its memory. Ray sets CUDA_VISIBLE_DEVICES.
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_task)
-        waiting = {task.remote(job.dumps()): job for job in jobs}
-        while waiting:
-            ready, _ = ray.wait(list(waiting))
-            for reference in ready:
+        turns, waiting = Turns(jobs), dict[Any, Job]()
+        while True:
+            while (job := turns.next()) is not None:
+                if why := worker.untaught(job):
+                    worker.fail(job, why)
+                    turns.ended(job)
+                    settled(job, FAILED)
+                else:
+                    waiting[task.remote(job.dumps(), _teacher(job))] = job
+            if not waiting:
+                break
+            for reference in ray.wait(list(waiting))[0]:
                 job = waiting.pop(reference)
                 try:
                     outcome, files = ray.get(reference)
-                    for name, content in sorted(files.items(), reverse=True):  # weights before their record
+                    for name, content in files.items():
                         checkpoints.write_whole(job.out / name, content)
                 except ray.exceptions.RayError as error:
                     worker.fail(job, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
                     outcome = FAILED
+                if outcome != PAUSED:
+                    turns.ended(job)
                 settled(job, outcome)
+        for job in turns.left:  # their teachers paused
+            settled(job, PAUSED)
     finally:
         ray.shutdown()
 
@@ -71,18 +86,28 @@ def _connect(ray: Any, address: str) -> None:
     raise InvalidInputError(f"there is no Ray cluster at {address!r} ({line}). Allowed: 'local', or host:port")
 
 
-def _task(text: str) -> tuple[str, dict[str, bytes]]:
-    """One row, in a worker of Ray: how it ended, and its files by name."""
+def _teacher(job: Job) -> bytes | None:
+    """The network that teaches the row, as it lies in the caller's folder."""
+    return None if job.row.teacher is None else (job.out / teaching.kept(job.row.teacher)).read_bytes()
+
+
+def _task(text: str, teacher: bytes | None) -> tuple[str, dict[str, bytes]]:
+    """One row, in a worker of Ray: how it ended, and its files by name, in the order in which to write them."""
     job = replace(Job.loads(text), started=time.time())
     if job.deadline is not None and time.time() >= job.deadline:
         return PAUSED, {}
+    if job.row.teacher is not None and teacher is not None:
+        path = job.out / teaching.kept(job.row.teacher)
+        if not path.exists() or path.read_bytes() != teacher:
+            checkpoints.write_whole(path, teacher)
     with open(_opened(job), "a", encoding="utf-8") as log:
         print(f"process {os.getpid()} on {socket.gethostname()}", file=log, flush=True)
         outcome = worker.work(job, lambda line: print(line, file=log, flush=True))
     if outcome == PAUSED:
         return PAUSED, {}
-    paths = [job.out / f"{job.row.name}{ending}" for ending in (".json", ".safetensors")]
-    return outcome, {path.name: path.read_bytes() for path in paths if path.exists()}
+    names = [str(teaching.kept(job.row))] if job.row.teaches else []
+    names += [f"{job.row.name}{ending}" for ending in (".safetensors", ".json")]  # the record last: then all is there
+    return outcome, {name: (job.out / name).read_bytes() for name in names if (job.out / name).exists()}
 
 
 def _opened(job: Job) -> Any:

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
 from tinylab.device import Device
 from tinylab.errors import TrainingError, whole
 from tinylab.sweeps import worker
+from tinylab.sweeps.teaching import Turns
 from tinylab.sweeps.worker import FAILED, PAUSED, Job
 
 COMMAND = [sys.executable, "-m", "tinylab.sweeps.worker"]
@@ -31,7 +32,7 @@ def slots(device: Device, jobs: int | None) -> int:
 
 
 def run(jobs: Sequence[Job], device: Device, at_a_time: int, settled: Settled) -> None:
-    """Work on all jobs; none begins after its deadline, or once another had to pause for it."""
+    """Work on all jobs; none begins after its deadline, or once another had to pause for it, or before its teacher."""
     free: queue.Queue[int] = queue.Queue()
     for slot in range(at_a_time):
         free.put(slot)
@@ -42,6 +43,10 @@ def run(jobs: Sequence[Job], device: Device, at_a_time: int, settled: Settled) -
         late = job.deadline is not None and time.time() >= job.deadline
         if over.is_set() or (late and begun.is_set()):  # one row always begins: slices of any length get on
             settled(job, PAUSED)
+            return
+        if why := worker.untaught(job):
+            worker.fail(job, why)
+            settled(job, FAILED)
             return
         begun.set()
         slot = free.get()
@@ -59,11 +64,17 @@ def run(jobs: Sequence[Job], device: Device, at_a_time: int, settled: Settled) -
             over.set()
         settled(job, outcome)
 
+    turns, at_work = Turns(jobs), dict[Future[None], Job]()
     with ThreadPoolExecutor(at_a_time) as pool:
-        futures = [pool.submit(one, job) for job in jobs]
         try:
-            for future in futures:
-                future.result()
+            while True:
+                while len(at_work) < at_a_time and (job := turns.next()) is not None:
+                    at_work[pool.submit(one, job)] = job
+                if not at_work:
+                    break
+                for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                    turns.ended(at_work.pop(future))  # if it paused, so will its students
+                    future.result()
         except BaseException:  # Ctrl-C, or a defect: nothing goes on unseen
             over.set()
             ending.set()

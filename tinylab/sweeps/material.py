@@ -1,4 +1,4 @@
-"""What a row is made of: its images, its network, its run; and the donors whose layers other rows begin with."""
+"""What a row is made of: images, network, run; donors whose layers it begins with, the teacher that it learns from."""
 
 import math
 import time
@@ -14,6 +14,7 @@ from tinylab import checkpoints, data, models, training, transfer
 from tinylab.data.batches import Normalisation
 from tinylab.data.dataset import Dataset
 from tinylab.device import Device
+from tinylab.errors import TrainingError
 from tinylab.history import Epoch, History
 from tinylab.sweeps.rows import Row
 from tinylab.training import Run
@@ -69,13 +70,19 @@ def per_channel(fitted: Normalisation) -> Normalisation:
     return Normalisation(np.broadcast_to(colour, fitted.mean.shape), scale)
 
 
-def start(row: Row, dataset: Dataset, device: Device, checkpoint: Path, donor: nn.Module | None = None) -> Run:
-    """The row's run, where its checkpoint left it."""
-    model = models.build(row.network, len(dataset.classes), seed=row.recipe.seed, initialisation=row.initialisation)
-    if donor is not None:
-        transfer.transplant(donor, model)
-    if row.start == "frozen":
-        model = transfer.probe(model)
+def start(
+    row: Row,
+    dataset: Dataset,
+    device: Device,
+    checkpoint: Path,
+    donor: nn.Module | None = None,
+    teacher: nn.Module | None = None,
+) -> Run:
+    """The row's run, where its checkpoint left it.
+
+    Raises InvalidInputError for what does not fit together, TrainingError for a checkpoint of another run.
+    """
+    model = _network(row, len(dataset.classes), donor)
     recipe = row.recipe
     if row.l2_on != "all":
         recipe = replace(recipe, l2=0.0)  # then not the optimizer applies it, but the gradient of the chosen weights
@@ -83,10 +90,27 @@ def start(row: Row, dataset: Dataset, device: Device, checkpoint: Path, donor: n
     if row.watched is not None:
         fewer: Any = {row.watch: getattr(dataset, row.watch).per_class(row.watched)}
         part = _with_normalisation(replace(dataset, **fewer), dataset.normalisation)
-    run = training.train(model, part, recipe, watch=row.watch, device=device, checkpoint=checkpoint, resume=True)
+    run = training.train(
+        model,
+        part,
+        recipe,
+        watch=row.watch,
+        device=device,
+        checkpoint=checkpoint,
+        resume=True,
+        teacher=teacher,
+    )
     if row.l2_on != "all":
         penalise(model, row.l2_on, row.recipe.l2)
     return run
+
+
+def _network(row: Row, classes: int, donor: nn.Module | None = None) -> nn.Module:
+    """The row's network before training; without its donor a network of that shape all the same."""
+    model = models.build(row.network, classes, seed=row.recipe.seed, initialisation=row.initialisation)
+    if donor is not None:
+        transfer.transplant(donor, model)
+    return transfer.probe(model) if row.start == "frozen" else model
 
 
 def history(row: Row, run: Run) -> History:
@@ -144,3 +168,32 @@ def donor(
         for _ in until(run, deadline, lambda line: say(f"donor, {line}")):
             pass
     return run.model if run.finished else None
+
+
+def keep(run: Run, path: Path) -> None:
+    """Write the network of a row that teaches, as its last epoch left it: a checkpoint that cannot go on."""
+    checkpoints.save(path, replace(run.state(), optimizer={}, raw=None))
+
+
+def teacher(row: Row, dataset: Dataset, path: Path) -> nn.Module:
+    """The network that teaches the row, on the CPU and in evaluation mode, from where `keep` wrote it.
+
+    dataset    the student's images, which the teacher will see: classes and mean image have to be those that it knows
+
+    Raises TrainingError, one line, for a file that is missing or damaged, or of other images.
+    """
+    assert row.teacher is not None
+    known = checkpoints.load(path)
+    if known.classes != tuple(dataset.classes):
+        raise TrainingError(
+            f"{path}: the teacher knows {len(known.classes)} classes, the first {known.classes[0]}; the data has "
+            f"{len(dataset.classes)}, the first {dataset.classes[0]}. Allowed: the same ones in the same order"
+        )
+    pairs = [(getattr(part.normalisation, name) for part in (known, dataset)) for name in ("mean", "scale")]
+    if not all(one.shape == other.shape and np.allclose(one, other) for one, other in pairs):
+        raise TrainingError(f"{path}: the teacher was trained on images of another mean. Allowed: the row's own")
+    model = _network(row.teacher, len(dataset.classes))
+    if row.teacher.recipe.dropout is not None:  # then the checkpoint's line has it
+        models.set_dropout(model, row.teacher.recipe.dropout)
+    checkpoints.restore(path, known, model)
+    return model.eval()

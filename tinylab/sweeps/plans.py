@@ -22,6 +22,11 @@
     target = 40                                   # recipe of base; all rows learn the target's
     epochs = 60
 
+    [[rows]]                                      # a student learns from another row's network of the same seed, as
+    name = "taught"                               # the last epoch leaves it: of its own line if that row has it, else
+    teacher = "as described"                      # the only one; "model_1, as described" names one of several
+    teacher_weight = 0.9
+
 What may stand in base, axes and rows: every field of `Recipe` but the seed, and `SETTINGS` below. dropout = "line"
 takes the probabilities that the network's line has.
 """
@@ -39,6 +44,7 @@ from typing import Any
 from tinylab import models
 from tinylab.errors import InvalidInputError, TinylabError, nearest, whole
 from tinylab.recipes import RECIPES, Recipe
+from tinylab.sweeps import teaching
 from tinylab.sweeps.rows import L2_ON, NORMALISATIONS, STARTS, Row
 
 FOLDER = Path(__file__).parent / "plans"  # the plans that come with tinylab
@@ -66,7 +72,10 @@ _PLAN = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a plan asks, and its rows: first seeds first, so that every setting has a result before any has two."""
+    """What a plan asks, and its rows: first seeds first, so that every setting has a result before any has two.
+
+    Of one seed, teachers come before their students.
+    """
 
     name: str
     question: str
@@ -139,6 +148,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
         whole(f"{key} in transfer", value, 1 if key == "epochs" else 2)
     pretraining = divided.pop("epochs", None)
     rows: list[Row] = []
+    teachers: list[str | None] = []  # of each row, as the plan names them
     for title, setting, own in _settings(parts, recipe_name):
         recipe, others = _recipe(recipe_name, {**common, **setting}, title)
         kept = _epochs(own.get("weights", parts.get("weights", [])), recipe.epochs, title)
@@ -172,15 +182,17 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
             for network in mine
             for seed in seeds
         ]
+        teachers += [_teacher(own, recipe, title)] * (len(rows) - len(teachers))
     for network in {row.network: None for row in rows}:
         models.build(network, parts.get("classes", 200))  # an unknown name or a bad line is said here
+    rows = teaching.taught(rows, teachers)
     rows.sort(key=lambda row: seeds.index(row.recipe.seed))
     _different(rows)
     return rows
 
 
 def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """(title, setting, the row's own networks and weights) of the grid, then of the listed rows."""
+    """(title, setting, the row's own networks, weights and teacher) of the grid, then of the listed rows."""
     axes = {key: _several(f"axis {key}", values, None) for key, values in parts.get("axes", {}).items()}
     if "axes" in parts and not axes:
         raise InvalidInputError("axes has no axis, so its grid is empty. Give one, such as l2 = [0.0, 0.01]")
@@ -200,7 +212,7 @@ def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[
     for number, row in enumerate(listed, start=1):
         if not isinstance(row, dict):
             raise InvalidInputError(f"row {number} is {row!r}. Allowed: a table ([[rows]])")
-        own = {key: row[key] for key in ("name", "networks", "weights") if key in row}
+        own = {key: row[key] for key in ("name", "networks", "weights", "teacher") if key in row}
         title = own.get("name")
         if not isinstance(title, str) or not re.search("[A-Za-z0-9]", title) or len(title) > 60:
             raise InvalidInputError(f"row {number} has the name {title!r}. Allowed: text of up to 60 characters")
@@ -222,11 +234,24 @@ def _recipe(name: str | None, setting: dict[str, Any], title: str) -> tuple[Reci
         recipe = replace(RECIPES[name] if name else Recipe(), **changes)
     except TinylabError as error:
         raise InvalidInputError(f"{title}: {error}") from None
-    if recipe.teacher_weight:
-        raise InvalidInputError(f"{title}: teacher_weight needs a teacher, and a sweep has none. Leave it out")
     if others.get("l2_on", "all") != "all" and not recipe.l2:
         raise InvalidInputError(f"{title}: l2_on {others['l2_on']!r} without l2. Give l2, or leave l2_on out")
     return recipe, others
+
+
+def _teacher(own: dict[str, Any], recipe: Recipe, title: str) -> str | None:
+    """The name of the row's teacher, which goes with a teacher_weight."""
+    name = own.get("teacher")
+    if name is not None:
+        _typed(f"teacher in row {title!r}", name, str)
+    if recipe.teacher_weight and name is None:
+        raise InvalidInputError(
+            f"{title}: teacher_weight {recipe.teacher_weight:g} without a teacher. Name one in a row ([[rows]]), "
+            'teacher = "another row\'s name", or leave it out'
+        )
+    if name is not None and not recipe.teacher_weight:
+        raise InvalidInputError(f"{title}: teacher {name!r:.80} without teacher_weight. Give one above 0, such as 0.9")
+    return name
 
 
 def _values(setting: dict[str, Any], where: str) -> dict[str, Any]:
@@ -236,6 +261,8 @@ def _values(setting: dict[str, Any], where: str) -> dict[str, Any]:
     for key, value in setting.items():
         if key == "seed":
             raise InvalidInputError(f"seed in {where}. Give seeds = [0, 1, 2] at the top of the plan")
+        if key == "teacher":
+            raise InvalidInputError(f"teacher in {where}. Give it in a row ([[rows]])")
         _known(key, hints, f"key in {where}:")
         hint, optional = hints[key], False
         if isinstance(hint, types.UnionType):

@@ -38,15 +38,18 @@ class Row:
     start: str = "scratch"
     donor: Recipe | None = None  # how to pre-train
     weights: tuple[int, ...] = ()  # epochs, 0: before training
+    teacher: "Row | None" = None  # whose network, as its last epoch leaves it, the recipe's teacher_weight listens to
+    teaches: bool = False  # whether a row of the plan learns from this one: then that network stays
 
     @property
     def identifier(self) -> str:
-        """Twelve hexadecimal digits that name everything but plan and title.
+        """Twelve hexadecimal digits that name everything but plan, title and whether it teaches.
 
         What has its default value does not count: a field that Recipe gets later leaves old identifiers as they are.
         """
-        parts = {key: value for key, value in chosen(self).items() if key not in ("plan", "title")}
+        parts = {key: value for key, value in chosen(self).items() if key not in ("plan", "title", "teaches")}
         parts |= {key: chosen(value) for key, value in parts.items() if isinstance(value, Recipe)}
+        parts |= {key: value.identifier for key, value in parts.items() if isinstance(value, Row)}
         return digest(json.dumps(parts, sort_keys=True))
 
     @property
@@ -63,7 +66,9 @@ class Row:
     def settings(self) -> dict[str, Any]:
         """What a record keeps beside recipe and data."""
         parts = {key: value for key in _RECORDED if (value := getattr(self, key)) is not None}
-        return parts | ({"donor": asdict(self.donor)} if self.donor else {})
+        parts |= {"donor": asdict(self.donor)} if self.donor else {}
+        parts |= {"teacher": {"name": self.teacher.name, "row": self.teacher.identifier}} if self.teacher else {}
+        return parts
 
     def __str__(self) -> str:
         return f"{self.short}, {self.title}, seed {self.recipe.seed}"
@@ -74,8 +79,10 @@ class Row:
     @classmethod
     def from_dict(cls, parts: Mapping[str, Any]) -> "Row":
         """What `as_dict` gave, also by way of JSON."""
-        recipes = {key: Recipe(**parts[key]) for key in ("recipe", "donor") if parts[key] is not None}
-        return cls(**{**parts, **recipes, "weights": tuple(parts["weights"])})
+        made: dict[str, Any] = {key: Recipe(**parts[key]) for key in ("recipe", "donor") if parts[key] is not None}
+        if parts["teacher"] is not None:
+            made["teacher"] = cls.from_dict(parts["teacher"])
+        return cls(**{**parts, **made, "weights": tuple(parts["weights"])})
 
 
 def chosen(thing: Any) -> dict[str, Any]:

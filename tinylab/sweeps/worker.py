@@ -8,6 +8,7 @@ What lies in the sweep's folder:
     <name>.json, <name>.safetensors   the record of a finished (or failed) row, its weights
     rows/<identifier>/                an unfinished row: checkpoint, weights so far, clocks, log
     donors/                           pre-trained networks, which rows have in common
+    teachers/<identifier>.pt          networks of finished rows that others learn from
     rows/<identifier>.lock            held while a process is at work on the row; released when it dies
 """
 
@@ -33,7 +34,7 @@ from tinylab.device import pick
 from tinylab.errors import TinylabError, TrainingError
 from tinylab.history import History
 from tinylab.records import Clocks, Record
-from tinylab.sweeps import material
+from tinylab.sweeps import material, teaching
 from tinylab.sweeps.rows import Row
 
 DONE, FAILED, PAUSED = "done", "failed", "paused"
@@ -94,13 +95,21 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
                 donor = material.donor(job.row, job.out / "donors", device, job.deadline, say)
                 if donor is None:
                     return PAUSED
-            run = material.start(job.row, dataset, device, _folder(job) / "checkpoint.pt", donor)
+            teacher = None
+            if job.row.teacher is not None:
+                path = job.out / teaching.kept(job.row.teacher)
+                if not path.exists():
+                    raise TrainingError(untaught(job))
+                teacher = material.teacher(job.row, dataset, path)
+            run = material.start(job.row, dataset, device, _folder(job) / "checkpoint.pt", donor, teacher)
             before = _read_clocks(job)
             clocks = _train(job, run, before, started, say)
             if not run.finished:
                 return PAUSED
             record = _record(job.row, run, dataset)
             states = {epoch: _read(_weights(job, epoch)) for epoch in job.row.weights}
+            if job.row.teaches:  # before the record: what is finished can teach
+                material.keep(run, job.out / teaching.kept(job.row))
             clocks = replace(clocks, cold=before.cold + time.time() - started)
             records.save(replace(record, clocks=clocks), job.out, states)
         except Exception as error:
@@ -111,6 +120,27 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
             return FAILED
         shutil.rmtree(_folder(job), ignore_errors=True)
         return DONE
+
+
+def untaught(job: Job) -> str:
+    """Why the row cannot learn from its teacher: that failed, or its network is not there. Empty: it can, or has none.
+
+    The caller's folder decides; another machine's may have an older record. Raises TrainingError for a damaged one.
+    """
+    teacher = job.row.teacher
+    if teacher is None:
+        return ""
+    record = result(teacher, job.out)
+    if record is not None and record.failure:
+        return f"its teacher ({teacher}) failed: {record.failure[:250]}. With --retry both are tried again"
+    if (job.out / teaching.kept(teacher)).exists():
+        return ""
+    if record is None:
+        return f"its teacher ({teacher}) is not trained yet. Train that row first: `tinylab sweep` does"
+    return (
+        f"its teacher ({teacher}) is finished, but its network is not in {teaching.kept(teacher).parent}. "
+        f"Delete {teacher.name}.json, then with --retry both are trained again"
+    )
 
 
 def fail(job: Job, message: str, history: History | None = None) -> Record:
@@ -155,13 +185,16 @@ def _record(row: Row, run: training.Run, dataset: Dataset) -> Record:
         scores[split.name] = training.score(run.model, batches)
         if row.test_flip and split is not dataset.train:
             scores[split.name + records.FLIPPED] = training.score(run.model, batches, flip=True)
+    settings = row.settings
+    if run.teacher is not None:
+        settings["teacher"]["weights"] = run.teacher.digest
     return Record(
         name=row.name,
         plan=row.plan,
         row=row.identifier,
         title=row.title,
         network=row.network,
-        settings=row.settings,
+        settings=settings,
         history=material.history(row, run),
         images=len(dataset.train),
         scores=scores,

@@ -4,6 +4,8 @@ Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015):
 probabilities also tell which wrong classes are nearly right, which a label cannot.
 """
 
+import hashlib
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
@@ -18,12 +20,25 @@ class Teacher:
     def __init__(self, network: nn.Module, device: Device, *, weight: float, temperature: float) -> None:
         self.network, self.device = device.place(network), device
         self.weight, self.temperature = weight, temperature
+        self.digest = digest(network)  # what a checkpoint of the student keeps: another teacher is another run
 
     def blend(self, loss: Tensor, logits: Tensor, x: Tensor) -> Tensor:
         """(1 - weight)·loss + weight·disagreement, for the student's logits on the images x: what is minimised."""
         with evaluating(self.network), self.device.autocast():
             told = self.network(x)
         return torch.lerp(loss, disagreement(logits, told.float(), self.temperature), self.weight)
+
+
+def digest(network: nn.Module) -> str:
+    """Twelve hexadecimal digits that name a network's weights: the start of the SHA-256 of its whole state_dict.
+
+    The same on every device and in every memory format.
+    """
+    found = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()[:12]
 
 
 def disagreement(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:

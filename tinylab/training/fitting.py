@@ -87,14 +87,17 @@ def check_teacher(recipe: Recipe, teacher: nn.Module | None, classes: int) -> No
         check_outputs(teacher, classes)
 
 
-def check_same(path: Path, before: tuple[History, Normalisation], now: tuple[History, Normalisation]) -> None:
+Side = tuple[History, Normalisation, str | None]  # of a run; last, the digest of its teacher's weights
+
+
+def check_same(path: Path, before: Side, now: Side) -> None:
     """Raises TrainingError if going on would mix two runs."""
     sides = []
-    for history, normalisation in (before, now):
+    for history, normalisation, teacher in (before, now):
         side = {f"recipe's {name}": value for name, value in asdict(history.recipe).items()}
         side |= {"network": history.line, "classes": history.classes, "watched split": history.watch}
         mean = hashlib.sha256(normalisation.mean.tobytes() + normalisation.scale.tobytes())
-        sides.append(side | {"mean training image (digest)": mean.hexdigest()[:8]})
+        sides.append(side | {"mean training image (digest)": mean.hexdigest()[:8], "teacher (digest)": teacher})
     was, wanted = sides
     if wanted["recipe's schedule"] == "constant":  # then a longer run begins exactly like a shorter one
         was["recipe's epochs"] = wanted["recipe's epochs"]

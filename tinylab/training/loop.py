@@ -56,8 +56,8 @@ def train(
 
     watch       the split that is measured after every epoch: one you may choose models by
     checkpoint  a file, written after every epoch; beside it, run.pt's best weights in run.best.pt
-    resume      go on from that file if it is there. Recipe, network, data must be the same; with a constant
-                learning rate `epochs` may be more
+    resume      go on from that file if it is there. Recipe, network, data, teacher must be the same; with a
+                constant learning rate `epochs` may be more
     progress    draw a bar on stderr: loss, accuracy, images/s, time left
     teacher     a trained network that the recipe's `teacher_weight` listens to
 
@@ -318,7 +318,12 @@ class Run:
             model=model,
             optimizer=self.optimizer.state_dict(),
             raw=raw,
+            teacher=self._taught_by,
         )
+
+    @property
+    def _taught_by(self) -> str | None:
+        return self.teacher.digest if self.teacher else None
 
     def _restore(self, path: Path) -> None:
         """Go back to where the checkpoint at `path` was. Raises TrainingError if it belongs to another run."""
@@ -342,8 +347,8 @@ class Run:
     def _same_run(self, path: Path) -> Checkpoint:
         """The checkpoint at `path`. Raises TrainingError if it is of no use, or of another run."""
         checkpoint = checkpoints.load(path)
-        before = History.from_dict(checkpoint.history), checkpoint.normalisation
-        fitting.check_same(path, before, (self.history, self.normalisation))
+        before = History.from_dict(checkpoint.history), checkpoint.normalisation, checkpoint.teacher
+        fitting.check_same(path, before, (self.history, self.normalisation, self._taught_by))
         return checkpoint
 
 
