@@ -83,9 +83,12 @@ class History:
         try:
             if (parts["kind"], parts["version"]) != (_KIND, _VERSION):
                 raise ValueError(f"kind {parts['kind']!r}, version {parts['version']!r}")
-            epochs = [Epoch(**epoch) for epoch in parts["epochs"]]
-            line, name, watch = (str(parts[key]) for key in ("line", "data", "watch"))
-            return cls(Recipe(**parts["recipe"]), line, name, watch, tuple(parts["classes"]), epochs)
+            line, name, watch, classes, epochs = (parts[k] for k in ("line", "data", "watch", "classes", "epochs"))
+            if not (isinstance(classes, list) and isinstance(epochs, list)):
+                raise TypeError("classes and epochs have to be lists")
+            if not all(isinstance(text, str) for text in (line, name, watch, *classes)):
+                raise TypeError("line, data, watch and classes have to be text")
+            return cls(Recipe(**parts["recipe"]), line, name, watch, tuple(classes), _epochs(epochs))
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(
                 f"this is not a history that tinylab {_VERSION} wrote ({type(error).__name__}: {error}). "
@@ -103,3 +106,15 @@ class History:
             return cls.from_dict(json.loads(Path(path).read_bytes()))
         except (OSError, ValueError, RecursionError, TrainingError) as error:
             raise TrainingError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def _epochs(listed: list[dict[str, Any]]) -> list[Epoch]:
+    """Raises TypeError or ValueError unless they are numbered 1, 2, 3, … and all else is a number (NaN is one)."""
+    found = [Epoch(**parts) for parts in listed]
+    for place, epoch in enumerate(found, start=1):
+        for name, value in vars(epoch).items():
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise TypeError(f"{name} {value!r} of epoch {place} is no number")
+        if not isinstance(epoch.epoch, int) or epoch.epoch != place:
+            raise ValueError(f"epoch {epoch.epoch!r} stands in place {place}")
+    return found

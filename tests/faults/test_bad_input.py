@@ -95,15 +95,16 @@ def test_a_bad_call_is_answered_in_one_line(here, names, call):
         assert fragment in message
 
 
-def test_no_bad_call_leaves_anything_behind(here, names):
-    """bad parameter: refused before anything is made."""
-    before = {path for path in here.rglob("*") if path.is_file()}
+def test_no_bad_call_leaves_anything_behind(names, tmp_path, monkeypatch):
+    """bad parameter: refused before anything is made, or it is taken away again; all in one empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYLAB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "file").write_text("in the way")
     for call in CALLS:
-        if call.startswith(("data.prepare", "data.write_sample", "checkpoints", "evaluation")):
+        if call.startswith(("data.prepare", "data.write_sample", "data.fetch", "checkpoints", "evaluation", "runner")):
             with pytest.raises(TinylabError):
                 eval(call, dict(names))
-    made = {path.name for path in here.rglob("*") if path.is_file()} - {path.name for path in before}
-    assert made <= {".lock"}
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {".lock", "file"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -120,7 +121,7 @@ def test_a_bad_command_is_one_line_and_exit_code_2(here, capsys, command, tmp_pa
     assert "Traceback" not in error
     for fragment in COMMANDS[command]:
         assert fragment in error
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_traceback_only_if_asked(here, capsys, tmp_path):

@@ -9,6 +9,7 @@ from PIL import Image
 from tests.data.crafted import write_folder, write_zip
 from tinylab import models, training
 from tinylab.data import load, open_cache, prepare
+from tinylab.data.decode import LARGEST, decode
 from tinylab.errors import DataError, InvalidInputError
 from tinylab.training import Recipe
 
@@ -20,6 +21,15 @@ def image(seed: int, size=(64, 64), mode: str = "RGB", kind: str = "JPEG") -> by
     pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(stream, kind)
+    return stream.getvalue()
+
+
+def turned(pixels: np.ndarray, kind: str = "JPEG") -> bytes:
+    """An image that says it was taken upside down."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, exif=exif)
     return stream.getvalue()
 
 
@@ -104,8 +114,6 @@ def test_other_sizes_are_named_or_made_to_fit(tmp_path, size, kind):
 
 def test_a_resize_keeps_the_middle_and_the_camera_s_way_up():
     """another kind of data set: the shorter side fits, the middle stays, an EXIF turn is obeyed; grey stays grey."""
-    from tinylab.data.decode import decode
-
     wide = np.zeros((60, 120, 3), np.uint8)
     wide[:, 30:90] = (200, 100, 50)  # the square in the middle
     wide[:, :30] = (0, 0, 255)
@@ -115,26 +123,25 @@ def test_a_resize_keeps_the_middle_and_the_camera_s_way_up():
     assert pixels.shape == (20, 20, 3)
     assert not grey
     np.testing.assert_allclose(pixels[:, 2:18], np.broadcast_to((200, 100, 50), (20, 16, 3)), atol=2)
-    top = np.zeros((64, 64, 3), np.uint8)
-    top[:16] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 3  # taken upside down
-    stream = io.BytesIO()
-    Image.fromarray(top).resize((128, 128)).save(stream, "JPEG", exif=exif)
-    pixels, _ = decode(stream.getvalue(), 64, "x", resize=True)
+    top = np.zeros((128, 128, 3), np.uint8)
+    top[:32] = 255
+    pixels, _ = decode(turned(top), 64, "x", resize=True)
     assert pixels[-8:].mean() > 240 > 10 > pixels[:8].mean()
     stream = io.BytesIO()
-    Image.fromarray(top).convert("L").resize((128, 128)).save(stream, "JPEG")
+    Image.fromarray(top).convert("L").save(stream, "JPEG")
     assert decode(stream.getvalue(), 64, "x", resize=True)[1]
 
 
 def test_images_that_fit_are_the_same_with_and_without_a_resize(source):
-    """another kind of data set: a resize touches nothing that fits."""
+    """another kind of data set: a resize touches nothing that fits, not even what the camera held upside down."""
     prepare(source, "plain", progress=False)
     prepare(source, "resized", resize=True, progress=False)
     one, other = open_cache("plain"), open_cache("resized")
     np.testing.assert_array_equal(one.train.images, other.train.images)
     np.testing.assert_array_equal(one.train.greyscale, other.train.greyscale)
+    for kind in ("JPEG", "PNG"):
+        raw = turned(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), kind)
+        np.testing.assert_array_equal(decode(raw, 64, "x", resize=True)[0], decode(raw, 64, "x")[0])
 
 
 def test_asking_again_without_a_resize_does_not_take_the_resized_one(tmp_path, caplog):
@@ -151,8 +158,6 @@ def test_asking_again_without_a_resize_does_not_take_the_resized_one(tmp_path, c
 
 def test_an_image_too_large_to_resize_is_refused_by_its_header():
     """another kind of data set: a few bytes that claim to be a poster."""
-    from tinylab.data.decode import LARGEST, decode
-
     stream = io.BytesIO()
     Image.new("1", (9_000, 9_000)).save(stream, "PNG")
     assert LARGEST < 9_000**2

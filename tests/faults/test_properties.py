@@ -6,9 +6,13 @@ Every example ends in one of two ways: what the text or the file really says, or
 
 import io
 import json
+import math
 import os
+import shutil
 import zipfile
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +23,12 @@ from hypothesis import strategies as st
 from tests import tiny
 from tests.data.crafted import craft, write_zip
 from tinylab import models, notation
-from tinylab.data import open_cache, prepare
+from tinylab.data import open_cache, prepare, verify
 from tinylab.data.decode import decode
-from tinylab.data.layout import read_layout
+from tinylab.data.layout import SPLITS, read_layout
 from tinylab.data.sources import open_archive
 from tinylab.errors import TinylabError
-from tinylab.history import History
+from tinylab.history import Epoch, History
 from tinylab.lab.live import story
 from tinylab.recipes import Recipe
 from tinylab.training import train
@@ -66,7 +70,8 @@ def test_any_text_is_a_network_or_is_refused(text):
     model.eval()
     assert model(torch.zeros(2, 3, 8, 8)).shape == (2, 4)
     line = notation.format(model)
-    assert notation.format(notation.parse(line, classes=4, size=8)) == line
+    again = notation.parse(line, classes=4, size=8)
+    assert (notation.format(again), str(again)) == (line, str(model))
 
 
 @examples(60)
@@ -138,7 +143,41 @@ def test_any_manifest_is_a_cache_or_is_refused(prepared, data):
     finally:
         (folder / "manifest.json").write_text(json.dumps(manifest))
     assert cache.train.images.shape == (36, 64, 64, 3)
+    for split in SPLITS:
+        assert len(getattr(cache, split).images) == cache.manifest["splits"][split]["images"]
     assert len(cache.classes) == len(cache.words) == len(cache.names) >= 3
+
+
+def test_a_manifest_counts_and_digests_what_is_there(prepared):
+    """cache from an older version: a wrong number of images or pixels, or a wrong digest, is not believed."""
+    root, folder, manifest = prepared
+    wrong = [("size", 32), *(("splits", split, "images", 9) for split in SPLITS)]
+    wrong += [("arrays", file, "sha256", "0" * 64) for file in manifest["arrays"]]
+    for *places, last, value in wrong:
+        said = owner = json.loads(json.dumps(manifest))
+        for place in places:
+            owner = owner[place]
+        owner[last] = value
+        (folder / "manifest.json").write_text(json.dumps(said))
+        try:
+            with pytest.raises(TinylabError, match="damaged"):
+                verify("tiny", root)
+        finally:
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+    verify("tiny", root)
+
+
+def test_a_manifest_names_arrays_of_its_own_folder_only(prepared, tmp_path):
+    """cache from an older version: sound arrays that lie elsewhere are not taken for this data set's."""
+    root, folder, manifest = prepared
+    other = shutil.copytree(folder / manifest["build"], tmp_path / manifest["build"])
+    for build in (str(other), os.path.relpath(other, folder), f"./{manifest['build']}", f"../tiny/{manifest['build']}"):
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"build": build}))
+        try:
+            with pytest.raises(TinylabError, match=r"tiny at .* is incomplete"):
+                open_cache("tiny", root)
+        finally:
+            (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +198,45 @@ def test_any_history_is_read_or_refused(history, tmp_path_factory, data):
     except TinylabError as error:
         one_line(error)
         return
-    assert History.from_dict(json.loads(json.dumps(read.as_dict()))).as_dict().keys() == read.as_dict().keys()
+    said, found = json.loads(text), json.loads(json.dumps(read.as_dict()))
+    said["recipe"] = found["recipe"] | said["recipe"]  # what an older one lacks has its default
+    assert json.dumps({key: said[key] for key in found}, sort_keys=True) == json.dumps(found, sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"line": 3}, {"data": None}, {"watch": []}, {"classes": "abc"}, {"classes": [1]}, {"epochs": {}}], ids=str
+)
+def test_a_history_s_words_are_text(history, wrong):
+    """loading a record executes nothing: what is no text is not made one, nor a text a list."""
+    with pytest.raises(TinylabError, match=r"not a history that tinylab 1 wrote .*(text|lists)"):
+        History.from_dict(history.as_dict() | wrong)
+
+
+def test_a_recipe_in_a_record_is_one_that_can_be(history):
+    """loading a record executes nothing: each of its values, replaced by what no training can have."""
+    for name in (part.name for part in fields(Recipe)):
+        for value in (-1, "x", [], math.nan):
+            parts = history.as_dict()
+            parts["recipe"] = parts["recipe"] | {name: value}
+            with pytest.raises(TinylabError, match=repr(value).replace("[]", r"\[\]")):
+                History.from_dict(json.loads(json.dumps(parts)))
+            with pytest.raises(TinylabError):
+                story.read(json.dumps(SOUND_STORY | {"recipe": parts["recipe"]}))
+
+
+@pytest.mark.parametrize("name", [part.name for part in fields(Epoch)])
+def test_an_epoch_is_made_of_numbers(history, name):
+    """loading a record executes nothing: a loss may be NaN, which a run can give; an epoch's number may not."""
+    for value in (None, True, "1", [1.0], {}, *((math.nan, math.inf, 0, 2, 1.0) if name == "epoch" else ())):
+        parts = history.as_dict()
+        parts["epochs"] = [parts["epochs"][0] | {name: value}]
+        with pytest.raises(TinylabError) as caught:
+            History.from_dict(json.loads(json.dumps(parts)))
+        one_line(caught.value)
+        assert repr(value) in str(caught.value)
+    parts = history.as_dict()
+    parts["epochs"] = [parts["epochs"][0] | {"validation_loss": math.nan}]
+    assert math.isnan(History.from_dict(parts).best.validation_loss)
 
 
 SOUND_STORY = {
@@ -179,6 +256,29 @@ def test_any_story_is_read_or_refused(text):
         one_line(error)
         return
     assert story.read(told.line()) == told
+
+
+def numbers(whole: object) -> Iterator[tuple[Any, Any]]:
+    """Every list or object in which a number stands, and where."""
+    for key, value in list(whole.items() if isinstance(whole, dict) else enumerate(whole)):  # type: ignore[arg-type]
+        if isinstance(value, dict | list):
+            yield from numbers(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield whole, key
+
+
+def test_a_story_holds_no_number_that_is_none():
+    """loading a record executes nothing: NaN and the infinities, at each place where a number stands."""
+    whole = json.loads(json.dumps(SOUND_STORY))
+    places = list(numbers(whole))
+    assert len(places) > 20
+    for owner, key in places:
+        sound = owner[key]
+        for owner[key] in (math.nan, math.inf, -math.inf):
+            with pytest.raises(TinylabError, match="which is no number"):
+                story.read(json.dumps(whole))
+        owner[key] = sound
+    assert story.read(json.dumps(whole)).steps == 9
 
 
 def test_the_sound_ones_are_read(history):
@@ -311,6 +411,21 @@ def test_any_damage_to_an_image_gives_pixels_or_one_line(data):
         one_line(error)
         return
     assert (pixels.shape, pixels.dtype) == ((64, 64, 3), np.uint8)
+
+
+def test_every_byte_of_an_image_s_head_flipped():
+    """corrupt JPEG: each bit of what comes before the pixels, of a JPEG or PNG, in colour or grey."""
+    for raw in IMAGES:
+        for place in range(64):
+            for bit in range(8):
+                broken = bytearray(raw)
+                broken[place] ^= 1 << bit
+                try:
+                    pixels, _ = decode(bytes(broken), 64, "x.JPEG", resize=True)
+                except TinylabError as error:
+                    one_line(error)
+                    continue
+                assert (pixels.shape, pixels.dtype) == ((64, 64, 3), np.uint8)
 
 
 def _images() -> list[bytes]:

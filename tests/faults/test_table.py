@@ -4,6 +4,7 @@ Rows and remedies are those of the design; beside them stand the four things tha
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -124,11 +125,22 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
 
 
 def functions_in(path: Path) -> dict[str, ast.FunctionDef]:
-    return {
-        node.name: node
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    }
+    body = ast.parse(path.read_text()).body
+    tests = [node for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    found = {node.name: node for node in tests}
+    assert len(found) == len(tests), f"{path} has a test twice: the second hides the first"
+    return found
+
+
+def left_out(path: Path, name: str) -> list[str]:
+    """What keeps a test from running: marks of its own or of its file, and a skip that asks nothing first."""
+    file, test = ast.parse(path.read_text()).body, functions_in(path)[name]
+    marks = [line.value for line in file if isinstance(line, ast.Assign) and "pytestmark" in ast.unparse(line.targets)]
+    calls = [
+        line.value for line in (*file, *test.body) if isinstance(line, ast.Expr) and isinstance(line.value, ast.Call)
+    ]
+    said = [ast.unparse(part) for part in (*test.decorator_list, *marks, *calls)]
+    return [line for line in said if re.search(r"\b(skip|xfail|importorskip)\b", line)]
 
 
 def here() -> dict[str, tuple[str, ...]]:
@@ -152,10 +164,8 @@ def test_every_row_is_inflicted(row):
 def test_what_the_table_names_is_there_and_runs(test):
     """Nor is it skipped, except where a system lacks the means (a signal, a kind of permission)."""
     path, name = test.split("::")
-    tests = functions_in(ROOT / path)
-    assert name in tests, f"{path} has no {name} any more"
-    marks = [ast.unparse(mark) for mark in tests[name].decorator_list]
-    assert not any(("skip" in mark and "skipif" not in mark) or "xfail" in mark for mark in marks)
+    assert name in functions_in(ROOT / path), f"{path} has no {name} any more"
+    assert not left_out(ROOT / path, name)
 
 
 def test_the_table_has_no_other_rows():
@@ -163,5 +173,7 @@ def test_the_table_has_no_other_rows():
 
 
 @pytest.mark.parametrize("test", here())
-def test_every_test_here_says_its_row(test):
+def test_every_test_here_says_its_row_and_runs(test):
     assert set(here()[test]) <= set(ROWS), here()[test]
+    path, name = test.split("::")
+    assert not left_out(Path(__file__).with_name(path), name)

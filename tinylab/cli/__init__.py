@@ -14,7 +14,7 @@ import io
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -78,12 +78,19 @@ def _call(arguments: list[str], traces: bool) -> int:
         return _say("interrupted", 130, traces)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own, for a wrong option; its class moved between versions
-            message = error.format_message()  # empty without a command: the help is on the screen already
+            message = _named(error)  # empty without a command: the help is on the screen already
             return _say(f"{message} (tinylab --help tells more)", 2, traces) if message else 2
         if type(error).__name__ == "Abort":  # that of older versions
             return _say("interrupted", 130, traces)
         hint = "" if traces else " (a defect of tinylab; --traceback shows where)"
         return _say(f"{type(error).__name__}: {error}{hint}", 1, traces)
+
+
+def _named(error: Any) -> str:
+    """What typer says, and what was typed: newer versions leave to pydantic what no number is, and name no value."""
+    message: str = error.format_message()
+    said: list[Any] = getattr(error.__cause__ or error.__context__, "errors", list)()
+    return message + "".join(f"; received {part['input']!r}" for part in said[:1])
 
 
 def _say(message: str, code: int, traces: bool) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinylab.cli.options import DATA
+from tinylab.cli.options import DATA, output
 from tinylab.errors import InvalidInputError, NotebookError
 
 kernel_app = typer.Typer(help="A Jupyter kernel for your own JupyterLab, VS Code or JupyterHub.", no_args_is_help=True)
@@ -37,6 +37,7 @@ def run_lectures(
 
     paths = course.find(notebooks or [])
     settings = course.settings(profile, data, seed)
+    output(out)
     if store and (settings.profile, data, seed) != ("lecture", "sample", 0):
         raise InvalidInputError("--store needs profile lecture, data sample and seed 0: what readers of the web see")
     images.load(data, settings.classes, seed=seed)  # a wrong name or path is said here, once; the sample is made
@@ -84,7 +85,7 @@ def student(
     from tinylab import course
     from tinylab.headless import student as edition
 
-    written = edition.write(course.find(notebooks or []), out)
+    written = edition.write(course.find(notebooks or []), output(out))
     print(f"{len(written)} notebooks without solutions written to {out}")
 
 
@@ -97,7 +98,7 @@ def slides(
     from tinylab import course
     from tinylab.headless import slides as decks
 
-    print(decks.write(course.find(notebooks or []), out, answers))
+    print(decks.write(course.find(notebooks or []), output(out), answers))
 
 
 @kernel_app.command("install")

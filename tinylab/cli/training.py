@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinylab.cli.options import DATA
+from tinylab.cli.options import DATA, output
 from tinylab.errors import InvalidInputError, nearest
 
 
@@ -39,7 +39,7 @@ def train(
     changes = {"epochs": epochs, "learning_rate": learning_rate, "dropout": dropout, "l2": l2, "batch": batch}
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
     chosen = replace(training.RECIPES[recipe], seed=seed, **given)
-    checkpoint = out / "checkpoint.pt"
+    checkpoint = output(out) / "checkpoint.pt"
     if checkpoint.exists() and not resume:
         raise InvalidInputError(f"{out} holds a run already. Go on with it (--resume), or choose another --out")
     if resume and not checkpoint.exists():

@@ -20,7 +20,8 @@ from PIL import Image
 
 from tinylab.data import drawing
 from tinylab.data.drawing import Kind
-from tinylab.errors import whole
+from tinylab.data.places import as_path, cannot_write
+from tinylab.errors import DataError, whole
 
 ROOT = "tinylab-sample"  # the folder that holds everything, as `tiny-imagenet-200` does in the real archive
 QUALITY = 88  # of the JPEGs: about 2.5 kB each, as in the real archive
@@ -88,13 +89,15 @@ def write_sample(destination: Path | str, seed: int = 0, classes: int = 20, trai
     `classes` (2 to 20) are the first of `KINDS`; `train`, `val` and `test` count pictures per class. A picture
     depends on seed, split, class and number only, so a smaller sample holds a part of the larger one's pictures
     (file numbers of val and test differ). The file appears under its name only when it is complete.
-    Raises InvalidInputError for counts out of range.
+    Raises InvalidInputError for counts out of range, DataError for a path where no file can be
+    (before anything is drawn) and for a full disk.
     """
     whole("classes", classes, 2, len(KINDS))
     counts = {"train": train, "val": val, "test": test}
     for split, count in counts.items():
         whole(split, count, 1, 10_000)
     whole("seed", seed, 0)
+    destination = _possible(as_path(destination))
 
     wnids = list(KINDS)[:classes]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
@@ -108,7 +111,28 @@ def write_sample(destination: Path | str, seed: int = 0, classes: int = 20, trai
         }
         drawn = {key: [file for stack in stacks for file in stack.result()] for key, stacks in pending.items()}
     _plant_duplicates(drawn, wnids)
-    return _write(Path(destination), seed, wnids, drawn)
+    try:
+        return _write(destination, seed, wnids, drawn)
+    except OSError as error:
+        needed = sum(len(file.data) for files in drawn.values() for file in files)
+        raise cannot_write(destination.parent, error, needed) from error
+
+
+def _possible(destination: Path) -> Path:
+    """The path, its folder made; DataError if no file can be written there."""
+    if destination.is_dir():
+        raise _impossible(destination, "it is a folder")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _impossible(destination, f"its folder cannot be made: {error.strerror}") from None
+    if not os.access(destination.parent, os.W_OK | os.X_OK):
+        raise _impossible(destination, "its folder is read-only")
+    return destination
+
+
+def _impossible(destination: Path, why: str) -> DataError:
+    return DataError(f"the sample cannot be written to {destination} ({why}). Name a file in a folder of your own")
 
 
 def _stack(seed: int, split: str, wnid: str, first: int, count: int) -> list[_File]:
@@ -158,7 +182,6 @@ def _write(destination: Path, seed: int, wnids: list[str], drawn: dict[tuple[str
         )
         members |= {f"{split}/images/{split}_{number}.JPEG": files[i].data for number, i in enumerate(order)}
 
-    destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.with_name(f"{destination.name}.{os.getpid()}.part")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # JPEGs do not compress further
