@@ -56,10 +56,13 @@ WORDS = (
 )
 ODD = ["rleu", "conv3-99999999999", "fc(-1)", "Conv3-4", " relu ", "ﬀ", "conv３-4"]
 TOKENS = st.sampled_from([*WORDS.split(","), *ODD])
+LAYERS = st.sampled_from(["conv3-4", "conv5-2", "relu", "max pool", "dropout", "dropout(0.3)", "batch norm"])
+HIDDEN = st.sampled_from(["fc(6)", "fc(200)", "relu", "dropout", "dropout(0.3)"])
+LIKELY = st.tuples(st.lists(LAYERS, max_size=5), st.lists(HIDDEN, max_size=3)).map(lambda p: [*p[0], *p[1], "softmax"])
 
 
 @examples(150)
-@given(st.one_of(st.text(max_size=60), st.lists(TOKENS, max_size=8).map(" - ".join)))
+@given(st.one_of(st.text(max_size=60), st.one_of(st.lists(TOKENS, max_size=8), LIKELY).map(" - ".join)))
 def test_any_text_is_a_network_or_is_refused(text):
     """bad parameter: any line of notation gives a network that computes, or one line."""
     try:

@@ -51,14 +51,15 @@ def jupyter(tmp_path_factory):
         start_new_session=True,
     )  # fmt: skip
     said = []
-    patience = threading.Timer(kills.PATIENCE, process.kill)  # one that never says an address with a token is red, too
+    patience = threading.Timer(kills.PATIENCE, os.killpg, (process.pid, signal.SIGKILL))  # if it says no address
     patience.start()
     try:
         for line in process.stderr:  # type: ignore[union-attr]
             said.append(line)
-            if re.search(r"http://\S+/lab\S*$", line) and "token=" not in line:
-                break
-            if found := re.search(r"http://(?:localhost|127\.0\.0\.1):(\d+)/lab\S*\?token=([0-9a-f]+)", line):
+            if re.search(r"http://\S+/lab\b", line):
+                found = re.search(r"http://(?:localhost|127\.0\.0\.1):(\d+)/lab\S*\?token=([0-9a-f]+)", line)
+                assert found, f"an address of others, or without a token of its own: {line}"
+                patience.cancel()
                 threading.Thread(target=process.stderr.read, daemon=True).start()  # lest the pipe fills
                 _wait_until_it_listens(int(found[1]))
                 yield int(found[1]), found[2]
