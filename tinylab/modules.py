@@ -1,12 +1,12 @@
 """Two layers of `torch.nn`, computed in a quicker way on a CPU.
 
-`Conv2d` and `Dropout` inherit from torch's own classes, with the same parameters and names. A convolution gives the same
-numbers up to rounding, dropout other random ones; on any other device torch's own code runs. `layers` has both from
-their definitions.
+`Conv2d` and `Dropout` inherit from torch's own classes, with the same parameters and names. A convolution gives the
+same numbers up to rounding, dropout other random ones; on any other device torch's own code runs. `layers` has both
+from their definitions.
 
-Measured on two cores (AMD EPYC without AVX-512, torch 2.13), Model 1, batch 128: dropout, forward and backward, 103 ms a
-step and 26 ms (medians of 9); the three large weight gradients 284 ms and 246 ms (medians of 7, in turn, nothing else
-running; 476 ms and about 300 ms on the same machine at a slower hour).
+Measured on two cores (AMD EPYC without AVX-512, torch 2.13), Model 1, batch 128: dropout, forward and backward, took
+103 ms a step and takes 26 ms (medians of 9); the three large weight gradients 284 ms and 246 ms (medians of 7, in turn,
+nothing else running; 476 ms and about 300 ms on the same machine at a slower hour).
 """
 
 from typing import Any
