@@ -1,6 +1,8 @@
 """A prepared data set of three classes and a network of a few hundred weights, for whole processes to train."""
 
+import contextlib
 import io
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 from tests.sweeps import small
 from tinylab import data
+from tinylab.sweeps import worker
 
 
 def _jpeg(label: int, number: int) -> bytes:
@@ -40,12 +43,31 @@ def prepared(tmp_path_factory):
     return root
 
 
-@pytest.fixture(autouse=True)
-def surroundings(prepared, monkeypatch):
-    """The same for this process and those that it starts: cache, CPU, one thread."""
-    for name, value in small.surroundings(prepared).items():
-        monkeypatch.setenv(name, value)
+@contextlib.contextmanager
+def _alone(prepared):
+    """This process and those that it starts: cache, CPU, one thread."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in small.surroundings(prepared).items():
+            patch.setenv(name, value)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(chosen, prepared, tmp_path_factory):
+    """Records of the module's plan `chosen`, its rows trained one after the other in this process; and seconds."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    with _alone(prepared):
+        started = time.monotonic()
+        assert [worker.work(job) for job in small.jobs(chosen, out)] == ["done"] * len(chosen.rows)
+        return out, time.monotonic() - started
+
+
+@pytest.fixture(autouse=True)
+def surroundings(prepared):
+    with _alone(prepared):
+        yield

@@ -30,19 +30,6 @@ def chosen():
     return small.plan(seeds="[0, 1]", epochs=4, top='weights = [0, 1, 3, "last"]\nfinal = true\nwatched = 1')
 
 
-@pytest.fixture(scope="module")
-def undisturbed(chosen, prepared, tmp_path_factory):
-    """The plan's records, its rows trained one after the other in this process; and the seconds it took."""
-    out = tmp_path_factory.mktemp("undisturbed")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in small.surroundings(prepared).items():
-            patch.setenv(name, value)
-        started = time.monotonic()
-        assert [worker.work(job) for job in small.jobs(chosen, out)] == ["done"] * 4
-        seconds = time.monotonic() - started
-    return out, seconds
-
-
 # ---------------------------------------------------------------- one row
 
 

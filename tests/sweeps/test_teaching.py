@@ -3,7 +3,6 @@
 import os
 import random
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -51,18 +50,6 @@ def plan(**changes: str) -> sweeps.Plan:
 @pytest.fixture(scope="module")
 def chosen():
     return plan()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(chosen, prepared, tmp_path_factory):
-    """The plan's records, its rows trained one after the other in this process; and the seconds it took."""
-    out = tmp_path_factory.mktemp("undisturbed")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in small.surroundings(prepared).items():
-            patch.setenv(name, value)
-        started = time.monotonic()
-        assert [worker.work(job) for job in small.jobs(chosen, out)] == ["done"] * 2
-        return out, time.monotonic() - started
 
 
 # ---------------------------------------------------------------- in a plan
