@@ -1,13 +1,13 @@
 """Benchmark: how fast the live laboratory answers, and how much it slows the training that it shows.
 
-    python benchmarks/live_lab.py [--moves 50] [--repeats 5] [--steps 60]
+    python benchmarks/live_lab.py [--moves 50] [--repeats 5] [--epochs 4]
 
 Wanted, on two CPU cores: from a moved slider to its value in force in less than a batch and 100 ms, median and worst;
 and less than 5 % more time than the bare loop (`training.train(…).steps()`) at the default drawing rate. Model 1,
 batches of 32 random images, snapshots and drawing on, no browser: what a frontend costs is its own process.
 
-Loop and laboratory take turns, so that a machine that grows warm or busy hits both. Prints each pair, the hardware, the
-versions and n.
+Loop and laboratory take turns, an epoch each, so that a machine that grows warm or busy hits both. Prints each pair,
+the hardware, the versions and n.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import random
 import statistics
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,7 +27,8 @@ import torch
 from tinylab import device, models, training
 from tinylab.data import Dataset, Split
 from tinylab.lab import VARIABLE
-from tinylab.lab.live import LiveLab
+from tinylab.lab.live import LiveLab, drawer, widget
+from tinylab.threads import release_team
 from tinylab.training import Recipe
 
 os.environ[VARIABLE] = "0"  # as if somebody sat there
@@ -98,43 +101,100 @@ def latency(data: Dataset, recipe: Recipe, moves: int) -> None:
     )
 
 
-def bare(data: Dataset, recipe: Recipe, steps: int) -> tuple[float, float]:
-    """Seconds of `steps` updates and the measurements of each epoch, by the clock and of processor time."""
-    run = training.train(models.build("model_1", classes=CLASSES), data, recipe)
-    every = run.steps()
-    next(every)
+class Turns:
+    """A laboratory that trains only while it is its turn; in between its clock stands still, so that no picture is due.
+
+    Else it would draw as often as time passes, though it trains in half of it.
+    """
+
+    def __init__(self, data: Dataset, recipe: Recipe) -> None:
+        self.lab = laboratory(data, recipe)
+        self._allowed, self._idle, self._began, self._before = threading.Semaphore(0), threading.Event(), 0.0, 0.0
+        clock = SimpleNamespace(monotonic=self._now, perf_counter=time.perf_counter, thread_time=time.thread_time)
+        for module in (drawer, widget):
+            module.time = clock  # type: ignore[attr-defined]
+        self.pictures, self._picture, self._advance = 0, self.lab._picture, self.lab.session.run.advance
+        self.lab._picture = self._counted  # type: ignore[method-assign]
+        self.lab.session.run.advance = self._on_turn  # type: ignore[method-assign]
+        self.lab.session.ask("start")
+        self._idle.wait(PATIENCE)
+        self.go(PER_EPOCH)  # what is done once is done
+        self.pictures = 0
+
+    def _now(self) -> float:
+        return self._before + (time.monotonic() - self._began if self._began else 0.0)
+
+    def _counted(self, frame: Any) -> Any:
+        self.pictures += 1
+        return self._picture(frame)
+
+    def _on_turn(self) -> Any:
+        if not self._allowed.acquire(blocking=False):
+            release_team()
+            self._idle.set()
+            self._allowed.acquire()
+        return self._advance()
+
+    def go(self, updates: int) -> None:
+        """This many updates, with the measurements, pictures and snapshots among them."""
+        self._idle.clear()
+        self._began = time.monotonic()
+        self._allowed.release(updates)
+        self._idle.wait(PATIENCE)
+        self._before, self._began = self._now(), 0.0
+
+    def close(self) -> None:
+        self._allowed.release(1)
+        self.lab.close(PATIENCE)
+
+
+class Bare:
+    """The same training without a laboratory."""
+
+    def __init__(self, data: Dataset, recipe: Recipe) -> None:
+        self._steps = training.train(models.build("model_1", classes=CLASSES), data, recipe).steps()
+        self.go(PER_EPOCH + 1)  # the measurements after an epoch belong to the next step here
+
+    def go(self, updates: int) -> None:
+        for _ in range(updates):
+            next(self._steps)
+        release_team()
+
+
+def timed(trained: Bare | Turns, updates: int) -> np.ndarray:
+    """Seconds by the clock, and of processor time."""
     started, used = time.perf_counter(), time.process_time()
-    for _ in range(steps - 1):
-        next(every)
-    return time.perf_counter() - started, time.process_time() - used
+    trained.go(updates)
+    return np.array([time.perf_counter() - started, time.process_time() - used])
 
 
-def shown(data: Dataset, recipe: Recipe, steps: int) -> tuple[float, float, int]:
-    """The same in a laboratory, and how many pictures it drew."""
-    lab, drawn = laboratory(data, recipe), [0]
-    draw = lab._picture
-
-    def counted(frame: object) -> object:
-        drawn[0] += 1
-        return draw(frame)
-
-    lab._picture = counted
-    lab.step_button.click()
-    lab.session.wait(lambda m: m.step == 1 and m.status == "paused", PATIENCE)
-    lab.settle(PATIENCE)
-    started, used = time.perf_counter(), time.process_time()
-    lab.session.ask("start", steps)
-    lab.session.wait(lambda m: m.step >= steps, PATIENCE)
-    took, used = time.perf_counter() - started, time.process_time() - used
-    lab.close(PATIENCE)
-    return took, used, drawn[0]
+def slowdown(data: Dataset, recipe: Recipe, repeats: int, epochs: int) -> None:
+    """Both train in turns, an epoch each, so that a machine that grows slow hits both; a ratio for `epochs` epochs."""
+    shown, loop, ratios = Turns(data, recipe), Bare(data, recipe), []
+    for number in range(repeats):
+        took = {shown: np.zeros(2), loop: np.zeros(2)}
+        drawn = shown.pictures
+        for epoch in range(epochs):
+            for one in (shown, loop) if (number + epoch) % 2 else (loop, shown):
+                took[one] += timed(one, PER_EPOCH)
+        ratios.append(took[shown] / took[loop])
+        print(
+            f"  {epochs * PER_EPOCH} updates: bare loop {took[loop][0]:.2f} s, laboratory {took[shown][0]:.2f} s "
+            f"({shown.pictures - drawn} pictures): {_more(ratios[-1][0])}, of processor time {_more(ratios[-1][1])}"
+        )
+    shown.close()
+    wall, work = np.array(ratios).T
+    print(
+        f"slowdown, n = {repeats} pairs of {epochs * PER_EPOCH} updates: median {_more(np.median(wall))}, from "
+        f"{_more(wall.min())} to {_more(wall.max())}; of processor time: {_more(np.median(work))}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moves", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=4)
     options = parser.parse_args()
     data, recipe = dataset(), Recipe(epochs=1000, batch=BATCH)
     here = device.pick()
@@ -144,25 +204,8 @@ def main() -> None:
     )
     if options.moves:
         latency(data, recipe, options.moves)
-    ratios: list[float] = []
-    work: list[float] = []
-    # the measurements after an epoch belong to its last step here, to the next step there: stop in mid-epoch
-    steps = options.steps + PER_EPOCH // 2
-    for number in range(options.repeats):
-        loop = bare(data, recipe, steps) if number % 2 else None
-        took, used, drawn = shown(data, recipe, steps)
-        loop = loop or bare(data, recipe, steps)
-        ratios.append(took / loop[0])
-        work.append(used / loop[1])
-        print(
-            f"  bare loop {loop[0]:.2f} s, laboratory {took:.2f} s ({drawn} pictures): {_more(ratios[-1])}, "
-            f"of processor time {_more(work[-1])}"
-        )
-    if ratios:
-        print(
-            f"slowdown, n = {options.repeats} pairs of {steps} updates: median {_more(statistics.median(ratios))}, "
-            f"from {_more(min(ratios))} to {_more(max(ratios))}; of processor time: {_more(statistics.median(work))}"
-        )
+    if options.repeats:
+        slowdown(data, recipe, options.repeats, options.epochs)
 
 
 def _more(ratio: float) -> str:

@@ -80,8 +80,7 @@ class Picture(Figure):
         compact: at most 256 colours, a third of the size for charts; False is faster (live redraws).
         """
         self.canvas.draw()
-        pixels = np.asarray(self.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
-        image = Image.fromarray(np.ascontiguousarray(pixels))
+        image = Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB")  # type: ignore[attr-defined]
         if compact:
             image = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         stream = io.BytesIO()

@@ -53,6 +53,23 @@ def test_a_knob_turned_during_a_batch_counts_from_the_next(opened) -> None:
     assert same(facts(live), facts(plain))
 
 
+def test_a_knob_turned_during_a_batch_is_in_force_before_anything_is_shown() -> None:
+    """What is shown after a batch may take a moment: a picture."""
+    shown = []
+    live = session(report=lambda moment, due: shown.append((moment.step, moment.knobs.learning_rate)))
+    advance = live.run.advance
+
+    def asked_meanwhile() -> object:
+        if live.futures.current.steps == 1:
+            live.ask("knobs", {"learning_rate": 0.001})
+        return advance()
+
+    live.run.advance = asked_meanwhile
+    live.run_for(3)
+    assert next(each for each in shown if each[0] == 2) == (2, 0.001)
+    assert live.moment.changes == (Change(2, "learning_rate", 0.01, 0.001),)
+
+
 def asked_while_measuring(live: Session, command: str, value: object) -> list[object]:
     """Ask in the middle of the first measurement; the knobs as they are before every later batch that is measured."""
     part, seen = live.run._watched, []

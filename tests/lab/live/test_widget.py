@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -313,6 +314,84 @@ def test_the_drawer_draws_the_newest_and_always_the_last() -> None:
     drawing.close(PATIENCE)
     drawing.put(6)
     assert drawn == [1, 4, 5]
+
+
+def test_where_no_core_is_spare_a_picture_is_drawn_between_two_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawer, "EVERY", 0.0)
+    drawn, failed, arrived, go = [], [], threading.Event(), threading.Event()
+
+    def draw(frame: int) -> None:
+        arrived.set()
+        assert go.wait(PATIENCE)
+        if frame == 1:
+            raise ValueError("no ink")
+        drawn.append(frame)
+
+    drawing = Drawer(draw, failed.append, spare=False)
+    drawing.give_way(True)  # nothing to wait for; a batch begins
+    drawing.put(1, urgent=True)
+    assert not drawing._ready()  # none is begun beside it
+    training = threading.Thread(target=lambda: (drawing.give_way(True), drawn.append("next batch")))
+    training.start()
+    assert arrived.wait(PATIENCE)
+    drawing.put(2, urgent=True)  # a newer one, which is due as well
+    assert training.is_alive()
+    go.set()
+    training.join(PATIENCE)
+    assert drawn == [2, "next batch"]
+    assert [str(error) for error in failed] == ["no ink"]
+    drawing.put(3, urgent=True)
+    drawing.give_way(False)  # no batch follows
+    drawing.put(4, urgent=True)
+    assert drawing.settle(PATIENCE)
+    drawing.give_way(True)
+    drawing.put(5, urgent=True)
+    drawing.close(PATIENCE)  # in the middle of a batch: the last is drawn all the same
+    assert drawn == [2, "next batch", 3, 4, 5]
+
+
+def test_the_training_gives_way_after_each_batch(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = []
+    monkeypatch.setattr(Drawer, "give_way", lambda self, going: followed.append((self, going)))
+    made = live()
+    made.session.ask("start", 2)
+    assert made.session.wait(lambda m: m.status == "paused", PATIENCE)
+    assert made.settle(PATIENCE)
+    assert {each for each, _ in followed} == {made._drawer}
+    going = [going for _, going in followed]
+    assert going[:3] == [True, True, False]  # pressed Start, update 1, update 2
+
+
+def went_on(drawing: Drawer) -> bool:
+    """Whether a training that gives way goes on before anything else happens."""
+    training = threading.Thread(target=drawing.give_way, args=(True,), daemon=True)
+    training.start()
+    training.join(PATIENCE)
+    return not training.is_alive()
+
+
+def test_a_picture_that_must_not_come_yet_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawer, "STUCK", 10 * PATIENCE)
+    drawn = []
+    drawing = Drawer(drawn.append, lambda error: None, spare=False)
+    drawing._last = time.monotonic() + 10 * PATIENCE
+    drawing.put(1, urgent=True)
+    assert went_on(drawing)
+    assert drawn == []
+    drawing.close(PATIENCE)
+    assert drawn == [1]
+
+
+def test_a_picture_that_gets_stuck_holds_up_no_training_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawer, "STUCK", 0.01)
+    go = threading.Event()
+    drawing = Drawer(lambda frame: go.wait(), lambda error: None, spare=False)
+    drawing.put(1, urgent=True)
+    try:
+        assert went_on(drawing)
+    finally:
+        go.set()
+    drawing.close(PATIENCE)
 
 
 @pytest.mark.parametrize(("spare", "calm", "lively"), [(True, 1.2, 0.6), (False, 6.0, 1.2)])  # 10 and 20 %, 2 and 10 %

@@ -22,3 +22,8 @@ class Moment:
     note: str
     error: BaseException | None
     story: Story
+
+    @property
+    def going(self) -> bool:
+        """Whether another batch follows."""
+        return self.status in ("training", "replaying")

@@ -167,7 +167,7 @@ class Session:
             self._publish(last or command != "knobs")
 
     def _listen(self) -> None:
-        """The knobs that were turned since the last batch of a measurement."""
+        """The knobs that were turned since the last batch."""
         while (asked := self._next(_light)) is not None:
             self.error = None
             try:
@@ -201,6 +201,8 @@ class Session:
         if run.finished or future.steps == self._until:
             self._pause()
             due = True
+        if self._going:
+            self._listen()  # before anything is drawn: a turned knob does not wait for a picture
         self._publish(due)
 
     def _measure(self) -> None:

@@ -276,6 +276,7 @@ class LiveLab(Control):
                 self._drawer.put(self._frame(moment, urgent), urgent)
             except Exception as error:  # a picture that cannot be made is no reason to stop training
                 self.fail(error)
+        self._drawer.give_way(moment.going)
 
     def _frame(self, moment: Moment, urgent: bool) -> Frame:
         now = time.monotonic()
