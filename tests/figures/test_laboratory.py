@@ -7,7 +7,7 @@ import pytest
 
 from tinylab import figures
 from tinylab.errors import InvalidInputError
-from tinylab.figures.laboratory import Future, Scene, Strip
+from tinylab.figures.laboratory import Future, Scene, Strip, Watched
 from tinylab.history import Epoch, History
 from tinylab.recipes import Recipe
 
@@ -82,7 +82,7 @@ def test_a_diverging_batch_does_not_flatten_the_rest() -> None:
 @pytest.mark.parametrize("style", ["page", "projector"])
 def test_size_does_not_depend_on_what_is_shown(style: str) -> None:
     images = np.zeros((5, 16, 16, 3), np.uint8)
-    strip = Strip(images, ["cat"] * 5, ["cat", "a very long name of a dog", "cat", "cat", "cat"], [0.5] * 5)
+    strip = Strip(Watched(images, ["cat"] * 5), ["cat", "a very long name of a dog", "cat", "cat", "cat"], [0.5] * 5)
     empty = figures.laboratory(scene(future("A", [], extra=0)), style=style)
     full = figures.laboratory(scene(*(future(x, [1.0, 0.9]) for x in "ABCD"), strip=strip), style=style)
     assert empty.css_size() == full.css_size()
@@ -92,6 +92,7 @@ def test_size_does_not_depend_on_what_is_shown(style: str) -> None:
     assert [len(each) for each in backdrops] == sorted((len(each) for each in backdrops), reverse=True)
     assert len(backdrops) == 2
     assert all(abs(each.shape[1] - full.get_size_inches()[0] * full.dpi) < 2 for each in backdrops)
+    assert {"✓ cat 50 %", "✗ a very l… 50 %"} <= {text.get_text() for text in full.texts}
     assert full.png(compact=False).startswith(b"\x89PNG")
 
 

@@ -60,11 +60,18 @@ class Future:
 
 
 @dataclass(frozen=True, eq=False)
-class Strip:
-    """A few images with what the network takes them for, and how sure it is (0..1)."""
+class Watched:
+    """A few images, the same for a whole run."""
 
     images: np.ndarray  # uint8 (N, H, W, 3)
     names: Sequence[str]  # what they are
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What the network takes them for, and how sure it is (0..1)."""
+
+    watched: Watched
     chosen: Sequence[str]
     sure: Sequence[float]
 
@@ -112,7 +119,7 @@ def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
         picture.text(0.01, _KEY - row * 0.033, f"{future.letter}  {_described(future)}{here}", va="top", color=hue,
                      fontsize=look_.font * 0.9, parse_math=False)  # fmt: skip
     if scene.strip is not None:
-        picture.add_artist(_Backdrop(_strip(scene.strip, look_)))
+        _strip(picture, scene.strip, look_)
     picture.alt = _alt(scene)
     return picture
 
@@ -257,27 +264,32 @@ def _lines(ax: Axes, scene: Scene, future: Future, kind: str, style: Style) -> l
     return labels
 
 
-@functools.lru_cache(maxsize=8)
-def _strip(strip: Strip, style: Style) -> np.ndarray:
-    """A row of images, what each is above it, what it is taken for below: RGBA, from the bottom up.
+_SIDE, _MARGIN = 0.98 / MOST_IMAGES, 0.01  # of the width: of an image with the gap after it; before the first
 
-    Drawn once for all the pictures that show it: its texts cost more than both panels.
-    """
+
+def _strip(picture: Picture, strip: Strip, style: Style) -> None:
+    """A row of images, what each is above it, what it is taken for below."""
+    watched = strip.watched
+    picture.add_artist(_Backdrop(_images(watched, style)))
+    for place, (name, chosen, sure) in enumerate(zip(watched.names, strip.chosen, strip.sure, strict=True)):
+        mark, colour = ("✓", GREEN) if name == chosen else ("✗", VERMILLION)
+        picture.text(
+            _MARGIN + place * _SIDE, 0.17 * _STRIP, f"{mark} {_short(chosen, 9)} {100 * sure:.0f} %", va="top",
+            color=colour, fontsize=style.font * 0.8, parse_math=False,
+        )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=8)
+def _images(watched: Watched, style: Style) -> np.ndarray:
+    """The images under their names: RGBA, from the bottom up. Drawn once: they cost more than both panels."""
     inches = _HEIGHT * _STRIP
     picture = Picture(_WIDTH * style.size, inches * style.size, style, layout=None)
-    side = 0.98 / MOST_IMAGES
-    for place in range(min(len(strip.images), MOST_IMAGES)):
-        left = 0.01 + place * side
+    for place, (image, name) in enumerate(zip(watched.images, watched.names, strict=True)):
+        left = _MARGIN + place * _SIDE
         ax = picture.add_axes((left, 0.2, 0.62 * inches / _WIDTH, 0.62))
-        ax.imshow(strip.images[place], interpolation="nearest")
+        ax.imshow(image, interpolation="nearest")
         ax.axis("off")
-        right = strip.names[place] == strip.chosen[place]
-        said = f"{'✓' if right else '✗'} {_short(strip.chosen[place], 9)} {100 * strip.sure[place]:.0f} %"
-        for y, va, text, colour in (
-            (0.845, "bottom", _short(strip.names[place], 15), INK),
-            (0.17, "top", said, GREEN if right else VERMILLION),
-        ):
-            picture.text(left, y, text, va=va, color=colour, fontsize=style.font * 0.8, parse_math=False)
+        picture.text(left, 0.845, _short(name, 15), va="bottom", color=INK, fontsize=style.font * 0.8, parse_math=False)
     return _pixels(picture)
 
 
@@ -311,7 +323,7 @@ def _alt(scene: Scene) -> str:
             )
     parts += [f"At step {step}: {text.replace(chr(10), ', ')}." for step, text in scene.marks]
     if scene.strip is not None:
-        taken = zip(scene.strip.names, scene.strip.chosen, scene.strip.sure, strict=True)
+        taken = zip(scene.strip.watched.names, scene.strip.chosen, scene.strip.sure, strict=True)
         parts.append(
             "Images: " + "; ".join(f"{name} taken for {said} ({100 * sure:.0f} %)" for name, said, sure in taken) + "."
         )

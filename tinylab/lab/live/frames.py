@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinylab.figures.laboratory import MOST_IMAGES, Future, Scene, Strip
+from tinylab.figures.laboratory import MOST_IMAGES, Future, Scene, Strip, Watched
 from tinylab.lab.live.knobs import Knobs, gathered, shown
 from tinylab.lab.live.moment import Moment
 from tinylab.lab.live.session import Session
@@ -50,15 +50,15 @@ class WatchedImages:
         assert targets is not None
         _, first = np.unique(targets, return_index=True)
         others = np.setdiff1d(np.arange(len(split)), first)
-        self.images, labels = split.take(np.concatenate([first, others])[:MOST_IMAGES])
+        images, labels = split.take(np.concatenate([first, others])[:MOST_IMAGES])
         assert labels is not None
         self.words = data.words
-        self.names = [data.words[label] for label in labels]
+        self._watched = Watched(images, [data.words[label] for label in labels])
 
     def strip(self, session: Session) -> Strip:
         """What the network takes them for now; called on the thread that trains."""
-        chosen, sure = session.run.predict(self.images)
-        return Strip(self.images, self.names, [self.words[label] for label in chosen], sure.tolist())
+        chosen, sure = session.run.predict(self._watched.images)
+        return Strip(self._watched, [self.words[label] for label in chosen], sure.tolist())
 
 
 def told(moment: Moment) -> tuple[object, ...]:
