@@ -24,6 +24,7 @@ from tinylab.errors import InvalidInputError, nearest
 from tinylab.models import LINES
 
 OUT = machine.ROOT / "build" / "bench"
+PEAKS = 5  # of which the best counts, in each round
 PARTS = ("training", "decoding", "importing", "loading", "growth")
 
 
@@ -92,6 +93,11 @@ def _training(options: argparse.Namespace, content: dict[str, Any]) -> None:
         workers = min(8, options.threads)
         task = Task(model=model, batch=options.batch, device=options.device, workers=workers)
 
+        def each_round(model: str = model) -> None:
+            peaks = limits.peaks(options.device, repeats=PEAKS)
+            now = {precision: one["seconds"] for precision, one in floors(model, options.batch, peaks).items()}
+            content.setdefault("floors_in_turn", {}).setdefault(model, []).append(now)
+
         def save(model: str = model, found: dict[str, Any] = found) -> None:
             report.store(content, model, found, options.batch)
             report.write(options.out, content)
@@ -108,6 +114,7 @@ def _training(options: argparse.Namespace, content: dict[str, Any]) -> None:
             threads=options.threads,
             results=found,
             save=save,
+            each_round=each_round,
         )
         save()
 

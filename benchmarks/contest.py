@@ -104,8 +104,12 @@ def contest(
     threads: int,
     results: dict[str, Result],
     save: Callable[[], None],
+    each_round: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fill `results`, a Result for each row of `names`; those that have windows already go on from there."""
+    """Fill `results`, a Result for each row of `names`; those that have windows already go on from there.
+
+    each_round: called before each round
+    """
     workers: dict[str, Worker] = {}
     epoch = replace(task, steps=1 + repeats * (lead + steps) + 2)  # no window meets the end of the epoch
     try:
@@ -122,6 +126,7 @@ def contest(
         done = min((len(results[name].windows) for name in workers), default=repeats)
         for number, order in enumerate(rounds(names, done, repeats), start=done + 1):
             say(f"round {number} of {repeats}")
+            each_round()
             for name in order:
                 if name in workers and len(results[name].windows) < number:
                     with _noting(results[name], workers, name):

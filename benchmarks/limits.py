@@ -1,7 +1,8 @@
 """What a training step cannot do without, and what this machine can do at best.
 
 The floor of a step is the longer of two times: its multiply-adds at the speed of a large matrix product, and its bytes
-at the speed of a large copy, both measured in the same run. What share of it a row reaches is floor / measured time.
+at the speed of a large copy. Both are measured anew before each round of windows, since a shared machine is quick at
+one time and slow at another; what share of the floor a row reaches is floor / measured time, the median over rounds.
 """
 
 import statistics

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contest import Result, ratios, speeds
+from benchmarks.machine import summarise
 from benchmarks.rows import ROWS
 from tinylab.checkpoints import write_whole
 from tinylab.tables import Table
@@ -49,7 +50,7 @@ def store(content: dict[str, Any], model: str, found: dict[str, Result], batch: 
             "measured": asdict(result),
             "images_per_second": pace.get(name),
             "times_slower_than_tinylab": faster.get(name),
-            "share_of_floor": _share(content, model, name, batch, pace),
+            "share_of_floor": _share(content, model, name, result, batch),
         }
         for name, result in found.items()
     }
@@ -59,12 +60,12 @@ def precision(name: str, content: dict[str, Any]) -> str:
     return "bfloat16" if ROWS[name].tuned and content["settings"]["device"] == "cuda" else "float32"
 
 
-def _share(content: dict[str, Any], model: str, name: str, batch: int, pace: dict[str, Any]) -> float | None:
-    """Of the floor: its time over the row's, at the row's precision."""
-    floors = content.get("floors", {}).get(model)
-    if not floors or name not in pace:
-        return None
-    return float(floors[precision(name, content)]["seconds"] / (batch / pace[name]["median"]))
+def _share(content: dict[str, Any], model: str, name: str, found: Result, batch: int) -> dict[str, Any] | None:
+    """Of the floor: its time over the row's, at the row's precision; round by round, as the machine was then."""
+    floors = content.get("floors_in_turn", {}).get(model, [])
+    pairs = zip(floors, found.windows, strict=False)
+    shares = [floor[precision(name, content)] / (batch / window) for floor, window in pairs]
+    return summarise(shares) if shares else None
 
 
 # ---------------------------------------------------------------- tables
@@ -88,7 +89,7 @@ def _training(content: dict[str, Any], model: str) -> Table:
                 f"{pace['median']:.1f}",
                 f"{pace['least']:.1f}–{pace['most']:.1f}",
                 f"{slower['median']:.2f} ×" if slower else "–",
-                f"{100 * row['share_of_floor']:.0f} %" if row["share_of_floor"] else "–",
+                f"{100 * row['share_of_floor']['median']:.0f} %" if row["share_of_floor"] else "–",
                 row["precision"],
                 f"{measured['first_step']:.2f}",
                 f"{measured['imports']:.1f}",

@@ -294,9 +294,9 @@ def faked(monkeypatch, tmp_path):
     Fake.log, Fake.closed = [], []
     monkeypatch.setattr(contest, "Worker", Fake)
 
-    def run(results, names=("tinylab", "keras", "plain"), save=lambda: None):
-        options = {"equal": [], "repeats": 3, "steps": 4, "lead": 1, "threads": 1}
-        contest.contest(list(names), tmp_path, Task(batch=10), results=results, save=save, **options)
+    def run(results, names=("tinylab", "keras", "plain"), **calls):
+        options = {"equal": [], "repeats": 3, "steps": 4, "lead": 1, "threads": 1, "save": lambda: None} | calls
+        contest.contest(list(names), tmp_path, Task(batch=10), results=results, **options)
         return results
 
     return run
@@ -304,12 +304,12 @@ def faked(monkeypatch, tmp_path):
 
 def test_rows_take_turns_and_one_that_fails_leaves_the_others_alone(faked):
     saved = []
-    found = faked({}, save=lambda: saved.append(1))
+    found = faked({}, save=lambda: saved.append(1), each_round=lambda: Fake.log.append("peaks"))
     assert Fake.log[:3] == [("tinylab", 1), ("keras", 1), ("plain", 1)]  # each one's first step
     assert Fake.log[3:] == [
-        *[("tinylab", 4), ("keras", 4), ("plain", 4)],
-        *[("plain", 4), ("tinylab", 4)],  # keras begins this round and breaks
-        *[("plain", 4), ("tinylab", 4)],
+        *["peaks", ("tinylab", 4), ("keras", 4), ("plain", 4)],
+        *["peaks", ("plain", 4), ("tinylab", 4)],  # keras begins this round and breaks
+        *["peaks", ("plain", 4), ("tinylab", 4)],
     ]
     assert found["keras"].failed == "it broke"
     assert found["tinylab"] == Result([1.0], 0.5, 2.0, [20.0] * 3, 7.0)
@@ -366,6 +366,8 @@ def content():
         "plain": measured([100.0, 100.0, 100.0]),
         "keras": Result(failed="keras cannot be imported (ImportError): install it"),
     }
+    floor = made["floors"]["model_1"]["float32"]["seconds"]
+    made["floors_in_turn"] = {"model_1": [{"float32": floor}, {"float32": 2 * floor}, {"float32": floor / 2}]}
     report.store(made, "model_1", found, 128)
     return made
 
@@ -381,7 +383,9 @@ def test_share_of_the_floor():
     made = content()
     floor = 2 * 128 * (3 * 106_401_792 - 3_538_944) / 2e11
     row = made["rows"]["model_1"]["tinylab"]
-    assert row["share_of_floor"] == pytest.approx(floor / (128 / 200))
+    shares = [floor / (128 / 200), 2 * floor / (128 / 220), floor / 2 / (128 / 180)]  # each of its own round
+    assert row["share_of_floor"]["all"] == pytest.approx(shares)
+    assert row["share_of_floor"]["median"] == pytest.approx(shares[0])
     assert row["times_slower_than_tinylab"]["median"] == 1
     assert made["rows"]["model_1"]["plain"]["times_slower_than_tinylab"]["all"] == [2.0, 2.2, 1.8]
 
