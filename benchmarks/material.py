@@ -85,8 +85,8 @@ def torch_network(name: str, dropout: float | None) -> nn.Sequential:
     """The same network and weights of torch's own layers: what the other rows train must not profit from ours."""
     model = network(name, dropout)
     for layer in model.modules():
-        own = {modules.Conv2d: nn.Conv2d, modules.Dropout: nn.Dropout}.get(type(layer))
-        layer.__class__ = own or layer.__class__
+        if type(layer).__module__ == modules.__name__:
+            layer.__class__ = getattr(nn, type(layer).__name__)
     return model
 
 

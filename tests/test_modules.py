@@ -125,6 +125,29 @@ def test_every_wide_convolution_of_the_networks_is_a_quick_one():
             assert not wide or isinstance(layer, modules.Conv2d)
 
 
+# ---------------------------------------------------------------- pooling
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_pooling_is_torch_s_bit_for_bit(memory_format):
+    x = torch.randn(3, 5, 8, 6, generator=torch.Generator().manual_seed(4)).contiguous(memory_format=memory_format)
+    for mine, theirs in zip(outcome(modules.MaxPool2d(2), x), outcome(nn.MaxPool2d(2), x), strict=True):
+        assert torch.equal(mine, theirs)
+    with torch.no_grad():
+        assert torch.equal(modules.MaxPool2d(2)(x), nn.MaxPool2d(2)(x))
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_nothing_is_reordered_while_pooling_is_undone(memory_format):
+    """In front of `flatten`, whose gradient lies in the standard order."""
+    x = torch.randn(3, 5, 8, 6).contiguous(memory_format=memory_format).requires_grad_()
+    pooled, seen = modules.MaxPool2d(2)(x), []
+    pooled.register_hook(seen.append)
+    nn.Flatten()(pooled).backward(torch.randn(3, 60))
+    assert seen[0].is_contiguous(memory_format=memory_format)
+    assert x.grad.is_contiguous(memory_format=memory_format)
+
+
 # ---------------------------------------------------------------- dropout
 
 

@@ -4,7 +4,7 @@ The rooms, from the ground up; each imports only from rooms below it:
 
     errors, device, memory, tables    what every room may use; threads: who may use which core
     data/                             images: sources, the decoded cache, splits, batches on the device
-    layers, modules, notation         the six layers from their definitions, and two made quick; the report's notation
+    layers, modules, notation         the six layers from their definitions, and three made quick; the report's notation
     models/, optimizers/              the three networks and a modern one; update rules, schedules, the range test
     recipes, history, checkpoints     how to train, what was measured, how a run resumes
     training/                         the loop, scoring, averaged weights, mixed images, a teacher, several processes

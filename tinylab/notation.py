@@ -159,7 +159,7 @@ def _max_pool(token: _Token, shape: _Shape) -> nn.MaxPool2d:
     if shape.size < 2:
         raise token.error("has only 1×1 maps left to pool. Leave it out, or start from larger images")
     shape.size //= 2
-    return nn.MaxPool2d(2)
+    return modules.MaxPool2d(2)
 
 
 def _fully_connected(token: _Token, units: int, shape: _Shape) -> list[tuple[str, nn.Module]]:
