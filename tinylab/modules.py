@@ -1,8 +1,8 @@
 """Three layers of `torch.nn`, computed in a quicker way on a CPU.
 
 They inherit from torch's own classes, with the same parameters and names. Pooling gives the same numbers, a convolution
-the same up to rounding, dropout other random ones; on any other device torch's own arithmetic runs. `layers` has all three
-from their definitions.
+the same up to rounding, dropout other random ones; on any other device torch's own arithmetic runs. `layers` has all
+three from their definitions.
 
 Measured on two cores (AMD EPYC without AVX-512, torch 2.13), Model 1, batch 128: dropout, forward and backward, took
 103 ms a step and takes 26 ms (medians of 9); the three large weight gradients 284 ms and 246 ms (medians of 7, in turn,
