@@ -88,6 +88,14 @@ def test_parameters_arrive_as_data_and_never_as_code(outcomes):
     assert not Path("pwned").exists()
 
 
+def test_a_name_that_looks_like_a_number_stays_a_name(tmp_path):
+    """parameters are data, never code: on papermill's command line "007" would become 7."""
+    path = crafted.write(tmp_path, "numbered", crafted.notebook("print(repr(data), repr(seed))"))
+    [outcome] = runner.run([path], profile="smoke", data="007", timeout=60)
+    cell = next(cell for cell in outcome.notebook.cells if "print" in cell.source)
+    assert cell.outputs[0].text == "'007' 0\n"
+
+
 TAGGED = [
     "!!python/object/apply:os.system [touch pwned]",
     "*x",

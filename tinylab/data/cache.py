@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -218,7 +218,7 @@ def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, i
     count = len(listing.members)
     if listing.labels is not None:
         np.save(build / f"{split}_labels.npy", listing.labels)
-    np.save(build / f"{split}_files.npy", np.array([PurePosixPath(m).name for m in listing.members], np.str_))
+    np.save(build / f"{split}_files.npy", np.array([member.rpartition("/")[2] for member in listing.members], np.str_))
     offsets = {}
     kinds = (("images", (size, size, 3), np.uint8), ("greyscale", (), np.bool_), ("digests", (20,), np.uint8))
     for kind, shape, dtype in kinds:

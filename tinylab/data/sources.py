@@ -7,7 +7,6 @@ members that point outside, links, encrypted, doubled, oversized or oddly packed
 a byte of them is read.
 """
 
-import contextlib
 import hashlib
 import os
 import re
@@ -54,10 +53,11 @@ class Archive(ABC):
     def read(self, member: str) -> bytes:
         """The bytes of one member. DataError, naming it, if it is absent, damaged or above `MEMBER_LIMIT`."""
         try:
-            with _damage(f"{member} in {self.path}"):
-                return self._bytes(member)
+            return self._bytes(member)
         except (KeyError, FileNotFoundError):
             raise DataError(f"{self.path} has no {member}") from None
+        except Exception as error:
+            raise _damage(f"{member} in {self.path}", error) from None
 
     def confirm(self, members: Iterable[str]) -> None:  # noqa: B027 (a folder's names are what they are)
         """DataError unless these members, which nobody reads, really have the names of the table of contents.
@@ -77,18 +77,14 @@ class Archive(ABC):
         self.close()
 
 
-@contextlib.contextmanager
-def _damage(what: str) -> Iterator[None]:
-    """Whatever a damaged file makes the readers raise is a DataError that names it; a missing file stays one."""
-    try:
-        yield
-    except (DataError, KeyError, FileNotFoundError):
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {what}: {error.strerror or error}") from None
-    except Exception as error:  # zipfile alone has half a dozen kinds
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{what} is damaged ({why}); get a fresh copy of the archive") from None
+def _damage(what: str, error: Exception) -> Exception:
+    """Whatever a damaged file makes the readers raise, as a DataError that names it; a missing file stays one."""
+    if isinstance(error, DataError | KeyError | FileNotFoundError):
+        return error
+    if isinstance(error, OSError):
+        return DataError(f"cannot read {what}: {error.strerror or error}")
+    why = " ".join(str(error).split()) or type(error).__name__  # zipfile alone has half a dozen kinds
+    return DataError(f"{what} is damaged ({why}); get a fresh copy of the archive")
 
 
 def open_archive(path: str | Path) -> Archive:
@@ -106,15 +102,19 @@ class _Zip(Archive):
         super().__init__(path)
         if not path.is_file():  # a pipe would wait for ever
             raise DataError(f"{path} is neither a file nor a folder; expected a zip or a folder")
-        with _damage(str(path)):
+        try:
             genuine = zipfile.is_zipfile(path)  # reads the end of the file only, so a fingerprint costs nothing
+        except Exception as error:
+            raise _damage(str(path), error) from None
         if not genuine:
             raise DataError(f"{path} is not a zip archive, or only part of one; expected a zip or a folder")
 
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
-        with _damage(f"the table of contents of {self.path}"):
+        try:
             opened = zipfile.ZipFile(self.path)
+        except Exception as error:
+            raise _damage(f"the table of contents of {self.path}", error) from None
         # zipfile does not compare these: one wrong length in the table swallows the entries behind it
         found = len(opened.infolist())
         if found != (promised := _promised(self.path, found)):
@@ -165,8 +165,10 @@ class _Zip(Archive):
             self._confirm(self._zip.getinfo(self._top + member))
 
     def _confirm(self, info: zipfile.ZipInfo) -> None:
-        with _damage(f"{info.filename} in {self.path}"):
+        try:
             self._zip.open(info).close()  # compares its name with the one that stands before the data
+        except Exception as error:
+            raise _damage(f"{info.filename} in {self.path}", error) from None
 
     def fingerprint(self) -> str:
         status = self.path.stat()
