@@ -81,7 +81,7 @@ class History:
     def from_dict(cls, parts: dict[str, Any]) -> "History":
         """Raises TrainingError if `parts` is not what `as_dict` gives."""
         try:
-            if (parts["kind"], parts["version"]) != (_KIND, _VERSION):
+            if parts["kind"] != _KIND or repr(parts["version"]) != repr(_VERSION):  # true and 1.0 equal 1
                 raise ValueError(f"kind {parts['kind']!r}, version {parts['version']!r}")
             line, name, watch, classes, epochs = (parts[k] for k in ("line", "data", "watch", "classes", "epochs"))
             if not (isinstance(classes, list) and isinstance(epochs, list)):

@@ -183,6 +183,18 @@ def test_a_manifest_names_arrays_of_its_own_folder_only(prepared, tmp_path):
             (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.parametrize("schema", [True, 1.0, "1", None])
+def test_a_manifest_s_schema_is_a_whole_number(prepared, schema):
+    """cache from an older version: what only equals 1 is not the schema that we wrote."""
+    root, folder, manifest = prepared
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"schema": schema}))
+    try:
+        with pytest.raises(TinylabError, match="another schema version"):
+            open_cache("tiny", root)
+    finally:
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 @pytest.fixture(scope="module")
 def history():
     run = train(tiny.network(), tiny.dataset(), Recipe(epochs=1, batch=45))
@@ -213,6 +225,13 @@ def test_a_history_s_words_are_text(history, wrong):
     """loading a record executes nothing: what is no text is not made one, nor a text a list."""
     with pytest.raises(TinylabError, match=r"not a history that tinylab 1 wrote .*(text|lists)"):
         History.from_dict(history.as_dict() | wrong)
+
+
+@pytest.mark.parametrize("version", [True, 1.0, "1", None])
+def test_a_history_s_version_is_a_whole_number(history, version):
+    """loading a record executes nothing: what only equals 1 is not the version that we wrote."""
+    with pytest.raises(TinylabError, match=f"version {version!r}"):
+        History.from_dict(history.as_dict() | {"version": version})
 
 
 def test_a_recipe_in_a_record_is_one_that_can_be(history):

@@ -47,7 +47,8 @@ def _outcome(tmp_path, name, title, faults=()):
     code[2].outputs = [new("display_data", {pages.WIDGET: {"model_id": "1"}, "text/plain": "IntSlider(value=1)"})]
     still = {pages.WIDGET: {"model_id": "2"}, "image/png": _png(), "text/plain": "the still picture"}
     code[3].outputs = [new("display_data", still)]
-    code[4].outputs = [new("stream", name="stdout", text="<tag> & text\n")]
+    pieces = ["<tag> & text\n", "and more,\n", "printed later\n"]
+    code[4].outputs = [new("stream", name="stdout", text=text) for text in pieces]
     (tmp_path / "drawing.png").write_bytes(base64.b64decode(_png()))
     return Outcome(
         crafted.write(tmp_path, name, made),
@@ -125,7 +126,7 @@ def test_formulas_widgets_and_prompts(written):
     assert "IntSlider" not in page  # a control without a picture is said to need a kernel
     assert "needs a running kernel" in page
     assert "widget-view" not in page
-    assert "&lt;tag&gt; &amp; text" in page
+    assert "&lt;tag&gt; &amp; text\nand more,\nprinted later" in page  # one block, however it came
     assert "In&nbsp;[" not in page
     assert "profile = None" not in re.sub(r"<[^>]+>", "", page)  # the parameters cell
 

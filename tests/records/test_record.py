@@ -137,6 +137,7 @@ def test_impossible_records(changes, said):
         (b"[]", "not a record"),
         (b'{"kind": "tinylab history"}', "not a record"),
         (b'{"kind": "tinylab record", "version": 2}', "schema 2, this tinylab reads 1"),
+        (b'{"kind": "tinylab record", "version": true}', "schema True, this tinylab reads 1"),
         (b'{"kind": "tinylab record", "version": 1}', "lacks digest, body"),
         (b'{"kind": "tinylab record", "version": 1, "digest": "", "body": 3}', "body is 3"),
     ],

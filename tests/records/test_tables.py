@@ -83,6 +83,13 @@ def test_networks_that_a_teacher_taught_stand_apart():
     assert "modern, teacher" not in str(table)
 
 
+def test_what_a_cpu_reached_is_a_row_where_it_was_run_and_stands_in_for_nobody():
+    table = records.table([full("a", "done-well-cpu", "8 epochs", 0.40, 0.35, validation=0.34, flipped=0.36)])
+    assert [row[1:4] for row in rows(table, "done well, on a CPU")] == [("Model 1, 8 epochs", "40.0 %", "34.0 %")]
+    assert [row[3] for row in rows(table, "done well, on a CPU, flips at test")] == ["36.0 %"]
+    assert [row[2] for row in rows(table, "done well")] == ["not yet run"] * 3
+
+
 def test_one_plan_side_by_side():
     found = [
         record("a", title="with", network="model_1"),

@@ -102,7 +102,8 @@ def test_data_from_the_command_line_replaces_the_plan_s():
 
 
 def test_all_plans_that_come_with_tinylab():
-    assert {"reproduction", "reproduction-10", "done-well", "patience", "beyond"} <= set(sweeps.names())
+    expected = {"reproduction", "reproduction-10", "done-well", "done-well-cpu", "patience", "beyond"}
+    assert expected <= set(sweeps.names())
     for name in sweeps.names():
         chosen = sweeps.load(name)
         comment = (sweeps.plans.FOLDER / f"{name}.toml").read_text().split("\n\n")[0]

@@ -26,7 +26,7 @@ def state(folder: Path) -> tuple[str, dict[str, Any] | None]:
     """("ready", manifest), or ("absent" | "incomplete" | "schema changed", None); DataError if it may not be read."""
     try:
         manifest = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if manifest["schema"] != SCHEMA:
+        if repr(manifest["schema"]) != repr(SCHEMA):  # true and 1.0 equal 1
             return "schema changed", None
         _check(manifest)
         sizes = {file: entry["bytes"] for file, entry in manifest["arrays"].items()}

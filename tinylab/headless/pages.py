@@ -183,8 +183,10 @@ def _readable(outcome: Outcome, kept: list[str]) -> NotebookNode:
         number += inspection.runs(cell)
         if inspection.runs(cell) and number in at_fault:
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "at-fault"]
-        for output in cell.get("outputs", []):
-            still(output)
+        if cell.cell_type == "code":
+            cell.outputs = stored.merged(cell.outputs)
+            for output in cell.outputs:
+                still(output)
     notebook.metadata.pop("widgets", None)
     notebook.cells = [cell for cell in notebook.cells if "parameters" not in inspection.tags(cell)]
     return notebook

@@ -44,11 +44,23 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
     for cell in copy.cells:
         cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in sorted(_KEPT & set(cell.metadata))})
         if cell.cell_type == "code":
-            cell.outputs = _merged(cell.outputs)
+            cell.outputs = merged(cell.outputs)
             for output in cell.outputs:
                 for mime in _DROPPED & set(output.get("data", {})):
                     del output.data[mime]
     return copy
+
+
+def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Neighbouring pieces of one stream joined: where they were cut depends on timing only."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last is not None and output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def faults(notebook: NotebookNode) -> list[str]:
@@ -126,18 +138,6 @@ def _output_faults(output: NotebookNode) -> list[str]:
     if "image/png" in data and not (metadata.get("image/png", {}).get("alt") or metadata.get("alt")):
         found.append("a picture without alt text")
     return found
-
-
-def _merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Neighbouring pieces of one stream joined: where they were cut depends on timing only."""
-    merged: list[NotebookNode] = []
-    for output in outputs:
-        last = merged[-1] if merged else None
-        if last is not None and output.output_type == last.output_type == "stream" and output.name == last.name:
-            last.text += output.text
-        else:
-            merged.append(output)
-    return merged
 
 
 def _start(cell: NotebookNode) -> str:

@@ -175,7 +175,7 @@ def loads(content: bytes | str) -> Record:
         raise TrainingError(f"this is not JSON of a record ({_line(error)})") from None
     if not isinstance(parts, dict) or parts.get("kind") != _KIND:
         raise TrainingError("this is not a record. Name a file that `tinylab sweep` wrote")
-    if parts.get("version") != VERSION:
+    if repr(parts.get("version")) != repr(VERSION):  # true and 1.0 equal 1
         raise TrainingError(
             f"the record has schema {parts.get('version')!r}, this tinylab reads {VERSION}. Use the one that wrote it"
         )

@@ -20,7 +20,13 @@ from tinylab.tables import Table
 BEGIN, END = "<!-- records:begin -->", "<!-- records:end -->"
 NOT_YET_RUN = "not yet run"
 FULL = 200  # classes: the report's, and those of every figure of others
-SECTIONS = {"reproduction": "reproduced", "done-well": "done well", "beyond": "beyond"}  # plan: what it is in the table
+SECTIONS = {  # plan: what it is in the table
+    "reproduction": "reproduced",
+    "done-well": "done well",
+    "done-well-cpu": "done well, on a CPU",
+    "beyond": "beyond",
+}
+OPTIONAL = {"done-well-cpu"}  # plans that nobody waits for: without a record they are not in the table
 BEYOND = "modern"  # the network of a plan `beyond` that has not been run
 _COLUMNS = ("", "network", "training", "validation", "n", "time: training / with evaluation / cold", "hardware")
 
@@ -94,8 +100,10 @@ def table(records: Sequence[Record] | None = None) -> Table:
                 mine.sort(key=lambda group: _distance(group, known.train, known.validation))
             else:
                 mine.sort(key=lambda group: -group.mean("development"))
-            title = f"{known.title}, {mine[0].first.title}" if mine else known.title
-            rows += _rows(section, title, mine[0] if mine else None)
+            if mine:
+                rows += _rows(section, f"{known.title}, {mine[0].first.title}", mine[0])
+            elif plan not in OPTIONAL:
+                rows += _rows(section, known.title, None)
             for group in taught:
                 rows += _rows(f"{section}, taught", f"{known.title}, {group.first.title}", group)
     return Table(

@@ -111,6 +111,7 @@ BAD = [
     ("x" * 300_000, "too long"),
     ({"kind": "tinylab history"}, "this is 'tinylab history', version 1"),
     ({"version": 2}, "version 2"),
+    ({"version": True}, "version True"),
     ({"extra": 1}, "an unknown part 'extra'"),
     ({"steps": -1}, "steps -1 is not possible"),
     ({"steps": True}, "steps True is not possible"),

@@ -77,7 +77,7 @@ def read(text: str) -> Story:
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"this is not a story: {_one_line(error)}. {_REMEDY}") from None
     parts = _object("the story", parts, _PARTS)
-    if (parts["kind"], parts["version"]) != (_KIND, _VERSION):
+    if parts["kind"] != _KIND or repr(parts["version"]) != repr(_VERSION):  # true and 1.0 equal 1
         what = f"{parts['kind']!r}, version {parts['version']!r}"
         raise InvalidInputError(f"this is {what[:80]}. Allowed: {_KIND!r}, version {_VERSION}")
     whole("the story's steps", parts["steps"], 0)
