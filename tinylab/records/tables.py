@@ -138,11 +138,12 @@ def _caption(plan: str, records: Sequence[Record]) -> str:
     epochs = sorted({record.recipe.epochs for record in done})
     images = sorted({record.images for record in done})
     seconds = sum(record.clocks.cold for record in done)
+    devices = sorted({record.origin.device for record in done})
     versions = first.origin.versions
     return (
         f"{plan}: training / development accuracy, {first.classes} classes of {first.history.data}, "
         f"{_range(images)} training images, {_range(epochs)} epochs, {seeds} seed{'s' * (seeds > 1)}; "
-        f"{len(done)} rows in {_time(seconds)} on {', '.join(sorted({record.origin.device for record in done}))}, "
+        f"{len(done)} row{'s' * (len(done) > 1)} in {_time(seconds)} on {', '.join(devices)}, "
         f"torch {versions.get('torch', '?')}"
     )
 

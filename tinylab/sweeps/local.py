@@ -19,7 +19,8 @@ from tinylab.sweeps import worker
 from tinylab.sweeps.teaching import Turns
 from tinylab.sweeps.worker import FAILED, PAUSED, Job
 
-COMMAND = [sys.executable, "-m", "tinylab.sweeps.worker"]
+# not "-m tinylab.sweeps.worker": the package imports that module, and Python would warn of it in every row's log
+COMMAND = [sys.executable, "-c", "import sys; from tinylab.sweeps.worker import main; sys.exit(main())"]
 Settled = Callable[[Job, str], None]  # called with "done", "failed" or "paused" as each row ends
 
 

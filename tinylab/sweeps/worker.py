@@ -1,7 +1,7 @@
 """One row of a plan, trained in a process of its own: resumes where it stopped, leaves a record, whole or none.
 
-`work` does it here; `python -m tinylab.sweeps.worker` does it for a job on standard input, a line of JSON. That
-process ends with its parent: whatever ends the parent closes the pipe, even SIGKILL.
+`work` does it here; `main` is a process that does it for a job on standard input, a line of JSON. That process
+ends with its parent: whatever ends the parent closes the pipe, even SIGKILL.
 
 What lies in the sweep's folder:
 
@@ -268,6 +268,7 @@ def log(job: Job) -> Path:
 def main() -> int:
     """Work on the job on standard input; the exit code says how it ended."""
     job = Job.loads(sys.stdin.readline())
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outcome = work(job, lambda line: print(line, flush=True))
     return next(code for code, name in EXIT_CODES.items() if name == outcome)
@@ -277,8 +278,3 @@ def _end_with_parent() -> None:
     """Standard input ends when whoever started this process is gone, however that happened."""
     sys.stdin.read()
     os._exit(12)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads()))
-    sys.exit(main())
