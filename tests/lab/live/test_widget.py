@@ -1,6 +1,7 @@
 """The widgets around a session: headless and live the same run, callbacks from any thread, errors, cells."""
 
 import json
+import re
 import threading
 import time
 from types import SimpleNamespace
@@ -105,13 +106,16 @@ def test_headless_whatever_goes_wrong_is_raised() -> None:
 def test_live_it_is_the_same_run_and_the_widgets_say_so(live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv(lab.VARIABLE, "0")  # drawn in full
+    monkeypatch.setattr("tinylab.lab.live.widget.TICK", 0.0)
     shown = live()
+    assert shown.ticker.value == ""
     assert WIDGET in shown._repr_mimebundle_()[0]
     assert "Press Start: step 0" in shown.text.value
     first = shown.image.value
     gate = Gate(shown.session, 3)
     shown.start_button.click()
     assert gate.arrived.wait(PATIENCE)
+    assert re.search(r"Now: step [23], loss \d\.\d{3}<", shown.ticker.value)
     shown.dials["learning_rate"].slider.value = 0.1
     assert shown.dials["learning_rate"].number.value == 0.1
     shown.dials["dropout"].number.value = 0.33
@@ -123,6 +127,7 @@ def test_live_it_is_the_same_run_and_the_widgets_say_so(live, monkeypatch: pytes
     assert "At step 3: learning rate 0.01 → 0.1, dropout as built → 0.33." in said
     assert "epoch 6.0 of 6" in shown.status.value
     assert 'role="status"' in shown.status.value
+    assert shown.ticker.value == ""  # nothing moves any more
     assert "of 5 checks fired" in shown.cards.value
     assert shown.image.tooltip == said
     plain = session()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LOOK = 3.0  # seconds between two looks at the images while training
 SPEAK = 6.0  # seconds between two announcements of the status line while training: a screen reader reads them out
+TICK = 1.0  # seconds between two changes of step and loss beside it: pictures may be ten seconds apart
 _CSS = """<style>
 .tinylab-number .widget-label {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}
 .tinylab-projector, .tinylab-projector :is(button, .widget-label, input, select, textarea, .widget-html-content) {
@@ -84,7 +85,7 @@ class LiveLab(Control):
         self._watched_images = WatchedImages(data)
         self._strip: Strip | None = None
         self._end: int | None = None  # epochs on the axis of a still, which shows no more than was trained
-        self._looked, self._spoke, self._turned = 0.0, 0.0, 0
+        self._looked, self._spoke, self._ticked, self._turned = 0.0, 0.0, 0.0, 0
         self._before: Moment | None = None
         self._drawer: Drawer[Frame] | None = None
         self.session = Session(data, model, recipe, watch=watch, device=device, memory=memory, report=self._report)
@@ -207,7 +208,7 @@ class LiveLab(Control):
             description="Replay", icon="repeat", tooltip="Train what the story tells, from its beginning"
         )
         self.replay_button.on_click(self.guarded(self._replay))
-        self.status = widgets.HTML(layout=widgets.Layout(height="2em"))
+        self.status, self.ticker = (widgets.HTML(layout=widgets.Layout(height="2em")) for _ in range(2))
         self.cards = widgets.HTML(layout=widgets.Layout(height="11em", overflow="auto"))
 
     def _dial(self, knob: str, slider: widgets.Widget, knobs: Knobs) -> dials.Dial:
@@ -229,7 +230,9 @@ class LiveLab(Control):
             widgets.HBox([self.start_button, self.pause_button, self.step_button, self.reset_button], layout=wrap),
             widgets.HBox([self.model, self.optimizer, self.schedule], layout=wrap),
             widgets.HBox(boxes, layout=wrap),
-            self.message, self.status, self.image,
+            self.message,
+            widgets.HBox([self.status, self.ticker], layout=widgets.Layout(max_width=width)),
+            self.image,
             widgets.HBox([self.place, self.future, self.back_button, self.drop_button, self.kept], layout=wrap),
             self.cards,
             widgets.HBox([self.story_text, self.write_button, self.replay_button], layout=wrap),
@@ -276,7 +279,19 @@ class LiveLab(Control):
                 self._drawer.put(self._frame(moment, urgent), urgent)
             except Exception as error:  # a picture that cannot be made is no reason to stop training
                 self.fail(error)
+        self._tick(moment)
         self._drawer.give_way(moment.going)
+
+    def _tick(self, moment: Moment) -> None:
+        """A sign of life between two pictures, which costs a line of text; for the eye only."""
+        now = time.monotonic()
+        if moment.going and now - self._ticked < TICK:
+            return
+        self._ticked, text = now, ""
+        if moment.going and moment.loss is not None:
+            text = f'<span aria-hidden="true">Now: step {moment.step}, loss {moment.loss:.3f}</span>'
+        if self.ticker.value != text:
+            self.ticker.value = text
 
     def _frame(self, moment: Moment, urgent: bool) -> Frame:
         now = time.monotonic()
