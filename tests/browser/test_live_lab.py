@@ -189,6 +189,8 @@ def test_lecture_03_is_taught_live(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             run_cell(page, number)
         labs = page.locator(".jp-OutputArea-output:has(textarea)")
         first, second = Lab(page, 0, labs), Lab(page, 1, labs)
+        expect(second.status).to_contain_text("Press Start")  # the page has settled: it scrolls as outputs arrive
+        expect(first.status).to_contain_text("Press Start")
         first.press("Start")
         expect(first.status).to_contain_text("Training")
         expect(first.twin).not_to_contain_text("step 0,")
