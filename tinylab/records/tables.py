@@ -77,8 +77,8 @@ def table(records: Sequence[Record] | None = None) -> Table:
 
     "reproduced" is the setting that comes nearest to the report's pair of accuracies, "done well" the one with the
     highest mean on the development split: the official validation images choose nothing. Networks that learned from a
-    teacher are measured against no others: each has a row of its own, "done well, taught". records: by default those
-    that come with tinylab.
+    teacher are measured against no others: each has a row of its own, "done well, taught"; so has what a CPU reached,
+    where it was run. records: by default those that come with tinylab.
     """
     found = [g for g in groups(load_all() if records is None else records) if g.first.classes == FULL]
     rows: list[tuple[str, ...]] = [
