@@ -1,8 +1,15 @@
 """What tests of several rooms begin with."""
 
+import os
+
 import pytest
 
 from tinylab import cli
+from tinylab.device import PRECISION_VARIABLE
+
+# Everywhere the same arithmetic, also where the processor has bf16: the tests of that ask for it. In the environment,
+# since kernels and workers inherit it.
+os.environ[PRECISION_VARIABLE] = "float32"
 
 
 @pytest.fixture

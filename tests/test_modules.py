@@ -14,6 +14,14 @@ from tinylab.layers import conv2d
 FORMATS = (torch.contiguous_format, torch.channels_last)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def without_avx512():
+    """As on a processor where these convolutions are the quicker ones, whatever this one is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modules, "cpu_has_avx512", lambda: False)
+        yield
+
+
 def twins(ours: nn.Conv2d) -> nn.Conv2d:
     """Torch's own layer with the same weights."""
     theirs = nn.Conv2d(
@@ -116,6 +124,13 @@ def test_without_gradients_or_under_autocast_it_is_torch_s_own(monkeypatch):
     with torch.autocast("cpu", torch.bfloat16):
         assert ours(x).dtype == torch.bfloat16
     assert ours.requires_grad_(False)(x).shape == (2, 4, 8, 8)
+
+
+def test_with_avx512_it_is_torch_s_own(monkeypatch):
+    ours, x = modules.Conv2d(16, 4, 3, padding=1), torch.randn(2, 16, 8, 8)
+    assert modules._own(ours, x, ours.weight)
+    monkeypatch.setattr(modules, "cpu_has_avx512", lambda: True)
+    assert not modules._own(ours, x, ours.weight)
 
 
 def test_every_wide_convolution_of_the_networks_is_a_quick_one():
