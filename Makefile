@@ -20,7 +20,7 @@ KILLS ?= 100
 FLOORS ?= .venv-floors
 BUT ?=
 # what leans on a dependency each; the whole suite would show little more
-FLOOR_TESTS ?= tests/data tests/training tests/filters tests/figures tests/headless tests/lab tests/evaluation tests/test_*.py \
+FLOOR_TESTS ?= tests/data tests/training tests/filters tests/figures tests/lab tests/evaluation tests/models tests/support tests/tools/notebooks tests/test_*.py \
 	--ignore tests/data/test_sample_calibration.py --ignore tests/test_project.py
 
 .PHONY: help course test check floors lab slides bench soak notebooks clean
@@ -46,6 +46,7 @@ test: $(INSTALLED_TEST) check  ## run all tests: style, types, units, and the le
 check: $(INSTALLED_TEST)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo --no-timings 2>/dev/null || $(VENV)/bin/lint-imports
 
 # of Python as of all else; BUT=torch leaves out what is too large to fetch twice
 floors:  ## test with the oldest versions that pyproject.toml allows (Python 3.11)

@@ -20,8 +20,8 @@ from benchmarks.machine import say
 from benchmarks.pace import Task
 from benchmarks.rows import ROWS
 from benchmarks.rows.ours import order
-from tinylab.errors import InvalidInputError, nearest
 from tinylab.models import LINES
+from tinylab.support.errors import InvalidInputError, nearest
 
 OUT = machine.ROOT / "build" / "bench"
 PEAKS = 5  # of which the best counts, in each round

@@ -16,8 +16,8 @@ from collections.abc import Callable
 import PIL
 from PIL import Image, features
 
+from tinylab.data.archive import open_archive
 from tinylab.data.layout import SPLITS, read_layout
-from tinylab.data.sources import open_archive
 
 
 def decoders() -> dict[str, str]:

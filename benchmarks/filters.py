@@ -18,8 +18,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tinylab import device, filters, models
+from tinylab import filters, models
 from tinylab.data import Normalisation
+from tinylab.support import device
 
 
 def main() -> None:

@@ -24,11 +24,12 @@ import matplotlib
 import numpy as np
 import torch
 
-from tinylab import device, models, training
+from tinylab import models, training
 from tinylab.data import Dataset, Split
 from tinylab.lab import VARIABLE
 from tinylab.lab.live import LiveLab, drawer, widget
-from tinylab.threads import release_team
+from tinylab.support import device
+from tinylab.support.threads import release_team
 from tinylab.training import Recipe
 
 os.environ[VARIABLE] = "0"  # as if somebody sat there

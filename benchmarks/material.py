@@ -18,9 +18,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tinylab import models, modules
+from tinylab import models
 from tinylab.data import Dataset, Split, open_archive, write_sample
 from tinylab.data.layout import read_layout
+from tinylab.models import fast_layers
 
 CLASSES = 200  # outputs of every network
 WATCHED = 64  # images of the splits that nobody looks at here
@@ -85,7 +86,7 @@ def torch_network(name: str, dropout: float | None) -> nn.Sequential:
     """The same network and weights of torch's own layers: what the other rows train must not profit from ours."""
     model = network(name, dropout)
     for layer in model.modules():
-        if type(layer).__module__ == modules.__name__:
+        if type(layer).__module__ == fast_layers.__name__:
             layer.__class__ = getattr(nn, type(layer).__name__)
     return model
 

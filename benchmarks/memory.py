@@ -28,8 +28,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from tinylab import course
-from tinylab.device import pick
 from tinylab.lab import VARIABLE
+from tinylab.support.device import pick
 
 LIVE = """
 from tinylab import LiveLab, data

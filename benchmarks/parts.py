@@ -28,7 +28,8 @@ _LOAD = """
 import json, sys, time
 import torch
 from benchmarks.machine import clock, peak_memory
-from tinylab import device, training
+from tinylab.support import device
+from tinylab import training
 from tinylab.data import Batches, load
 name, classes, target = sys.argv[1], int(sys.argv[2]) or None, sys.argv[3]
 here = device.pick(target)
@@ -53,7 +54,8 @@ import json, sys
 from benchmarks.machine import clock, peak_memory
 from benchmarks.material import Material
 from pathlib import Path
-from tinylab import device, models, training
+from tinylab.support import device
+from tinylab import models, training
 import numpy as np
 from dataclasses import replace
 material, classes, target = Material.open(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
@@ -136,9 +138,9 @@ def thirty_epochs(device: str, epochs: int = 30) -> dict[str, Any]:
     import numpy as np
 
     from benchmarks.machine import clock
-    from tinylab import device as devices
     from tinylab import models, training
     from tinylab.data import Dataset, Split, load
+    from tinylab.support import device as devices
     from tinylab.training import Recipe
 
     name = prepared()

@@ -8,8 +8,8 @@ from typing import Any
 from benchmarks.contest import Result, ratios, speeds
 from benchmarks.machine import summarise
 from benchmarks.rows import ROWS
-from tinylab.checkpoints import write_whole
-from tinylab.tables import Table
+from tinylab.support.files import atomic_write
+from tinylab.support.table import Table
 
 KIND, VERSION = "tinylab benchmark", 1
 
@@ -30,7 +30,7 @@ def read(path: Path, begun: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    atomic_write(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def results(content: dict[str, Any], model: str) -> dict[str, Result]:

@@ -38,12 +38,15 @@ from tests.data.crafted import craft, write_zip  # noqa: E402
 from tests.faults import kills, servers  # noqa: E402
 from tests.faults.bad_calls import CALLS, COMMANDS  # noqa: E402
 from tests.faults.test_checkpoint import result, training  # noqa: E402
-from tinylab import checkpoints, data, records, sweeps  # noqa: E402
+from tinylab import data  # noqa: E402
+from tinylab.course import results  # noqa: E402
 from tinylab.data.download import fetch  # noqa: E402
-from tinylab.errors import TinylabError  # noqa: E402
-from tinylab.sweeps import worker  # noqa: E402
-from tinylab.sweeps.worker import Job  # noqa: E402
-from tinylab.tables import Table  # noqa: E402
+from tinylab.support.errors import TinylabError  # noqa: E402
+from tinylab.support.table import Table  # noqa: E402
+from tinylab.tools import experiments  # noqa: E402
+from tinylab.tools.experiments import worker  # noqa: E402
+from tinylab.tools.experiments.worker import Job  # noqa: E402
+from tinylab.training import checkpoints  # noqa: E402
 
 IN_A_ROW = 5  # kills before the work may end
 LINE = "conv3-2 - relu - max pool - max pool - max pool - fc(4) - relu - dropout - softmax"
@@ -163,7 +166,7 @@ def training_runs(archive: Path) -> Kind:
 
 
 def sweeping() -> Kind:
-    rows = sweeps.parse(PLAN, "soak").rows
+    rows = experiments.parse(PLAN, "soak").rows
 
     def work(folder: Path) -> None:
         torch.set_num_threads(1)
@@ -172,10 +175,10 @@ def sweeping() -> Kind:
 
     def left(folder: Path) -> dict[str, object]:
         found: dict[str, object] = {p.name: p.read_bytes() for p in folder.glob("*.safetensors")}
-        return found | {name: records.comparable(records.load(name, folder)) for name in records.names(folder)}
+        return found | {name: results.comparable(results.load(name, folder)) for name in results.names(folder)}
 
     def whole(folder: Path) -> bool:
-        return all(records.load(name, folder).finished for name in records.names(folder))
+        return all(results.load(name, folder).finished for name in results.names(folder))
 
     return Kind("sweeps", work, left, whole)
 

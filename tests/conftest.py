@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tinylab import cli
-from tinylab.device import PRECISION_VARIABLE
+from tinylab.support.device import PRECISION_VARIABLE
+from tinylab.tools import cli
 
 # Everywhere the same arithmetic, also where the processor has bf16: the tests of that ask for it. In the environment,
 # since kernels and workers inherit it.

@@ -19,11 +19,10 @@ from benchmarks.contest import Result, disagreements, ratios
 from benchmarks.pace import Counted, Enough, Task, Windows
 from benchmarks.rows import ours, plain
 from tests import tiny
-from tests.tiny import one_thread  # noqa: F401 (pytest finds it here)
 from tinylab import models
 from tinylab.data import open_archive, write_sample
-from tinylab.data.batches import crop_and_flip
-from tinylab.errors import InvalidInputError
+from tinylab.data.augment import crop_and_flip
+from tinylab.support.errors import InvalidInputError
 
 NARROW = models.narrower("model_1", 8)
 EQUAL = Task(model=NARROW, batch=8, steps=4, dropout=0.0, augment=False, workers=0)
@@ -184,7 +183,7 @@ def test_the_other_rows_train_torch_s_own_layers(name):
 
 def test_order_is_tinylabs_own(shared):
     from tinylab.data import Batches
-    from tinylab.device import pick
+    from tinylab.support.device import pick
 
     order = ours.order(shared, 8, 4)
     assert len(order) == 32

@@ -28,7 +28,7 @@ def test_commands_are_sound_shell(block):
 def test_the_commands_of_the_package_exist():
     from typer.main import get_command
 
-    from tinylab.cli import app
+    from tinylab.tools.cli import app
 
     lines = [shlex.split(line, comments=True) for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
     asked = [words[[Path(word).name for word in words].index("tinylab") + 1 :] for words in lines
@@ -51,7 +51,7 @@ def test_the_hub_s_python_sets_what_the_package_reads():
     exec(compile(snippet, "tinylab.py", "exec"), {"c": configuration})
     environment = configuration.Spawner.environment.get_value({"KEPT": "1"})
     assert set(environment) == {"KEPT", *CLUSTER["singleuser"]["extraEnv"]}
-    from tinylab.data.places import VARIABLE
+    from tinylab.data.folders import VARIABLE
 
     assert VARIABLE in environment
     assert all(isinstance(value, str) for value in environment.values())

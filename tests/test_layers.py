@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tinylab import layers
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:

@@ -1,6 +1,7 @@
 """The project's files agree with each other: environments, README's commands, floors of the house, paths."""
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from packaging.requirements import Requirement
 
 from tests import floors
 from tinylab import __version__
+from tinylab.course import ROOMS
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -110,7 +112,7 @@ def test_readme_s_make_targets_exist():
 def test_readme_s_tinylab_commands_and_options_exist():
     from typer.main import get_command
 
-    from tinylab.cli import app
+    from tinylab.tools.cli import app
 
     asked = [words[1:] for words in _commands() if words[0] == "tinylab"]
     asked += [words[3:] for words in _commands() if words[1:3] == ["-m", "tinylab"]]
@@ -132,61 +134,25 @@ def test_readme_links_lead_somewhere():
 
 # ---------------------------------------------------------------- the house
 
-# ARCHITECTURE's floors; within a floor, the number after the point says who may stand on whom
-FLOORS = {
-    "errors": 0, "tables": 0.1, "device": 0.1, "memory": 0.1, "threads": 0.1,
-    "data": 1, "layers": 1, "modules": 1, "notation": 1.1,
-    "models": 2, "optimizers": 2.1,
-    "recipes": 3.0, "checkpoints": 3.1, "history": 3.2, "training": 3.3,
-    "records": 3.4,
-    "evaluation": 4, "diagnosis": 4, "filters": 4, "transfer": 4,
-    "figures": 5, "lab": 5.1, "exercises": 5.2, "sweeps": 5.3,
-    "course": 6, "headless": 6.1, "cli": 6.2, "__main__": 6.3,
-}  # fmt: skip
-
-
-def _imports(path: Path) -> set[str]:
-    """The rooms of tinylab that a file imports when it is run; what only a type checker reads does not count."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = []
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tinylab.")}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tinylab":
-            parts = node.module.split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-    return found - {"__version__"}
-
 
 def _files() -> list[Path]:
-    return sorted(
-        path for path in (ROOT / "tinylab").rglob("*.py") if path.name != "__init__.py" or path.parent.name != "tinylab"
-    )
+    return sorted((ROOT / "tinylab").rglob("*.py"))
 
 
-def test_every_room_has_its_floor():
-    rooms = {path.relative_to(ROOT / "tinylab").parts[0].removesuffix(".py") for path in _files()}
-    assert rooms == set(FLOORS)
-
-
-@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_down_only(path):
-    room = path.relative_to(ROOT / "tinylab").parts[0].removesuffix(".py")
-    wrong = {other for other in _imports(path) - {room} if FLOORS.get(other, 99) >= FLOORS[room]}
-    assert wrong == set(), f"{room} (floor {FLOORS[room]}) imports {wrong}"
-
-
-def test_the_import_check_sees_what_it_should(tmp_path):
-    file = tmp_path / "x.py"
-    file.write_text(
-        "from typing import TYPE_CHECKING\nimport os, tinylab.cli\nfrom tinylab import course, __version__\n"
-        "from tinylab.data.batches import Batches\nif TYPE_CHECKING:\n    from tinylab import lab\n"
-        "def f():\n    from tinylab.figures import curves\n"
-    )
-    assert _imports(file) == {"cli", "course", "data", "figures"}
+def test_each_lecture_opens_its_rooms():
+    stems = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+    assert stems == list(ROOMS)
+    for stem, rooms in ROOMS.items():
+        cells = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text())["cells"]
+        source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        lines = [line for line in source.splitlines() if not line.startswith(("%", "!"))]
+        opened: set[str] = set()
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tinylab":
+                parts = node.module.split(".")
+                opened |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        assert set(rooms) <= opened, f"{stem} opens {opened}"
+        assert "tools" not in opened, f"{stem} imports machinery"
 
 
 def test_files_stay_small():

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from tinylab import models, notation
-from tinylab.data.dataset import Dataset, Split
+from tinylab import models
+from tinylab.data.dataset import Dataset
+from tinylab.data.split import Split
+from tinylab.models import notation
 
 SIZE = 16  # pixels
 LINE = "conv3-4 - relu - max pool - fc(8) - relu - dropout - softmax"

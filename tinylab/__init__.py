@@ -1,22 +1,20 @@
 """tinylab: a course on why a sensible convolutional network failed on Tiny ImageNet, and what makes it work.
 
-The rooms, from the ground up; each imports only from rooms below it:
+The rooms, from the ground up; each imports only from rooms below it. `lint-imports` holds them to that.
 
-    errors, device, memory, tables    what every room may use; threads: who may use which core
-    data/                             images: sources, the decoded cache, splits, batches on the device
-    layers, modules, notation         the six layers from their definitions, and three made quick; the report's notation
-    models/, optimizers/              the three networks and a modern one; update rules, schedules, the range test
-    recipes, history, checkpoints     how to train, what was measured, how a run resumes
-    training/                         the loop, scoring, averaged weights, mixed images, a teacher, several processes
-    records/                          what full-size trainings measured, stored with the package
-    evaluation/                       accuracy done properly, predictions keyed by file name, the ways to score wrongly
-    diagnosis/                        checks before, during and after training: evidence, likely cause, remedy
-    filters/                          what a network has learned to see
-    transfer                          what was learned on some classes, carried over to others
-    figures/                          every picture, with its text twin
-    lab/, exercises/                  sliders that steer a training; checks of the students' answers
-    sweeps/                           many trainings by one command, resumable, with a record of each
-    course, headless/, cli/           profiles, running the notebooks headlessly, the `tinylab` command
+    support/       errors, devices, tables: what every room may use
+    data/          01: images, their decoded cache, splits, batches on the device
+    layers         02: the six layers and the loss, from their definitions
+    models/        03-05: the report's notation, its three networks, a modern one
+    optimizers/    06: update rules, schedules, the learning-rate range test
+    training/      03-05, 10: the loop, its recipe, history and checkpoints; transfer
+    diagnosis/     07: checks before, during and after training: evidence, likely cause, remedy
+    filters/       08: what a network has learned to see
+    evaluation/    09: accuracy done properly, predictions keyed by file name, the ways to score wrongly
+    figures/       every picture, with its text twin
+    lab/           sliders that steer a running training
+    course/        profiles, exercises, and the records of full-size trainings that the lectures show
+    tools/         machinery, imported by no lecture: the `tinylab` command, running notebooks, many trainings
 """
 
 import importlib
@@ -25,9 +23,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "errors", "device", "memory", "threads", "tables", "data", "layers", "modules", "notation", "models", "optimizers",
-    "recipes", "history", "checkpoints", "training", "records", "evaluation", "diagnosis", "filters", "transfer",
-    "figures", "lab", "exercises", "sweeps", "course", "headless", "cli",
+    "support", "data", "layers", "models", "optimizers", "training", "diagnosis", "filters", "evaluation", "figures",
+    "lab", "course", "tools",
 }  # fmt: skip
 
 

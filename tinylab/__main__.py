@@ -1,6 +1,6 @@
 """`python -m tinylab` is the `tinylab` command."""
 
-from tinylab.cli import main
+from tinylab.tools.cli import main
 
 if __name__ == "__main__":
     main()

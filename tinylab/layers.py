@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:

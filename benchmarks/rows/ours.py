@@ -6,9 +6,10 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.material import Material, network
 from benchmarks.pace import Pace, Task
-from tinylab import device, optimizers, training
+from tinylab import optimizers, training
 from tinylab.data import Batches
-from tinylab.memory import keep_freed
+from tinylab.support import device
+from tinylab.support.memory import keep_freed
 from tinylab.training import Recipe
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.material import Material, network
 from benchmarks.pace import Pace, Task
 from benchmarks.rows.plain import PADDING
-from tinylab.data.batches import Augment, crop_and_flip
+from tinylab.data.augment import Augment, crop_and_flip
 
 # of Adam. Keras adds it before the young mean of squares is corrected, torch after: this is torch's 1e-8 at the first
 # step. With Keras's own 1e-7 the small gradients of the large fc would move their weights far less than elsewhere

@@ -11,9 +11,9 @@ import pytest
 from playwright import sync_api
 
 from tests.browser import jupyter
-from tests.headless import crafted
+from tests.tools.notebooks import crafted
 from tinylab import course
-from tinylab.headless import slides
+from tinylab.tools.notebooks import slides
 
 pytestmark = pytest.mark.skipif(jupyter.CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here")
 

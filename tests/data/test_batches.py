@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from tinylab.data import batches as room
-from tinylab.data.batches import Augment, Batches, Normalisation, crop_and_flip, stream
-from tinylab.device import Device, pick
-from tinylab.errors import DataError, InvalidInputError
+from tinylab.data.augment import Augment, crop_and_flip
+from tinylab.data.batches import Batches
+from tinylab.data.normalisation import Normalisation
+from tinylab.support.device import Device, pick
+from tinylab.support.errors import DataError, InvalidInputError
+from tinylab.support.seeds import derive_seed
 
 CPU = pick("cpu")
 
@@ -184,7 +187,7 @@ def test_batches_equal_a_slow_loop():
     fitted = Normalisation.fit(split)
     augment = Augment(flip=True, crop=3)
     x, y = whole(Batches(split, fitted, batch=4, device=CPU, augment=augment, shuffle=True, seed=5), 7)
-    generator = torch.Generator().manual_seed(stream(5, 7))
+    generator = torch.Generator().manual_seed(derive_seed(5, 7))
     order = torch.randperm(17, generator=generator)
     flips, shifts = augment.draw(17, generator)
     for position, row in enumerate(order.tolist()):
@@ -268,11 +271,11 @@ def test_no_images_and_bad_seed():
     with pytest.raises(DataError, match="no images"):
         Batches(part(0), fitted, device=CPU)
     with pytest.raises(InvalidInputError, match="seed"):
-        stream(-1)
+        derive_seed(-1)
 
 
 def test_streams_do_not_repeat_between_neighbours():
-    assert len({stream(seed, epoch) for seed in range(40) for epoch in range(40)}) == 1600
+    assert len({derive_seed(seed, epoch) for seed in range(40) for epoch in range(40)}) == 1600
 
 
 # ---- boxes erased

@@ -22,7 +22,7 @@ from PIL import Image
 
 import tinylab.data.cache as room
 from tinylab.data import cache_root, info, manifest, open_cache, prepare, prepared_names, verify
-from tinylab.errors import DataError, InvalidInputError
+from tinylab.support.errors import DataError, InvalidInputError
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -333,7 +333,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # the training images need 442,496
 from tinylab.data import prepare
-from tinylab.errors import DataError
+from tinylab.support.errors import DataError
 try:
     prepare(sys.argv[1], "tiny", int(sys.argv[2]), progress=False, rebuild=True)
 except DataError as error:
@@ -364,7 +364,7 @@ READ_ONLY = """
 import sys
 from pathlib import Path
 from tinylab.data import open_cache, prepare
-from tinylab.errors import DataError
+from tinylab.support.errors import DataError
 source = Path(sys.argv[1])
 prepare(source, "tiny", progress=False)
 assert len(open_cache("tiny").train.images) == 36

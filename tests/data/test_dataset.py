@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tinylab.data import Split, load, manifest, open_cache, prepare
-from tinylab.errors import DataError, InvalidInputError
+from tinylab.support.errors import DataError, InvalidInputError
 
 pytestmark = pytest.mark.usefixtures("root")
 

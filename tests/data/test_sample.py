@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from tinylab.data import drawing, sample
+from tinylab.data.archive import open_archive
 from tinylab.data.layout import read_layout
 from tinylab.data.sample import KINDS, write_sample
-from tinylab.data.sources import open_archive
-from tinylab.errors import DataError, InvalidInputError
+from tinylab.support.errors import DataError, InvalidInputError
 
 TRAIN, VAL, TEST, CLASSES = 30, 12, 11, 10
 

@@ -12,10 +12,11 @@ import pytest
 
 from tinylab import models
 from tinylab.data import load
-from tinylab.data.dataset import Dataset, Split
-from tinylab.history import History
-from tinylab.recipes import RECIPES, Recipe
+from tinylab.data.dataset import Dataset
+from tinylab.data.split import Split
 from tinylab.training import train
+from tinylab.training.history import History
+from tinylab.training.recipe import RECIPES, Recipe
 
 CLASSES, PER_CLASS, BATCH = 10, 50, 16
 

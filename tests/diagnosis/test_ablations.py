@@ -8,9 +8,9 @@ import pytest
 
 from tests import tiny
 from tests.diagnosis import made
-from tinylab import diagnosis, models, notation
-from tinylab.errors import InvalidInputError, TrainingError
-from tinylab.models import REPORTED, Reported
+from tinylab import diagnosis, models
+from tinylab.models import REPORTED, Reported, notation
+from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe
 
 LINE = models.LINES["model_1"]

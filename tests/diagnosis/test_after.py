@@ -9,7 +9,7 @@ from tests import tiny
 from tests.diagnosis import made
 from tinylab import diagnosis, training
 from tinylab.data.dataset import Dataset
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 from tinylab.training import History, Recipe
 
 FALLING = [5.0, 4.0, 3.8, 3.75, 3.73, 3.72, 3.715, 3.714]

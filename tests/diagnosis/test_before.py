@@ -12,7 +12,7 @@ from tests import tiny
 from tests.diagnosis import made
 from tinylab import diagnosis, models, optimizers
 from tinylab.diagnosis import Card
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 X, Y = made.batch()
 RAW = (X * 60 + 110).clamp(0, 255)  # as before normalisation

@@ -6,7 +6,7 @@ import pytest
 
 from tinylab.diagnosis import Card, show
 from tinylab.diagnosis.cards import change
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 FIRED = Card("overfitting", True, "2 < 3 & rising.", "by heart.", "stop.", "somebody (2016)")
 QUIET = Card("underfitting", False, "All is well.", "held back.", "let go.", "somebody (2016)")

@@ -12,7 +12,7 @@ from tests import tiny
 from tests.diagnosis import made
 from tinylab import diagnosis, optimizers, training
 from tinylab.diagnosis.during import update_ratios
-from tinylab.errors import InvalidInputError, TrainingError
+from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe
 
 X, Y = made.batch()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.diagnosis import made
 from tinylab.diagnosis import flattening, turning_point
 from tinylab.diagnosis.turning import smoothed
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 
 def bowl(epochs: int = 200, turn: int = 20, noise: float = 0.0, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from tests.evaluation import simulated, trained
-from tinylab.errors import InvalidInputError
 from tinylab.evaluation import (
     SUSPECTS,
     Predictions,
@@ -20,6 +19,7 @@ from tinylab.evaluation import (
     predict,
     wrong_pixels,
 )
+from tinylab.support.errors import InvalidInputError
 
 TRIALS, ENOUGH = 100, 95
 SIZES = ((10, 15), (20, 25), (10, 50))  # classes × images a class

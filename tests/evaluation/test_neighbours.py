@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tinylab.errors import InvalidInputError
 from tinylab.evaluation import nearest_neighbours, neighbours
+from tinylab.support.errors import InvalidInputError
 
 
 def brute_force(train_x, train_y, query_x, k):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.evaluation import simulated
-from tinylab.errors import InvalidInputError
 from tinylab.evaluation import best_relabelling, matching, mix_classes
 from tinylab.evaluation.relabelling import crossfitted
+from tinylab.support.errors import InvalidInputError
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 6])

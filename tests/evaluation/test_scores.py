@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests import tiny
-from tinylab.errors import InvalidInputError
 from tinylab.evaluation import Predictions, class_accuracy, class_shares, confusion, predict, scores, worst_pairs
+from tinylab.support.errors import InvalidInputError
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tinylab import checkpoints
-from tinylab.errors import DataError, InvalidInputError, TrainingError
 from tinylab.evaluation import (
     Predictions,
     mix_files,
@@ -15,6 +13,8 @@ from tinylab.evaluation import (
     truth,
     write_submission,
 )
+from tinylab.support.errors import DataError, InvalidInputError, TrainingError
+from tinylab.training import checkpoints
 
 CLASSES = ("n03", "n01", "n02")
 FILES = ("test_10.JPEG", "test_9.JPEG", "test_0.JPEG")

@@ -8,7 +8,8 @@ from torch import nn
 
 from tests import tiny
 from tinylab import training
-from tinylab.data.dataset import Dataset, Split
+from tinylab.data.dataset import Dataset
+from tinylab.data.split import Split
 
 CLASSES, TRAIN, OTHER = 10, 60, 60
 LINE = "conv3-8 - relu - max pool - dropout - fc(32) - relu - dropout - softmax"

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from tinylab.data import load, prepare
+from tinylab.data.archive import open_archive
 from tinylab.data.decode import decode
 from tinylab.data.layout import read_layout
-from tinylab.data.sources import open_archive
-from tinylab.errors import DataError
+from tinylab.support.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -39,8 +39,8 @@ PEAK = """
 import re, sys
 from pathlib import Path
 from tinylab.data.layout import read_layout
-from tinylab.data.sources import open_archive
-from tinylab.errors import DataError
+from tinylab.data.archive import open_archive
+from tinylab.support.errors import DataError
 try:
     with open_archive(sys.argv[1]) as archive:
         read_layout(archive)

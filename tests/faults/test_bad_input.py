@@ -13,26 +13,16 @@ import torch
 from tests import tiny
 from tests.data.crafted import craft, write_zip
 from tests.faults.bad_calls import CALLS, COMMANDS
-from tests.headless import crafted
-from tinylab import (
-    checkpoints,
-    cli,
-    course,
-    data,
-    device,
-    diagnosis,
-    evaluation,
-    filters,
-    models,
-    notation,
-    optimizers,
-    training,
-)  # fmt: skip
-from tinylab.errors import TinylabError
-from tinylab.headless import runner
+from tests.tools.notebooks import crafted
+from tinylab import course, data, diagnosis, evaluation, filters, models, optimizers, training
 from tinylab.lab import LiveLab
 from tinylab.lab.live import story
-from tinylab.training import History, Recipe
+from tinylab.models import notation
+from tinylab.support import device
+from tinylab.support.errors import TinylabError
+from tinylab.tools import cli
+from tinylab.tools.notebooks import runner
+from tinylab.training import History, Recipe, checkpoints
 
 
 @pytest.fixture(scope="module")

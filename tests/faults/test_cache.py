@@ -13,8 +13,8 @@ import pytest
 
 from tests.faults import kills
 from tinylab.data import cache_root, info, load, open_cache, prepare, prepared_names, sample, verify
-from tinylab.data.places import locked
-from tinylab.errors import DataError, InvalidInputError
+from tinylab.data.folders import locked
+from tinylab.support.errors import DataError, InvalidInputError
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -68,9 +68,9 @@ def test_a_process_that_waits_takes_over_from_one_that_is_killed(source, root):
             signal.pause()
 
     def takes_over() -> None:
-        from tinylab.data import places
+        from tinylab.data import folders
 
-        places.log.warning = lambda *said: os.write(waiting, b".")
+        folders.log.warning = lambda *said: os.write(waiting, b".")
         prepare(source, "tiny", progress=False)
 
     first = kills.start(dies)
@@ -162,7 +162,7 @@ for name in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "TINYLAB_CACHE"):
 def nobody(number):
     raise KeyError(number)  # what a container says of a user it was not told about
 pwd.getpwuid = pwd.getpwnam = nobody
-from tinylab.cli import main
+from tinylab.tools.cli import main
 main(sys.argv[1:])
 """
 

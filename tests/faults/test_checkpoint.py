@@ -17,11 +17,12 @@ import torch
 
 from tests import tiny
 from tests.faults import kills
-from tinylab import checkpoints, cli, figures
-from tinylab.checkpoints import Checkpoint
+from tinylab import figures
 from tinylab.data import loading
-from tinylab.errors import TinylabError, TrainingError
-from tinylab.training import History, Recipe, train
+from tinylab.support.errors import TinylabError, TrainingError
+from tinylab.tools import cli
+from tinylab.training import History, Recipe, checkpoints, train
+from tinylab.training.checkpoints import Checkpoint
 
 IMPORTED = (figures, loading)  # here, and by `state`, so that a kill does not fall into importing them
 RECIPE = Recipe(epochs=1, batch=32, l2=0.01, dropout=0.25)

@@ -13,7 +13,7 @@ from tests.faults import kills, servers
 from tests.faults.servers import BODY, MD5
 from tinylab.data import download
 from tinylab.data.download import MIRRORS, SIZE, fetch
-from tinylab.errors import DataError
+from tinylab.support.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("root")
 

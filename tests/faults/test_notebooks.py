@@ -1,4 +1,4 @@
-"""Faults of notebooks beside those in `tests/headless`: real kernels that die, controls that fail, hostile names."""
+"""Faults of notebooks beside those of the runner's tests: kernels that die, controls that fail, hostile names."""
 
 import ast
 import os
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from papermill.iorw import read_yaml_file
 from papermill.translators import papermill_translators
 
-from tests.headless import crafted
-from tinylab.headless import runner
+from tests.tools.notebooks import crafted
+from tinylab.tools.notebooks import runner
 
 ROOT = Path(__file__).parent.parent.parent
 FINE = "total = sum(range(10))\ntotal"
@@ -128,7 +128,7 @@ def test_any_text_comes_out_of_papermill_s_own_reader_and_writer_as_it_went_in(t
 
 def test_a_notebook_is_not_run_by_being_read(tmp_path, monkeypatch):
     """parameters are data, never code: the cell of parameters is parsed, not executed."""
-    from tinylab.headless import inspection
+    from tinylab.tools.notebooks import inspection
 
     monkeypatch.chdir(tmp_path)
     made = crafted.notebook(parameters="profile = __import__('os').mkdir('pwned')\ndata = seed = 0")

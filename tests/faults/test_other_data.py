@@ -10,7 +10,7 @@ from tests.data.crafted import write_folder, write_zip
 from tinylab import models, training
 from tinylab.data import load, open_cache, prepare
 from tinylab.data.decode import LARGEST, decode
-from tinylab.errors import DataError, InvalidInputError
+from tinylab.support.errors import DataError, InvalidInputError
 from tinylab.training import Recipe
 
 pytestmark = pytest.mark.usefixtures("root")

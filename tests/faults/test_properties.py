@@ -22,16 +22,17 @@ from hypothesis import strategies as st
 
 from tests import tiny
 from tests.data.crafted import craft, write_zip
-from tinylab import models, notation
+from tinylab import models
 from tinylab.data import open_cache, prepare, verify
+from tinylab.data.archive import open_archive
 from tinylab.data.decode import decode
 from tinylab.data.layout import SPLITS, read_layout
-from tinylab.data.sources import open_archive
-from tinylab.errors import TinylabError
-from tinylab.history import Epoch, History
 from tinylab.lab.live import story
-from tinylab.recipes import Recipe
+from tinylab.models import notation
+from tinylab.support.errors import TinylabError
 from tinylab.training import train
+from tinylab.training.history import Epoch, History
+from tinylab.training.recipe import Recipe
 
 MORE = int(os.environ.get("TINYLAB_EXAMPLES", "1"))
 

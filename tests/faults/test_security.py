@@ -21,10 +21,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tests.faults import kills
-from tests.headless import crafted
-from tinylab.errors import TinylabError
-from tinylab.history import History
+from tests.tools.notebooks import crafted
 from tinylab.lab.live import story
+from tinylab.support.errors import TinylabError
+from tinylab.training.history import History
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -106,11 +106,11 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         "tests/lab/live/test_widget.py::test_an_error_in_a_callback_is_shown_and_raised",
         "tests/lab/live/test_session.py::test_an_error_in_the_thread_is_told_and_the_batch_can_be_tried_again",
         "tests/lab/live/test_session.py::test_an_error_raises_where_nobody_looks",
-        "tests/headless/test_runner.py::test_each_hidden_failure_is_found_and_its_cell_named",
+        "tests/tools/notebooks/test_runner.py::test_each_hidden_failure_is_found_and_its_cell_named",
     ),
     "kernel dies, hangs, exits early": (
-        "tests/headless/test_runner.py::test_failure_is_found_and_its_cell_named",
-        "tests/headless/test_runner.py::test_a_process_without_a_sign_of_life_is_ended_with_its_kernel",
+        "tests/tools/notebooks/test_runner.py::test_failure_is_found_and_its_cell_named",
+        "tests/tools/notebooks/test_runner.py::test_a_process_without_a_sign_of_life_is_ended_with_its_kernel",
         "tests/test_cli.py::test_run_tells_the_truth_and_stores_only_what_went_well",
     ),
     "bad parameter": (

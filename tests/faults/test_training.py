@@ -10,9 +10,9 @@ from tests import tiny
 from tests.faults import kills
 from tests.faults.test_checkpoint import training as train_by_command
 from tinylab import models
-from tinylab.errors import InvalidInputError, TinylabError, TrainingError
-from tinylab.history import History
+from tinylab.support.errors import InvalidInputError, TinylabError, TrainingError
 from tinylab.training import Recipe, train
+from tinylab.training.history import History
 
 NORMED = "conv3-4 - batch norm - relu - max pool - fc(8) - batch norm - relu - softmax"
 SAID = (

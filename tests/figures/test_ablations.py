@@ -6,8 +6,8 @@ import pytest
 from tests.diagnosis import made
 from tests.figures.legible import assert_legible
 from tinylab import diagnosis, figures
-from tinylab.errors import InvalidInputError
 from tinylab.models import REPORTED
+from tinylab.support.errors import InvalidInputError
 from tinylab.training import History
 
 TURNED = [3.0, 2.0, 1.5, 1.3, 1.2, 1.25, 1.4, 1.6, 1.8, 2.0]

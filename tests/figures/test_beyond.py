@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.figures.legible import assert_apart, assert_nothing_cut_off
-from tinylab import figures, transfer
-from tinylab.errors import InvalidInputError
+from tinylab import figures
+from tinylab.support.errors import InvalidInputError
+from tinylab.training import transfer
 
 
 def results(
@@ -114,9 +115,9 @@ def test_the_ladder_has_a_bar_for_what_was_run_and_says_what_was_not() -> None:
 
 
 def test_the_ladder_reads_the_table_of_records() -> None:
-    from tinylab import records
+    from tinylab.course import results
 
-    rows = [(row[0], row[1], row[3]) for row in records.table([]).rows]
+    rows = [(row[0], row[1], row[3]) for row in results.table([]).rows]
     picture = figures.ladder(rows)
     widths = [patch.get_width() for patch in picture.axes[0].patches]
     assert widths[2] == 15.6

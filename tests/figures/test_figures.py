@@ -18,8 +18,8 @@ from PIL import Image
 
 from tests.figures.legible import assert_apart, assert_nothing_cut_off
 from tinylab import figures
-from tinylab.errors import InvalidInputError
 from tinylab.figures import style as styles
+from tinylab.support.errors import InvalidInputError
 from tinylab.training import Epoch, History, Recipe
 
 RANDOM = np.random.default_rng(0)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tinylab import figures
-from tinylab.errors import InvalidInputError
 from tinylab.figures.laboratory import Future, Scene, Strip, Watched
-from tinylab.history import Epoch, History
-from tinylab.recipes import Recipe
+from tinylab.support.errors import InvalidInputError
+from tinylab.training.history import Epoch, History
+from tinylab.training.recipe import Recipe
 
 PER = 10  # steps an epoch
 

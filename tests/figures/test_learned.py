@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tinylab import figures
-from tinylab.errors import InvalidInputError
 from tinylab.figures.learned import _framed, _overlaid
+from tinylab.support.errors import InvalidInputError
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)

@@ -7,8 +7,8 @@ import pytest
 
 from tests.figures.legible import assert_legible
 from tinylab import figures, optimizers
-from tinylab.errors import InvalidInputError
 from tinylab.figures import style as styles
+from tinylab.support.errors import InvalidInputError
 
 BEALE = optimizers.SURFACES["Beale"]
 PATHS = {

@@ -6,8 +6,8 @@ from torch import nn
 
 from tests import tiny
 from tinylab import filters, models
-from tinylab.errors import InvalidInputError
 from tinylab.filters import address
+from tinylab.support.errors import InvalidInputError
 
 MODEL_1 = models.build("model_1", seed=0)
 

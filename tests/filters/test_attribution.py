@@ -8,7 +8,7 @@ from tests import tiny
 from tests.filters.test_address import state
 from tests.filters.test_maximise import Broken
 from tinylab import filters
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 LINE = "conv3-4 - relu - max pool - conv3-6 - relu - max pool - dropout - fc(8) - relu - softmax"
 DATA = tiny.dataset()

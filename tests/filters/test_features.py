@@ -7,9 +7,9 @@ import torch
 from tests import tiny
 from tests.filters.test_address import state
 from tinylab import filters, training
-from tinylab.errors import InvalidInputError
 from tinylab.filters import features
-from tinylab.recipes import Recipe
+from tinylab.support.errors import InvalidInputError
+from tinylab.training.recipe import Recipe
 
 LINE = "conv3-4 - relu - max pool - conv3-6 - batch norm - relu - dropout - fc(8) - relu - softmax"
 DATA = tiny.dataset()

@@ -12,9 +12,9 @@ from tests import tiny
 from tests.filters.test_address import state
 from tinylab import filters
 from tinylab.data import Normalisation
-from tinylab.errors import InvalidInputError
 from tinylab.filters import METHOD_2016, MODERN, Method, maximise
 from tinylab.filters.parametrisation import Image
+from tinylab.support.errors import InvalidInputError
 
 SIDE = tiny.SIZE
 RANDOM = np.random.default_rng(0)

@@ -6,9 +6,9 @@ import torch
 
 from tests import tiny
 from tinylab import filters
-from tinylab.errors import InvalidInputError
 from tinylab.filters import parametrisation
 from tinylab.filters.parametrisation import Image, disturbed, frequencies, from_waves
+from tinylab.support.errors import InvalidInputError
 
 CPU = torch.device("cpu")
 

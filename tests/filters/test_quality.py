@@ -11,8 +11,8 @@ import torch
 from tests import tiny
 from tests.filters.test_address import state
 from tinylab import filters
-from tinylab.errors import InvalidInputError
 from tinylab.filters.quality import dead_share, roughness, selectivity
+from tinylab.support.errors import InvalidInputError
 
 DATA = tiny.dataset()
 

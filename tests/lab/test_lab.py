@@ -11,12 +11,12 @@ import pytest
 
 from tinylab import lab
 from tinylab.data import Dataset, Split
-from tinylab.errors import InvalidInputError, TrainingError
-from tinylab.history import Step
 from tinylab.lab import short
 from tinylab.lab.convolution import TYPED
 from tinylab.lab.runs import Knobs, ShortRun, Worker
+from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe
+from tinylab.training.history import Step
 
 PATIENCE = 60  # seconds until a hanging thread fails a test; never waited for otherwise
 LINE = "conv3-2 - relu - max pool - dropout - softmax"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinylab import lab, optimizers
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

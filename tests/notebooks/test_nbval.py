@@ -7,7 +7,7 @@ import sys
 import nbformat
 import pytest
 
-from tests.headless import crafted
+from tests.tools.notebooks import crafted
 
 PICTURE = """import base64
 from IPython.display import display

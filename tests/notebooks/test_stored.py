@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.headless import crafted
-from tinylab.headless import stored
+from tests.tools.notebooks import crafted
+from tinylab.tools.notebooks import stored
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 LECTURES = sorted(FOLDER.glob("*.ipynb"))

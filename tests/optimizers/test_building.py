@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tinylab import optimizers
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 
 def network() -> nn.Sequential:

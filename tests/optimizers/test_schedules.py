@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tinylab import optimizers
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 
 @pytest.mark.parametrize("steps", [40, 100, 137])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tinylab import optimizers
-from tinylab.errors import InvalidInputError
 from tinylab.optimizers import SURFACES
+from tinylab.support.errors import InvalidInputError
 
 RANDOM = np.random.default_rng(0)
 

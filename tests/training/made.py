@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tests import tiny
-from tinylab.device import pick
+from tinylab.support.device import pick
 from tinylab.training import History, Recipe
 
 CPU = pick("cpu")

@@ -11,7 +11,7 @@ import torch
 
 from tests import tiny
 from tinylab.data.dataset import Dataset
-from tinylab.device import pick
+from tinylab.support.device import pick
 from tinylab.training import Recipe, Run, train
 
 # 85 images in batches of 7, shared 4 : 3: the last batch has one image, of which rank 1 gets nothing

@@ -7,10 +7,9 @@ import torch
 
 from tests import tiny
 from tests.training.made import BUSY, CPU, DATA, by_hand, copied, same
-from tinylab import checkpoints
-from tinylab.errors import TrainingError
-from tinylab.history import Epoch, History
-from tinylab.training import Recipe, best_path, train
+from tinylab.support.errors import TrainingError
+from tinylab.training import Recipe, best_path, checkpoints, train
+from tinylab.training.history import Epoch, History
 
 WILD = Recipe(epochs=8, batch=32, learning_rate=0.05, dropout=0.0)  # its validation loss goes up and down
 

@@ -13,9 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from tests import tiny
 from tests.training.made import BUSY, CPU, DATA, NORMED, assert_same, copied, same, untimed
-from tinylab import checkpoints
-from tinylab.errors import InvalidInputError, TrainingError
-from tinylab.training import Recipe, best_path, train
+from tinylab.support.errors import InvalidInputError, TrainingError
+from tinylab.training import Recipe, best_path, checkpoints, train
 from tinylab.training.distillation import digest, disagreement
 
 LISTEN = replace(BUSY, teacher_weight=0.7, temperature=3.0)

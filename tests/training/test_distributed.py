@@ -14,9 +14,9 @@ from tests import tiny
 from tests.data.crafted import craft, write_folder
 from tests.training import member
 from tests.training.made import CPU, DATA, by_hand
-from tinylab import checkpoints, cli
-from tinylab.errors import InvalidInputError, TrainingError
-from tinylab.training import History, Recipe, train
+from tinylab.support.errors import InvalidInputError, TrainingError
+from tinylab.tools import cli
+from tinylab.training import History, Recipe, checkpoints, train
 from tinylab.training.distributed import ALONE, Team, check, join
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from tests import tiny
 from tests.training.made import BUSY, CPU, SHORT, assert_same, by_hand, copied, untimed
 from tinylab import optimizers
 from tinylab.data.batches import Batches
-from tinylab.errors import TrainingError
+from tinylab.support.errors import TrainingError
 from tinylab.training import Recipe, loop, train
 
 

@@ -7,7 +7,7 @@ import torch
 
 from tests import tiny
 from tests.training.made import BUSY, CPU, SHORT, assert_same, copied, untimed
-from tinylab.errors import InvalidInputError, TrainingError
+from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe, train
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from tests import tiny
 from tests.training.made import CPU, by_hand
 from tinylab.data.batches import Batches
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 from tinylab.training import score
 
 

@@ -9,8 +9,8 @@ import torch
 
 from tests import tiny
 from tests.training.made import CPU, SHORT, assert_same, copied
-from tinylab.device import Device
-from tinylab.errors import InvalidInputError, TrainingError
+from tinylab.support.device import Device
+from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe, train
 
 

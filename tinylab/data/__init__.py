@@ -1,10 +1,11 @@
 """Images: where they come from, their decoded cache, what a data set is, and batches on the device.
 
-    places, download            folders and disk space; the published archive, from where it can be had
-    sources, layout             an archive or folder; what its members mean
+    folders, download           where things lie, and disk space; the published archive, from where it can be had
+    archive, layout             an archive or folder; what its members mean
     decode, cache, manifest     pixels; memory-mapped arrays, prepared once; what is believed of them
-    dataset, loading            classes and splits; `load`: by name or path, whole or in part
-    batches                     normalisation, augmentation, batches
+    split, dataset, loading     some images; classes and four splits; `load`: by name or path, whole or in part
+    normalisation, augment      the mean image and the scale; random changes that leave the class alone
+    batches                     all of it at once, on the device
     sample, drawing             the generated sample
 
 The names below are the public ones. Each opens its room on first use, so that the processes that decode
@@ -15,28 +16,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinylab.data.batches import Augment, Batches, Normalisation
+    from tinylab.data.archive import open_archive
+    from tinylab.data.augment import Augment
+    from tinylab.data.batches import Batches
     from tinylab.data.cache import Cache, info, open_cache, prepare, prepared_names, verify
-    from tinylab.data.dataset import Dataset, Split, Twin
+    from tinylab.data.dataset import Dataset, Twin
     from tinylab.data.download import fetch
+    from tinylab.data.folders import cache_root
     from tinylab.data.loading import load
-    from tinylab.data.places import cache_root
+    from tinylab.data.normalisation import Normalisation
     from tinylab.data.sample import write_sample
-    from tinylab.data.sources import open_archive
+    from tinylab.data.split import Split
 
 _ROOM_OF = {
-    "Augment": "batches",
+    "Augment": "augment",
     "Batches": "batches",
     "Cache": "cache",
     "Dataset": "dataset",
-    "Normalisation": "batches",
-    "Split": "dataset",
+    "Normalisation": "normalisation",
+    "Split": "split",
     "Twin": "dataset",
-    "cache_root": "places",
+    "cache_root": "folders",
     "fetch": "download",
     "info": "cache",
     "load": "loading",
-    "open_archive": "sources",
+    "open_archive": "archive",
     "open_cache": "cache",
     "prepare": "cache",
     "prepared_names": "cache",

@@ -26,11 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from tinylab.data.archive import open_archive
 from tinylab.data.decode import BLOCK, Block, run_blocks
-from tinylab.data.layout import SPLITS, Listing, read_layout, short_names
-from tinylab.data.manifest import FILE, describe, inside, sha256
-from tinylab.data.manifest import state as read_state
-from tinylab.data.places import (
+from tinylab.data.folders import (  # fmt: skip
     ARCHIVE,
     VARIABLE,
     as_path,
@@ -40,10 +38,12 @@ from tinylab.data.places import (
     readable,
     require_space,
     writable_folder,
-)  # fmt: skip
-from tinylab.data.sources import open_archive
-from tinylab.errors import DataError, InvalidInputError, whole
-from tinylab.tables import Table
+)
+from tinylab.data.layout import SPLITS, Listing, read_layout, short_names
+from tinylab.data.manifest import FILE, describe, inside, sha256
+from tinylab.data.manifest import state as read_state
+from tinylab.support.errors import DataError, InvalidInputError, whole
+from tinylab.support.table import Table
 
 log = logging.getLogger("tinylab.data")
 

@@ -24,8 +24,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
-from tinylab.data.sources import Archive, open_archive
-from tinylab.errors import DataError
+from tinylab.data.archive import Archive, open_archive
+from tinylab.support.errors import DataError
 
 BLOCK = 256  # images decoded and written at a time: 3 MiB
 _JPEG = b"\xff\xd8\xff"

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from tinylab.data.places import ARCHIVE, as_path, cache_root, cannot_write, locked, require_space, writable_folder
-from tinylab.errors import DataError, InvalidInputError, between
+from tinylab.data.folders import ARCHIVE, as_path, cache_root, cannot_write, locked, require_space, writable_folder
+from tinylab.support.errors import DataError, InvalidInputError, between
 
 log = logging.getLogger("tinylab.data")
 

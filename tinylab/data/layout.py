@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylab.data.sources import Archive
-from tinylab.errors import DataError
+from tinylab.data.archive import Archive
+from tinylab.support.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 _NUMBERS = re.compile(r"([0-9]+)")

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from tinylab.data import cache as caches
+from tinylab.data.archive import open_archive
 from tinylab.data.cache import Cache, Decoded
-from tinylab.data.dataset import Dataset, Split, by_class
-from tinylab.data.places import ARCHIVE, as_path, cache_root, cannot_write, writable_folder
-from tinylab.data.sources import open_archive
-from tinylab.errors import DataError, InvalidInputError, between, nearest, whole
+from tinylab.data.dataset import Dataset
+from tinylab.data.folders import ARCHIVE, as_path, cache_root, cannot_write, writable_folder
+from tinylab.data.split import Split, by_class
+from tinylab.support.errors import DataError, InvalidInputError, between, nearest, whole
 
 SAMPLE_BYTES = 20_000_000  # of the generated sample's archive, generously
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from tinylab.data.folders import VARIABLE
 from tinylab.data.layout import SPLITS, Layout
-from tinylab.data.places import VARIABLE
-from tinylab.errors import DataError
+from tinylab.support.errors import DataError
 
 FILE = "manifest.json"
 SCHEMA = 1  # raise it whenever files or manifest change their meaning; older caches are then rebuilt

@@ -4,7 +4,7 @@ Counted with `tinylab data prepare` and `Dataset.describe`, `Split.greyscale`, `
 archive's images and annotations (tinylab 0.1.0, 2026-11-22). With the data at hand, lecture 01 counts again, live.
 """
 
-from tinylab.tables import Table
+from tinylab.support.table import Table
 
 TINY_IMAGENET: dict[str, object] = {
     "classes": 200,

@@ -20,8 +20,8 @@ from PIL import Image
 
 from tinylab.data import drawing
 from tinylab.data.drawing import Kind
-from tinylab.data.places import as_path, cannot_write
-from tinylab.errors import DataError, whole
+from tinylab.data.folders import as_path, cannot_write
+from tinylab.support.errors import DataError, whole
 
 ROOT = "tinylab-sample"  # the folder that holds everything, as `tiny-imagenet-200` does in the real archive
 QUALITY = 88  # of the JPEGs: about 2.5 kB each, as in the real archive

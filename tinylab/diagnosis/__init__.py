@@ -36,14 +36,7 @@ from tinylab.diagnosis.after import (
     suspicious_validation,
     underfitting,
 )
-from tinylab.diagnosis.before import (
-    blank_input,
-    frozen_parameters,
-    initial_loss,
-    input_scale,
-    leakage,
-    tiny_batch,
-)
+from tinylab.diagnosis.before import blank_input, frozen_parameters, initial_loss, input_scale, leakage, tiny_batch
 from tinylab.diagnosis.cards import Card, Cards, show
 from tinylab.diagnosis.during import dead_units, divergence, update_ratio
 from tinylab.diagnosis.turning import Flattening, Turning, flattening, turning_point

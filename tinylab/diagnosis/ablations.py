@@ -16,11 +16,11 @@ import numpy as np
 from tinylab import models
 from tinylab.diagnosis.cards import change
 from tinylab.diagnosis.turning import CONFIRM, RISE, Turning, turning_point
-from tinylab.errors import InvalidInputError, between, whole
-from tinylab.history import History
 from tinylab.models import Reported
-from tinylab.recipes import Recipe
-from tinylab.tables import Table
+from tinylab.support.errors import InvalidInputError, between, whole
+from tinylab.support.table import Table
+from tinylab.training.history import History
+from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tinylab.data import Dataset

@@ -11,8 +11,8 @@ import numpy as np
 
 from tinylab.diagnosis.cards import Card, change
 from tinylab.diagnosis.turning import RISE
-from tinylab.errors import InvalidInputError, nearest
-from tinylab.history import History
+from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.training.history import History
 
 PLAYBOOK = "Tuning Playbook (Godbole et al., 2023)"
 CS231N = "CS231n, Neural Networks Part 3"

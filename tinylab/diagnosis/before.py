@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from tinylab import optimizers
 from tinylab.diagnosis.cards import Card
 from tinylab.diagnosis.trace import check_batch, copied, losses_of_a_copy, own_random
-from tinylab.errors import InvalidInputError, between, whole
+from tinylab.support.errors import InvalidInputError, between, whole
 from tinylab.training import evaluating
 
 KARPATHY = "A. Karpathy, A Recipe for Training Neural Networks (2019)"

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 
 @dataclass(frozen=True)

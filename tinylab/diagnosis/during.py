@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from tinylab.diagnosis.cards import Card
 from tinylab.diagnosis.trace import check_batch, copied, own_random
-from tinylab.errors import InvalidInputError
-from tinylab.history import History
+from tinylab.support.errors import InvalidInputError
 from tinylab.training import evaluating
+from tinylab.training.history import History
 
 USUAL = 1e-3  # share of a weight that one update changes
 # How many times less, or more, is too far. CS231n says 10 of SGD; Adam's first updates, in which every weight moves by

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tinylab import optimizers
-from tinylab.errors import InvalidInputError
 from tinylab.models import set_dropout
+from tinylab.support.errors import InvalidInputError
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylab.diagnosis.cards import change
-from tinylab.errors import InvalidInputError, between, whole
-from tinylab.history import History
+from tinylab.support.errors import InvalidInputError, between, whole
+from tinylab.training.history import History
 
 WINDOW = 3  # epochs of the running median: the least that one odd epoch cannot move
 RISE = 0.02  # † share above the lowest: what a turned loss has risen at least (as in figures.curves)

@@ -15,8 +15,10 @@ always mean positions in `Dataset.classes`.
 
 from tinylab.evaluation.detective import SUSPECTS, Clue, Finding, investigate
 from tinylab.evaluation.folder import images_in, predict_folder
-from tinylab.evaluation.luck import binomial_tail, dependence, images_needed, paired_test
-from tinylab.evaluation.mishaps import (
+from tinylab.evaluation.neighbours import nearest_neighbours
+from tinylab.evaluation.relabelling import best_relabelling, matching
+from tinylab.evaluation.scores import Predictions, class_accuracy, class_shares, confusion, predict, worst_pairs
+from tinylab.evaluation.scoring_errors import (
     PIXELS,
     dropout_left_on,
     mix_classes,
@@ -25,9 +27,7 @@ from tinylab.evaluation.mishaps import (
     recorded_oracle,
     wrong_pixels,
 )
-from tinylab.evaluation.neighbours import nearest_neighbours
-from tinylab.evaluation.relabelling import best_relabelling, matching
-from tinylab.evaluation.scores import Predictions, class_accuracy, class_shares, confusion, predict, worst_pairs
+from tinylab.evaluation.significance import binomial_tail, dependence, images_needed, paired_test
 from tinylab.evaluation.submission import read_submission, score_submission, truth, write_submission
 
 __all__ = [

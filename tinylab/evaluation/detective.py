@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinylab.errors import InvalidInputError
-from tinylab.evaluation.luck import binomial_tail, dependence, paired_test
-from tinylab.evaluation.mishaps import by_number
 from tinylab.evaluation.relabelling import crossfitted, log_score
 from tinylab.evaluation.scores import Predictions
-from tinylab.tables import Table
+from tinylab.evaluation.scoring_errors import by_number
+from tinylab.evaluation.significance import binomial_tail, dependence, paired_test
+from tinylab.support.errors import InvalidInputError
+from tinylab.support.table import Table
 
 SUSPECTS: dict[str, str] = {
     "files": "predictions in another order than the files",

@@ -9,14 +9,14 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from tinylab.checkpoints import Checkpoint
-from tinylab.data.dataset import Split
 from tinylab.data.decode import decode
 from tinylab.data.layout import natural
-from tinylab.device import Device, pick
-from tinylab.errors import DataError, TinylabError, TrainingError
+from tinylab.data.split import Split
 from tinylab.evaluation.scores import Predictions, predict
+from tinylab.support.device import Device, pick
+from tinylab.support.errors import DataError, TinylabError, TrainingError
 from tinylab.training import EVALUATION_BATCH
+from tinylab.training.checkpoints import Checkpoint
 
 _SUFFIXES = (".jpeg", ".jpg", ".png")
 

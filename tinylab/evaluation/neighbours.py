@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinylab.device import Device, pick
-from tinylab.errors import InvalidInputError
+from tinylab.support.device import Device, pick
+from tinylab.support.errors import InvalidInputError
 
 # rows held at once in float64: with 64×64×3 numbers a row, 200 MB and 100 MB
 _TRAIN_CHUNK, _QUERY_CHUNK = 2048, 1024

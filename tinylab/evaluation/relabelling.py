@@ -5,7 +5,7 @@ The assignment problem: C classes, C outputs, every pair has a gain, and each is
 
 import numpy as np
 
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 FLOOR = 0.01  # of probabilities, before their logarithm is taken
 _FOLDS = 5

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from tinylab.data.batches import Batches, Normalisation
-from tinylab.device import Device, pick
-from tinylab.errors import InvalidInputError
-from tinylab.tables import Table
+from tinylab.data.batches import Batches
+from tinylab.data.normalisation import Normalisation
+from tinylab.support.device import Device, pick
+from tinylab.support.errors import InvalidInputError
+from tinylab.support.table import Table
 from tinylab.training import EVALUATION_BATCH, evaluating
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Split
+    from tinylab.data.split import Split
 
 
 @dataclass(frozen=True, eq=False)

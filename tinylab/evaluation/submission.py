@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinylab.checkpoints import write_whole
 from tinylab.data.layout import natural
-from tinylab.errors import DataError, InvalidInputError, nearest
 from tinylab.evaluation.scores import Predictions
+from tinylab.support.errors import DataError, InvalidInputError, nearest
+from tinylab.support.files import atomic_write
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Split
+    from tinylab.data.split import Split
 
 
 def write_submission(path: str | Path, predictions: Predictions, classes: Sequence[str]) -> Path:
@@ -34,7 +34,7 @@ def write_submission(path: str | Path, predictions: Predictions, classes: Sequen
             raise InvalidInputError(f"the name {name!r} has spaces, which separate the columns. Rename it")
     said = predictions.by_file()
     lines = [f"{name} {classes[said[name]]}\n" for name in sorted(said, key=natural)]
-    write_whole(path, "".join(lines).encode())
+    atomic_write(path, "".join(lines).encode())
     return Path(path)
 
 

@@ -16,29 +16,13 @@ charts      bars, comparisons, times, parameters by layer, activation spread, co
 
 from tinylab.figures.ablations import fingerprints, one_factor, turning
 from tinylab.figures.beyond import costs, few_images, ladder, longer
-from tinylab.figures.charts import (
-    activation_spread,
-    bars,
-    comparison,
-    confusion,
-    duration,
-    parameters_by_layer,
-    timing,
-)
+from tinylab.figures.charts import activation_spread, bars, comparison, confusion, duration, parameters_by_layer, timing
 from tinylab.figures.curves import Progress, best_epoch, curves, live, verdict
-from tinylab.figures.images import (
-    augmentations,
-    duplicates,
-    filters,
-    image_grid,
-    pixels,
-    signed,
-    stretched,
-)
+from tinylab.figures.images import augmentations, duplicates, filters, image_grid, pixels, signed, stretched
 from tinylab.figures.laboratory import Scene, laboratory
 from tinylab.figures.learned import cam_overlay, feature_maps, rankings, side_by_side, with_top_images
 from tinylab.figures.lines import lines
-from tinylab.figures.mishaps import signatures
+from tinylab.figures.scoring_errors import signatures
 from tinylab.figures.style import STYLES, Picture, Style, look
 from tinylab.figures.surfaces import bands, range_tests, surface
 from tinylab.figures.transforms import batch_before_after, convolution, mean_image

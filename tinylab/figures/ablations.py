@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.errors import InvalidInputError
 from tinylab.figures.style import (
     BLACK,
     GREY,
@@ -28,6 +27,7 @@ from tinylab.figures.style import (
     percent,
     spread,
 )
+from tinylab.support.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from tinylab.diagnosis import Flattening, Outcome, Turning

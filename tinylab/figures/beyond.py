@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from tinylab.errors import InvalidInputError
 from tinylab.figures.style import (
     BLACK,
     BLUE,
@@ -32,9 +31,10 @@ from tinylab.figures.style import (
     percent,
     quantity,
 )
+from tinylab.support.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from tinylab.transfer import Results
+    from tinylab.training.transfer import Results
 
 _LOOKS = {  # way: colour, line, marker; told apart without colour, too
     "from scratch": (VERMILLION, "--", "s"),

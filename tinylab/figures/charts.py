@@ -11,9 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from tinylab.errors import InvalidInputError
 from tinylab.figures.lines import lines
-from tinylab.figures.style import (
+from tinylab.figures.style import (  # fmt: skip
     BLUE,
     GREY,
     INK,
@@ -27,7 +26,8 @@ from tinylab.figures.style import (
     look,
     percent,
     quantity,
-)  # fmt: skip
+)
+from tinylab.support.errors import InvalidInputError
 
 MOST_CLASSES = 20  # of a confusion matrix that can still be read
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", BLUE, "#00304D"])

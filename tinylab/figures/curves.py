@@ -13,8 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.errors import InvalidInputError
-from tinylab.figures.style import (
+from tinylab.figures.style import (  # fmt: skip
     GREY,
     HUES,
     TRAINING,
@@ -28,7 +27,8 @@ from tinylab.figures.style import (
     label_ends,
     look,
     percent,
-)  # fmt: skip
+)
+from tinylab.support.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from tinylab.training import History

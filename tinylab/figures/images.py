@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
 
-from tinylab.errors import InvalidInputError
 from tinylab.figures.style import BLUE, DPI, INK, VERMILLION, Picture, Style, array, listed, look
+from tinylab.support.errors import InvalidInputError
 
 Pixels = Any  # numpy array or torch tensor
 _GAP = 6  # stored pixels between neighbouring images

@@ -15,7 +15,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.errors import InvalidInputError
 from tinylab.figures.curves import FAINT, FAINT_INK, best_epoch
 from tinylab.figures.style import (
     DPI,
@@ -35,9 +34,10 @@ from tinylab.figures.style import (
     percent,
     spread,
 )
+from tinylab.support.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from tinylab.history import History
+    from tinylab.training.history import History
 
 MOST = 4  # futures that can be told apart
 MOST_IMAGES = 8

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import colormaps
 
-from tinylab.errors import InvalidInputError
 from tinylab.figures.images import Pixels, image_grid, pixels, signed
 from tinylab.figures.style import BLUE, DPI, GREY, INK, VERMILLION, Picture, array, dress, listed, look
+from tinylab.support.errors import InvalidInputError
 
 MAP = "inferno"  # perceptually uniform; JET draws edges where there are none
 _STRIP = 26  # stored pixels between two groups

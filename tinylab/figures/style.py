@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tinylab.errors import InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError, nearest
 
 # Okabe and Ito, "Color Universal Design" (2008): the hues of their palette that reach 3:1 on white
 BLUE, VERMILLION, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "#000000"

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.errors import InvalidInputError, nearest
 from tinylab.figures.style import (
     BLACK,
     GREY,
@@ -23,6 +22,7 @@ from tinylab.figures.style import (
     quantity,
 )
 from tinylab.optimizers import WALKERS
+from tinylab.support.errors import InvalidInputError, nearest
 
 if TYPE_CHECKING:
     from tinylab.optimizers import Path, RangeTest, Surface

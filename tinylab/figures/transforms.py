@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from tinylab.errors import InvalidInputError
 from tinylab.figures.images import Pixels, pixels, signed, stretched
 from tinylab.figures.style import BLUE, GREY, INK, VERMILLION, Picture, Style, array, dress, look
+from tinylab.support.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from tinylab.data import Normalisation

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from tinylab.errors import InvalidInputError, nearest
-from tinylab.tables import Table
+from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.support.table import Table
 
 
 @dataclass(frozen=True)

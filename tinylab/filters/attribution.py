@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from tinylab.data.batches import Normalisation
-from tinylab.errors import InvalidInputError
+from tinylab.data.normalisation import Normalisation
 from tinylab.filters.address import Address, find, frozen, module
+from tinylab.support.errors import InvalidInputError
 
 
 @dataclass(frozen=True, eq=False)

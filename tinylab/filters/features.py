@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinylab import errors
-from tinylab.data.batches import Batches, Normalisation
-from tinylab.device import Device, pick
-from tinylab.errors import InvalidInputError
+from tinylab.data.batches import Batches
+from tinylab.data.normalisation import Normalisation
 from tinylab.filters.address import Address, Field, find, receptive_field, up_to
+from tinylab.support import errors
+from tinylab.support.device import Device, pick
+from tinylab.support.errors import InvalidInputError
 from tinylab.training import EVALUATION_BATCH, evaluating
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Split
+    from tinylab.data.split import Split
 
 
 def feature_maps(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor, nn
 
-from tinylab.errors import InvalidInputError
 from tinylab.filters.address import up_to
+from tinylab.support.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from tinylab.training import Run

@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinylab import errors
-from tinylab.data.batches import Normalisation, stream
-from tinylab.device import Device, pick
-from tinylab.errors import InvalidInputError
+from tinylab.data.normalisation import Normalisation
 from tinylab.filters.address import Address, find, frozen, module, up_to
 from tinylab.filters.parametrisation import PIXEL, Image, disturbed
-from tinylab.memory import keep_freed
+from tinylab.support import errors
+from tinylab.support.device import Device, pick
+from tinylab.support.errors import InvalidInputError
+from tinylab.support.memory import keep_freed
+from tinylab.support.seeds import derive_seed
 
 EPSILON = 1e-5  # keeps the gradient of a silent channel from being divided by zero
 CONTRAST = 0.2  # standard deviation round grey when a found image is drawn, in units of black to white
@@ -170,7 +171,7 @@ def maximise(
 def _climb(image: Image, value: "_Value", method: Method) -> None:
     """Move the image's numbers uphill, `method.steps` times."""
     adam = torch.optim.Adam([image.numbers], lr=method.rate, maximize=True)
-    disturbances = torch.Generator().manual_seed(stream(method.seed))
+    disturbances = torch.Generator().manual_seed(derive_seed(method.seed))
     for _ in range(method.steps):
         pixels = image.pixels()
         if method.robust:

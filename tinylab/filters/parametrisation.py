@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinylab.data.batches import stream
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
+from tinylab.support.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Split
+    from tinylab.data.split import Split
 
 NOISE = 20.0  # pixel units: width of the uniform noise on grey that the ascent of 2016 starts from
 SMALL = 0.01  # standard deviation of the Fourier coefficients at the start
@@ -84,7 +84,7 @@ class Image:
         device: torch.device,
     ) -> None:
         self.height, self.width, self.fourier, self.bounded = height, width, fourier, bounded
-        starts = [self._start(torch.Generator().manual_seed(stream(seed, channel))) for channel in channels]
+        starts = [self._start(torch.Generator().manual_seed(derive_seed(seed, channel))) for channel in channels]
         self.numbers = torch.stack(starts).to(device).requires_grad_()
         self.mix: Tensor | None = None
         if basis is not None:

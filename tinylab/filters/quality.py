@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
-from tinylab.data.batches import Normalisation
-from tinylab.device import Device
-from tinylab.errors import InvalidInputError, whole
+from tinylab.data.normalisation import Normalisation
 from tinylab.filters.address import find, module
 from tinylab.filters.features import walk
-from tinylab.tables import Table
+from tinylab.support.device import Device
+from tinylab.support.errors import InvalidInputError, whole
+from tinylab.support.table import Table
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Split
+    from tinylab.data.split import Split
 
 PADDED = 16  # kernels are laid into this many zeros each way before the FFT, which then looks between frequencies
 EXACT = 8  # networks: 40,320 orders; beyond, a random sample of them

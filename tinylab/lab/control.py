@@ -9,8 +9,8 @@ import ipywidgets as widgets
 import traitlets
 from IPython import get_ipython
 
-from tinylab.errors import TinylabError
 from tinylab.figures import Picture
+from tinylab.support.errors import TinylabError
 
 VARIABLE = "TINYLAB_HEADLESS"
 ERROR_CLASS = "tinylab-error"  # of the widget that shows errors and is empty without: whoever scans a notebook finds it

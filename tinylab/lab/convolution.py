@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from tinylab import figures
-from tinylab.errors import InvalidInputError
 from tinylab.figures import Picture
 from tinylab.lab.control import Control
+from tinylab.support.errors import InvalidInputError
 
 KERNELS = {
     "identity": "0 0 0; 0 1 0; 0 0 0",

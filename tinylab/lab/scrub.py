@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
 
-from tinylab.errors import InvalidInputError, nearest
 from tinylab.figures import Picture
 from tinylab.lab.control import Control
+from tinylab.support.errors import InvalidInputError, nearest
 
 
 class Scrub(Control):

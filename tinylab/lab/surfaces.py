@@ -3,9 +3,9 @@
 import ipywidgets as widgets
 
 from tinylab import figures, optimizers
-from tinylab.errors import InvalidInputError, nearest
 from tinylab.figures import Picture
 from tinylab.lab.control import Control
+from tinylab.support.errors import InvalidInputError, nearest
 
 MOST_STEPS = 500
 

@@ -9,9 +9,9 @@ counting  shapes, parameters, multiply-adds and memory, layer by layer
 """
 
 from tinylab.models.building import INITIALISATIONS, LAST_LAYER, NAMES, build, initialise, set_dropout
-from tinylab.models.counting import Row, Summary, summary
-from tinylab.models.lines import LINES, REPORTED, Reported, narrower
-from tinylab.models.modern import SHAPES, Modern, Residual, Shape, Squeeze, modern
+from tinylab.models.report import LINES, REPORTED, Reported, narrower
+from tinylab.models.resnet import SHAPES, Modern, Residual, Shape, Squeeze, modern
+from tinylab.models.summary import Row, Summary, summary
 
 __all__ = [
     "INITIALISATIONS",

@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from tinylab import notation
-from tinylab.errors import InvalidInputError, nearest
 from tinylab.layers import he_normal_
-from tinylab.models.lines import LINES, line_of
-from tinylab.models.modern import SHAPES, modern
+from tinylab.models import notation
+from tinylab.models.report import LINES, line_of
+from tinylab.models.resnet import SHAPES, modern
+from tinylab.support.errors import InvalidInputError, nearest
 
 NAMES = (*LINES, *SHAPES)
 INITIALISATIONS = ("he", "he everywhere")

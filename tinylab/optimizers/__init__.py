@@ -9,8 +9,8 @@ surfaces    landscapes with two weights, and the paths down
 """
 
 from tinylab.optimizers.building import OPTIMIZERS, build, check, penalty
-from tinylab.optimizers.races import Difference, difference
-from tinylab.optimizers.rates import Choice, RangeTest, choose, range_test
+from tinylab.optimizers.compare import Difference, difference
+from tinylab.optimizers.lr_finder import Choice, RangeTest, choose, range_test
 from tinylab.optimizers.rules import SGD, Adam, AdamW
 from tinylab.optimizers.schedules import ONE_CYCLE_END, ONE_CYCLE_START, SCHEDULES, factor
 from tinylab.optimizers.surfaces import SURFACES, WALKERS, Path, Surface, path

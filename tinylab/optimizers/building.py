@@ -7,7 +7,7 @@ on the weights of convolutions and fully connected layers only, never on biases 
 import torch
 from torch import Tensor, nn
 
-from tinylab.errors import InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError, nearest
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinylab.errors import between
+from tinylab.support.errors import between
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
 Closure = Callable[[], Any]  # computes the loss anew, with gradients

@@ -2,7 +2,7 @@
 
 import math
 
-from tinylab.errors import InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError, nearest
 
 SCHEDULES = ("constant", "cosine", "one-cycle")
 

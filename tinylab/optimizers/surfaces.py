@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tinylab.errors import InvalidInputError, between, nearest, whole
 from tinylab.optimizers.rules import SGD, Adam
+from tinylab.support.errors import InvalidInputError, between, nearest, whole
 
 Point = tuple[float, float]
 Field = Callable[[np.ndarray, np.ndarray], np.ndarray]  # heights of points x, y: any shape, the same for all three

@@ -14,10 +14,10 @@ keeping         the weights of the best epoch
 distributed     one training on several processes, under torchrun
 """
 
-from tinylab.history import Epoch, History, Step
-from tinylab.recipes import RECIPES, Recipe
-from tinylab.training.keeping import Best, best_path
+from tinylab.training.best import Best, best_path
+from tinylab.training.history import Epoch, History, Step
 from tinylab.training.loop import Run, train
+from tinylab.training.recipe import RECIPES, Recipe
 from tinylab.training.scoring import EVALUATION_BATCH, Score, evaluating, score
 
 __all__ = [

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from tinylab.device import Device
+from tinylab.support.device import Device
 from tinylab.training.scoring import evaluating
 
 

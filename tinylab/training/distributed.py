@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tinylab.device import Device
-from tinylab.errors import InvalidInputError, TrainingError
+from tinylab.support.device import Device
+from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training.scoring import Score
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Split
+    from tinylab.data.split import Split
 
 PATIENCE = timedelta(minutes=10)  # for the slowest of the others, which may have images to prepare
 

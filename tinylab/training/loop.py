@@ -17,25 +17,27 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from tinylab import checkpoints, optimizers
-from tinylab.checkpoints import Checkpoint
-from tinylab.data.batches import Batches, stream
-from tinylab.device import Device, pick
-from tinylab.errors import InvalidInputError, TrainingError
-from tinylab.history import Epoch, History, Step
-from tinylab.memory import keep_freed
+from tinylab import optimizers
+from tinylab.data.batches import Batches
 from tinylab.models import set_dropout
-from tinylab.recipes import Recipe
-from tinylab.training import distributed, fitting
-from tinylab.training.averaging import Average
+from tinylab.support.device import Device, pick
+from tinylab.support.errors import InvalidInputError, TrainingError
+from tinylab.support.memory import keep_freed
+from tinylab.support.seeds import derive_seed
+from tinylab.training import checkpoints, checks, distributed
+from tinylab.training.best import Best, best_path, copied
+from tinylab.training.checkpoints import Checkpoint
 from tinylab.training.distillation import Teacher
 from tinylab.training.distributed import ALONE, Team
-from tinylab.training.keeping import Best, best_path, copied
-from tinylab.training.mixing import Targets, mix, shared_accuracy, shared_loss
+from tinylab.training.ema import Average
+from tinylab.training.history import Epoch, History, Step
+from tinylab.training.mixup import Targets, mix, shared_accuracy, shared_loss
+from tinylab.training.recipe import Recipe
 from tinylab.training.scoring import EVALUATION_BATCH, score
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Dataset, Split
+    from tinylab.data.dataset import Dataset
+    from tinylab.data.split import Split
 
 SUBSET = 1000  # training images that are looked at in evaluation mode after every epoch
 
@@ -96,11 +98,11 @@ class Run:
         teacher: nn.Module | None = None,
         team: Team = ALONE,
     ) -> None:
-        split = fitting.watched(data, watch)
-        fitting.check_outputs(model, len(data.classes))
-        fitting.check_inputs(model, data.train.images.shape[1], data.train.images.shape[3])
-        fitting.check_teacher(recipe, teacher, len(data.classes))
-        few = fitting.subset(data.train, min(SUBSET, len(data.train), len(split)))
+        split = checks.watched(data, watch)
+        checks.check_outputs(model, len(data.classes))
+        checks.check_inputs(model, data.train.images.shape[1], data.train.images.shape[3])
+        checks.check_teacher(recipe, teacher, len(data.classes))
+        few = checks.subset(data.train, min(SUBSET, len(data.train), len(split)))
         distributed.check(team, recipe.batch, few, split)
         if recipe.dropout is not None:
             set_dropout(model, recipe.dropout)
@@ -133,7 +135,7 @@ class Run:
             seed=recipe.seed,
             share=(team.rank, team.world),
         )
-        fitting.check_last_batch(model, recipe.batch, self.batches.count)
+        checks.check_last_batch(model, recipe.batch, self.batches.count)
         self._few, self._watched = self._part(few), self._part(split)
         self._open: Iterator[Step] | None = None  # the epoch that has begun
         hidden = not (progress and team.leads)
@@ -233,7 +235,7 @@ class Run:
                 loss = self.teacher.blend(loss, logits.float(), x)
             self.team.gradient_of(loss, share).backward()
         except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS and the CPU raise a plain one
-            if not isinstance(error, torch.OutOfMemoryError) and not fitting.out_of_memory(error):
+            if not isinstance(error, torch.OutOfMemoryError) and not checks.out_of_memory(error):
                 raise
             loss = None
         if loss is None:  # raised out here, where no traceback holds on to the tensors: the run can go on
@@ -257,12 +259,12 @@ class Run:
         recipe = self.recipe
         if not (recipe.mixup or recipe.cutmix):
             return x, ((1.0, y),)
-        return mix(x, y, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=stream(recipe.seed, epoch, position, 0, 1))
+        return mix(x, y, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=derive_seed(recipe.seed, epoch, position, 0, 1))
 
     def _randomness(self, epoch: int, position: int) -> contextlib.AbstractContextManager[None]:
         """Inside, dropout's random numbers are those of this batch, whoever else draws from torch's."""
         where = (epoch, position) if self.team.leads else (epoch, position, self.team.rank)
-        return _seeded(stream(self.recipe.seed, *where), self.device)
+        return _seeded(derive_seed(self.recipe.seed, *where), self.device)
 
     def _check(self, loss: float, name: str, epoch: int, position: int, rate: float, update: str) -> None:
         """Raises TrainingError for a loss that is no number, with what became of the update and of the best weights."""
@@ -348,7 +350,7 @@ class Run:
         """The checkpoint at `path`. Raises TrainingError if it is of no use, or of another run."""
         checkpoint = checkpoints.load(path)
         before = History.from_dict(checkpoint.history), checkpoint.normalisation, checkpoint.teacher
-        fitting.check_same(path, before, (self.history, self.normalisation, self._taught_by))
+        checks.check_same(path, before, (self.history, self.normalisation, self._taught_by))
         return checkpoint
 
 

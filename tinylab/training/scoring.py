@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tinylab.data.batches import Batches
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 EVALUATION_BATCH = 128  # images; on a CPU quicker than 64 and 256, and few enough to listen in between
 

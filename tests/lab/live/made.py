@@ -8,7 +8,7 @@ from tests import tiny
 from tinylab.lab.live import session as sessions
 from tinylab.lab.live.session import Session
 from tinylab.lab.live.steered import Steered
-from tinylab.recipes import Recipe
+from tinylab.training.recipe import Recipe
 
 PATIENCE = 60  # seconds until a hanging thread fails a test; never waited for otherwise
 LINE = "conv3-4 - relu - batch norm - max pool - dropout - fc(8) - relu - dropout - softmax"

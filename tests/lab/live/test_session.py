@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.lab.live.made import DATA, PATIENCE, RECIPE, Gate, facts, same, session
-from tinylab.errors import InvalidInputError, TrainingError
 from tinylab.lab.live.knobs import Change
 from tinylab.lab.live.session import Session
+from tinylab.support.errors import InvalidInputError, TrainingError
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from tests.lab.live.made import DATA, LINE, RECIPE, advanced, facts, same
-from tinylab import models, notation, training
-from tinylab.device import pick
-from tinylab.errors import InvalidInputError, TrainingError
+from tinylab import models, training
 from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.steered import Steered, build
 from tinylab.models import build as build_model
-from tinylab.recipes import Recipe
+from tinylab.models import notation
+from tinylab.support.device import pick
+from tinylab.support.errors import InvalidInputError, TrainingError
+from tinylab.training.recipe import Recipe
 
 CPU = pick("cpu")
 

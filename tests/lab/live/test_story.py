@@ -6,9 +6,9 @@ import pytest
 
 from tests import tiny
 from tests.lab.live.made import PATIENCE, facts, same, session
-from tinylab.errors import InvalidInputError
 from tinylab.lab.live import story
 from tinylab.lab.live.session import Session
+from tinylab.support.errors import InvalidInputError
 
 
 def told(lab: Session) -> str:

@@ -10,12 +10,12 @@ import pytest
 
 from tests.lab.live.made import DATA, LINE, PATIENCE, RECIPE, Gate, facts, same, session
 from tinylab import figures, lab
-from tinylab.errors import InvalidInputError, TrainingError
 from tinylab.figures import Picture
 from tinylab.figures.laboratory import _alt
 from tinylab.lab.live import LiveLab, drawer, registry
 from tinylab.lab.live.drawer import Drawer
 from tinylab.lab.live.frames import Frame
+from tinylab.support.errors import InvalidInputError, TrainingError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

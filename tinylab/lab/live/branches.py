@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from tinylab.errors import InvalidInputError, nearest
-from tinylab.history import History
 from tinylab.lab.live.knobs import Change, Knobs, changes
+from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.training.history import History
 
 MOST = 4  # that can be told apart in one picture
 LETTERS = "ABCD"

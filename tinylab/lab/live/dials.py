@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from tinylab.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError
 
 USUAL_DROPOUT = 0.25  # where the slider stands while each layer has what the line says
 PENALTIES = (0.0, *(float(f"{digit}e{power}") for power in range(-6, -1) for digit in (1, 2, 5)), 0.1)

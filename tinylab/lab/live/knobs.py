@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tinylab import optimizers
-from tinylab.errors import InvalidInputError, between, nearest
-from tinylab.recipes import Recipe
+from tinylab.support.errors import InvalidInputError, between, nearest
+from tinylab.training.recipe import Recipe
 
 NAMES = {
     "learning_rate": "learning rate", "dropout": "dropout", "l2": "L2", "momentum": "momentum",

@@ -14,16 +14,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinylab.device import Device, pick
-from tinylab.errors import InvalidInputError
 from tinylab.lab.live.branches import Future, Futures
 from tinylab.lab.live.knobs import Change, Knobs, changes, merged
 from tinylab.lab.live.moment import Moment
 from tinylab.lab.live.snapshots import BUDGET, Shelf, Snapshot
 from tinylab.lab.live.steered import Steered
 from tinylab.lab.live.story import Story, fingerprint
-from tinylab.recipes import Recipe
-from tinylab.threads import release_team
+from tinylab.support.device import Device, pick
+from tinylab.support.errors import InvalidInputError
+from tinylab.support.threads import release_team
+from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset

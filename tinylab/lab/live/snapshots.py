@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from tinylab.history import Epoch
 from tinylab.lab.live.knobs import Change, Knobs
+from tinylab.training.history import Epoch
 
 BUDGET = 1 << 30  # bytes; Model 1 with Adam takes 100 MB a state
 

@@ -17,19 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinylab import models, notation, optimizers
-from tinylab.data.batches import Batches, Normalisation, stream
-from tinylab.device import Device
-from tinylab.errors import InvalidInputError
-from tinylab.history import Epoch, Step
+from tinylab import models, optimizers
+from tinylab.data.batches import Batches
+from tinylab.data.normalisation import Normalisation
 from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.snapshots import Snapshot
-from tinylab.modules import Dropout
-from tinylab.recipes import Recipe
+from tinylab.models import notation
+from tinylab.models.fast_layers import Dropout
+from tinylab.support.device import Device
+from tinylab.support.errors import InvalidInputError
+from tinylab.support.seeds import derive_seed
 from tinylab.training import EVALUATION_BATCH, Run, evaluating
+from tinylab.training.history import Epoch, Step
+from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from tinylab.data.dataset import Dataset, Split
+    from tinylab.data.dataset import Dataset
+    from tinylab.data.split import Split
 
 
 _RAW = "raw: "  # in a snapshot, before the names of the weights that learn, where the model holds their mean
@@ -163,7 +167,7 @@ class Steered(Run):
 
     def _randomness(self, epoch: int, position: int) -> contextlib.AbstractContextManager[None]:
         """Dropout draws from this run's own generator."""
-        self.generator.manual_seed(stream(self.recipe.seed, epoch, position))
+        self.generator.manual_seed(derive_seed(self.recipe.seed, epoch, position))
         return contextlib.nullcontext()
 
     def _keep_best(self) -> None:

@@ -8,10 +8,10 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from tinylab.errors import InvalidInputError, TinylabError, nearest, whole
 from tinylab.lab.live.knobs import NAMES, Change, Knobs
 from tinylab.lab.live.steered import build
-from tinylab.recipes import Recipe
+from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
+from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tinylab import diagnosis, figures, models, optimizers
-from tinylab.errors import InvalidInputError, TinylabError, whole
 from tinylab.figures.laboratory import Strip, laboratory
 from tinylab.lab.control import Control, headless
 from tinylab.lab.live import dials, registry, story
@@ -23,12 +22,13 @@ from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.moment import Moment
 from tinylab.lab.live.session import Session
 from tinylab.lab.live.snapshots import BUDGET
-from tinylab.recipes import Recipe
-from tinylab.threads import spare_core
+from tinylab.support.errors import InvalidInputError, TinylabError, whole
+from tinylab.support.threads import spare_core
+from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
-    from tinylab.device import Device
+    from tinylab.support.device import Device
 
 LOOK = 3.0  # seconds between two looks at the images while training
 SPEAK = 6.0  # seconds between two announcements of the status line while training: a screen reader reads them out

@@ -1,0 +1,178 @@
+"""What a record's file may hold: read strictly, an edit noticed, nothing executed."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.course.results.made import epoch, or_line, record
+from tinylab.course import results
+from tinylab.support.errors import TrainingError
+from tinylab.training import Score
+from tinylab.training.history import History
+
+
+def test_comes_back_as_it_was_written():
+    for made in (record(), record(epochs=1, failure="the loss is nan"), record(settings={"donor": {"l2": None}})):
+        assert results.loads(results.dumps(made)) == results.rounded(made)
+
+
+def test_numbers_are_kept_to_six_digits():
+    made = record(scores={"train": Score(1.23456789, 1 / 3, 3), "development": Score(2.0, 2 / 3, 3)})
+    read = results.loads(results.dumps(made))
+    assert read.scores["train"] == Score(1.23457, 0.333333, 3)
+    assert read.scores["train"].count == 3
+
+
+def test_comparable_leaves_times_and_origin_out_and_nothing_else():
+    one, other = record(), record(clocks=results.Clocks(1, 2, 3, 4), origin=results.Origin(device="another"))
+    slower = replace(one.history, epochs=[replace(e, seconds=9.0, images_per_second=1.0) for e in one.history.epochs])
+    assert results.comparable(one) == results.comparable(replace(other, history=slower))
+    assert results.comparable(one) != results.comparable(replace(one, images=91))
+    worse = replace(one.history, epochs=[*one.history.epochs[:-1], epoch(3, train=0.51)])
+    assert results.comparable(one) != results.comparable(replace(one, history=worse))
+
+
+# ---------------------------------------------------------------- by hand
+
+
+def _places(value, path=()):
+    """Every number and text in a body, by its path."""
+    if isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _places(part, (*path, key))
+    else:
+        yield path
+
+
+PLACES = list(_places(results.as_body(record(weights=(1,), weights_digest="ab"))))
+
+
+@pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)))
+def test_every_edit_by_hand_is_noticed(path):
+    parts = json.loads(results.dumps(record(weights=(1,), weights_digest="ab")))
+    place = parts["body"]
+    for key in path[:-1]:
+        place = place[key]
+    old = place[path[-1]]
+    place[path[-1]] = f"{old}x" if isinstance(old, str) else not old if isinstance(old, bool) else 7.5
+    with pytest.raises(TrainingError, match="changed after it was written"):
+        results.loads(json.dumps(parts))
+
+
+# ---------------------------------------------------------------- what no training can give
+
+
+def _with(**changes):
+    """A body with fields replaced, "history__line" for one inside."""
+    body = results.as_body(record())
+    for path, value in changes.items():
+        place = body
+        *keys, last = path.split("__")
+        for key in keys:
+            place = place[key]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    return body
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "../x"}, "name '../x' is not possible"),
+        ({"name": "A"}, "a-z, 0-9"),
+        ({"name": 3}, "name is 3. Allowed: str"),
+        ({"row": "no"}, "not an identifier"),
+        ({"title": None}, "lacks title"),
+        ({"tilte": "x"}, "unknown field 'tilte', did you mean 'title'"),
+        ({"images": -1}, "images -1"),
+        ({"images": 1.5}, "images 1.5"),
+        ({"settings": {"a": [1]}}, "setting a"),
+        ({"settings": {"a": math.inf}}, "setting a inf"),
+        ({"history__recipe__dropout": 1.5}, "recipe is not possible .*dropout 1.5"),
+        ({"history__recipe__learning_rat": 1.0}, "recipe is not possible"),
+        ({"history__classes": ["a", "a"]}, "different names"),
+        ({"history__epochs__train_accuracy": [0.1, 0.2, 1.1]}, "train_accuracy 1.1 .* from 0 to 1"),
+        ({"history__epochs__train_loss": [0.1, 0.2, math.nan]}, "train_loss nan"),
+        ({"history__epochs__train_loss": [0.1, 0.2, True]}, "train_loss True"),
+        ({"history__epochs__train_loss": [0.1, 0.2]}, "3 epochs"),
+        ({"history__epochs__epoch": [1, 2, 4]}, "count 1, 2, 3"),
+        ({"history__epochs__seconds": None}, "lacks seconds"),
+        ({"history__recipe__epochs": 4}, "asks for 4 epochs"),
+        ({"scores": {}}, "needs scores of train and development"),
+        ({"scores__valdation": {"loss": 1.0, "accuracy": 0.5, "count": 3}}, "did you mean 'validation'"),
+        ({"scores__train__accuracy": -0.1}, "accuracy -0.1"),
+        ({"scores__train__count": 0}, "count 0"),
+        ({"scores__train": 3}, "score of train is 3"),
+        ({"clocks__cold": -1.0}, "cold -1.0"),
+        ({"clocks__slices": 0.5}, "slices 0.5"),
+        ({"origin__commit": "main"}, "commit 'main'"),
+        ({"origin__dirty": "no"}, "dirty is 'no'"),
+        ({"origin__versions": {"torch": 2}}, "versions have to be text"),
+        ({"weights": [2, 1], "weights_digest": "ab"}, "ascending"),
+        ({"weights": [4], "weights_digest": "ab"}, "epoch of weights 4"),
+        ({"weights": [1]}, "digest of their file"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_impossible_records(changes, said):
+    with pytest.raises(TrainingError, match=said) as caught:
+        results.from_body(_with(**changes))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"NaN", "NaN is no number"),
+        (b'{"a": 1, "a": 2}', "occurs twice"),
+        (b"[]", "not a record"),
+        (b'{"kind": "tinylab history"}', "not a record"),
+        (b'{"kind": "tinylab record", "version": 2}', "schema 2, this tinylab reads 1"),
+        (b'{"kind": "tinylab record", "version": true}', "schema True, this tinylab reads 1"),
+        (b'{"kind": "tinylab record", "version": 1}', "lacks digest, body"),
+        (b'{"kind": "tinylab record", "version": 1, "digest": "", "body": 3}', "body is 3"),
+    ],
+)
+def test_files_that_are_no_record(content, said):
+    with pytest.raises(TrainingError, match=said) as caught:
+        results.loads(content)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failure_may_have_fewer_epochs_and_no_scores():
+    made = record(failure="the loss is nan", scores={})
+    short = replace(made, history=replace(made.history, epochs=made.history.epochs[:1]))
+    assert results.loads(results.dumps(short)).failure == "the loss is nan"
+    with pytest.raises(TrainingError, match="3 epochs"):
+        results.dumps(replace(short, failure=""))
+
+
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(path=st.sampled_from(PLACES), depth=st.integers(0, 3), value=TREES)
+def test_whatever_stands_in_a_field_is_read_or_refused_in_one_line(path, depth, value):
+    body = results.as_body(record(weights=(1,), weights_digest="ab"))
+    path = path[: max(1, len(path) - depth)]
+    place = body
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    read = or_line(results.from_body, body)
+    if not isinstance(read, str):
+        assert isinstance(read.history, History)
+        assert results.loads(results.dumps(read)) == results.rounded(read)

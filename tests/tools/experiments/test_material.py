@@ -1,0 +1,158 @@
+"""What a row is made of: normalisation by channel, L2 on some layers only, divided classes, donors."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.course.results.made import epoch
+from tests.tools.experiments.small import LINE
+from tinylab import models, training
+from tinylab.data.normalisation import Normalisation
+from tinylab.support.device import pick
+from tinylab.support.errors import InvalidInputError
+from tinylab.tools import experiments
+from tinylab.tools.experiments import Row, material
+from tinylab.training import Recipe
+
+CPU = pick("cpu")
+SHORT = Recipe(epochs=2, batch=30, dropout=0.0)
+
+
+def row(**changes):
+    return replace(Row("p", "t", LINE, SHORT, data="small"), **changes)
+
+
+def test_mean_colour_and_its_spread_equal_numpy_s():
+    split = tiny.dataset().train
+    found = material.per_channel(Normalisation.fit(split))
+    pixels = split.take(slice(None))[0].astype(np.float64)
+    np.testing.assert_allclose(found.mean, np.broadcast_to(pixels.mean((0, 1, 2)), found.mean.shape), rtol=1e-6)
+    np.testing.assert_allclose(found.scale, pixels.std((0, 1, 2)), rtol=1e-6)
+    assert not np.allclose(found.scale, Normalisation.fit(split).scale, rtol=1e-3)
+
+
+def test_the_row_says_what_is_subtracted():
+    pixel, channel = (material.images(row(normalisation=name)).normalisation for name in ("pixel", "channel"))
+    assert pixel.mean.std(axis=(0, 1)).min() > 1
+    assert channel.mean.std(axis=(0, 1)).max() < 1e-3
+    assert np.allclose(pixel.mean.mean((0, 1)), channel.mean[0, 0], rtol=1e-5)
+
+
+def run(l2, where=None):
+    model = tiny.network()
+    found = training.train(model, tiny.dataset(), replace(SHORT, l2=l2 if where is None else 0.0), device=CPU)
+    for place in where or ():
+        material.penalise(model, place, l2)
+    found.finish()
+    return model.state_dict()
+
+
+def test_l2_on_both_kinds_of_layers_is_l2_on_all():
+    together, apart = run(0.05), run(0.05, ("convolutions", "fully connected"))
+    for name, value in together.items():
+        torch.testing.assert_close(apart[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_l2_on_one_kind_reaches_that_kind_only():
+    """One step of plain SGD without momentum: the others' weights are those of a step without L2."""
+    recipe = Recipe(epochs=1, batch=90, dropout=0.0, optimizer="sgd", momentum=0.0, learning_rate=0.1)
+    states = {}
+    for where in (None, "convolutions", "fully connected"):
+        model = tiny.network()
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        found = training.train(model, tiny.dataset(), recipe, device=CPU)
+        if where is not None:
+            material.penalise(model, where, 0.5)
+        found.finish()
+        states[where] = model.state_dict()
+    plain = states[None]
+    for where, kind in (("convolutions", "conv"), ("fully connected", "fc")):
+        for name, value in states[where].items():
+            reached = name.endswith("weight") and name.startswith(("fc", "softmax") if kind == "fc" else "conv")
+            expected = plain[name] - (0.1 * 2 * 0.5 * before[name] if reached else 0)
+            torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_history_has_the_row_s_whole_recipe(tmp_path):
+    asked = row(recipe=replace(SHORT, l2=0.1), l2_on="convolutions", start="frozen")
+    found = material.start(asked, material.images(asked), CPU, tmp_path / "c.pt", models.build(LINE, 7, seed=5))
+    found.finish()
+    assert found.recipe.l2 == 0
+    assert material.history(asked, found).recipe.l2 == 0.1
+    assert material.history(asked, found).line == LINE
+
+
+def test_divided_classes_and_their_common_normalisation():
+    few = row(source=1, target=2, per_class=2)
+    with pytest.raises(InvalidInputError, match="2 or more of each"):
+        material.images(few)
+    found = experiments.parse(
+        f'data = "sample"\nclasses = 6\nnetworks = ["{LINE}"]\n[transfer]\nsource = 4\ntarget = 2\nepochs = 1\n'
+        '[base]\nbatch = 90\n[[rows]]\nname = "a"\nper_class = 3\n[[rows]]\nname = "b"\nper_class = 9\n',
+        "p",
+    )
+    assert [row.per_class for row in found.rows] == [3, 9]
+
+
+def test_rows_share_a_donor_and_begin_with_its_layers(tmp_path, monkeypatch):
+    donors = Recipe(epochs=2, batch=9)
+    monkeypatch.setattr(
+        material, "_parts", lambda row: material.transfer.Parts(tiny_part((0, 1, 2)), tiny_part((1, 2)))
+    )
+    said = []
+    tuned = row(start="fine-tuned", source=3, target=2, donor=donors)
+    donor = material.donor(tuned, tmp_path, CPU, None, said.append)
+    assert len(said) == 2
+    again = material.donor(replace(tuned, per_class=4, start="frozen", title="x"), tmp_path, CPU, None, said.append)
+    assert len(said) == 2  # nothing was trained
+    assert all(torch.equal(a, b) for a, b in zip(donor.state_dict().values(), again.state_dict().values(), strict=True))
+    started = material.start(tuned, material.images(tuned), CPU, tmp_path / "row.pt", donor)
+    assert torch.equal(started.model[0].weight, donor[0].weight)
+    frozen = replace(tuned, start="frozen")
+    run = material.start(frozen, material.images(frozen), CPU, tmp_path / "frozen.pt", donor)
+    run.finish()
+    assert torch.equal(run.model[0][0].weight, donor[0].weight)
+    other = material.donor(replace(tuned, donor=replace(donors, seed=1)), tmp_path, CPU, None, said.append)
+    assert len(said) == 4
+    assert not torch.equal(other[0].weight, donor[0].weight)
+
+
+def test_a_donor_stops_at_the_deadline_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        material, "_parts", lambda row: material.transfer.Parts(tiny_part((0, 1, 2)), tiny_part((1, 2)))
+    )
+    said = []
+    tuned = row(start="fine-tuned", source=3, target=2, donor=Recipe(epochs=2, batch=9))
+    assert material.donor(tuned, tmp_path, CPU, 0.0, said.append) is None
+    assert material.donor(tuned, tmp_path, CPU, 0.0, said.append) is not None
+    assert [line.split(":")[0] for line in said] == ["donor, epoch 1 of 2", "donor, epoch 2 of 2"]
+
+
+def test_no_epoch_is_begun_that_would_end_after_the_deadline(monkeypatch):
+    """Epochs of ten seconds and a slice of 35: three; of 30, still three; of nothing, one."""
+    now = [1000.0]
+
+    class Ten:
+        recipe, history = Recipe(epochs=9), SimpleNamespace(watch="development")
+
+        def __iter__(self):
+            for number in range(1, 10):
+                now[0] += 10
+                yield epoch(number)
+
+    monkeypatch.setattr(material, "time", SimpleNamespace(time=lambda: now[0]))
+    for seconds, expected in ((35, 3), (30, 3), (29, 2), (0, 1), (None, 9)):
+        deadline = None if seconds is None else now[0] + seconds
+        assert len(list(material.until(Ten(), deadline, lambda line: None))) == expected
+
+
+def tiny_part(labels):
+    """The small data set's classes of those labels."""
+    from tinylab import data
+
+    everything = data.load("small")
+    return data.load("small", [everything.classes[label] for label in labels])

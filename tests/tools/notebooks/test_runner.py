@@ -1,0 +1,267 @@
+"""The runner against notebooks that fail in each hidden way: each red, its cell named; the others green."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tinylab.support.errors import InvalidInputError, NotebookError
+from tinylab.tools.notebooks import inspection, runner
+
+from . import crafted
+
+FINE = "total = sum(range(10))\ntotal"
+
+# None of these stops a notebook. (cell, words in its message); the cell is where the failing line stands.
+HIDDEN = {
+    "thread": (
+        "import threading\ndef work():\n    raise RuntimeError('in the thread')",
+        "background thread: RuntimeError: in the thread",
+    ),
+    "thread, started": ("t = threading.Thread(target=work)\nt.start()\nt.join()", None),
+    "late thread": (
+        "gate = threading.Event()\n"
+        "def late():\n    gate.wait(30)\n    raise RuntimeError('after its cell')\n"
+        "threading.Thread(target=late).start()",
+        "background thread: RuntimeError: after its cell",
+    ),
+    "interact, defined": (
+        "from ipywidgets import Output, interact\ndef show(x):\n    raise ValueError('in the callback')",
+        "widget callback: ValueError: in the callback",
+    ),
+    "interact": ("interact(show, x=(0, 3))", None),
+    "output widget": ("out = Output()\nwith out:\n    raise KeyError('swallowed')", "KeyError: 'swallowed'"),
+    "task": (
+        "import asyncio\nasync def fail():\n    raise RuntimeError('in a task')",
+        "background task: RuntimeError: in a task",
+    ),
+    "task, started": ("asyncio.create_task(fail())", None),
+    "task, done": ("await asyncio.sleep(0.2)", None),
+    "printed": (
+        "import traceback\ntry:\n    int('x')\nexcept ValueError:\n    traceback.print_exc()",
+        "traceback was printed: ValueError: invalid literal",
+    ),
+    "end": ("threading.Timer(0.5, gate.set).start()", None),  # the late thread fails after the last cell
+}
+
+# These do. name: (cells after the parameters cell, number of the failing cell, words in its message)
+STOPPING = {
+    "error": ([FINE, "1 / 0", FINE], 3, "ZeroDivisionError: division by zero"),
+    "early_exit": ([FINE, "import sys\nsys.exit(0)", FINE], 3, "left the kernel (SystemExit: 0)"),
+    "dead_kernel": (
+        ["import os, signal", "os.kill(os.getpid(), signal.SIGKILL)", FINE],
+        3,
+        "the kernel died",
+    ),
+    "endless": (
+        [FINE, "import time\nwhile True:\n    time.sleep(0.1)", FINE],
+        3,
+        "still running after 12 s",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """All crafted notebooks in one run, two at a time."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    paths = [crafted.write(folder, name, crafted.notebook(*cells)) for name, (cells, _, _) in STOPPING.items()]
+    paths.append(crafted.write(folder, "hidden", crafted.notebook(*(code for code, _ in HIDDEN.values()))))
+    healthy = crafted.notebook(
+        "import os\nprint(profile, data, seed, os.environ['OMP_NUM_THREADS'])",
+        "from tinylab import course\ncourse.key_figure('accuracy', '41 %')",
+        "course.settings(profile, data, seed)",
+        "import threading\nthread = threading.Thread(target=print)\nthread.start()\nthread.join()",
+    )
+    paths.append(crafted.write(folder, "healthy", healthy))
+    paths.append(crafted.write(folder, "untagged", crafted.notebook(FINE, parameters=None)))
+    unseeded = crafted.notebook(FINE, parameters="profile = None\ndata = 'sample'")
+    paths.append(crafted.write(folder, "unknown_parameter", unseeded))
+    (folder / "damaged.ipynb").write_text("{ no notebook")
+    paths.append(folder / "damaged.ipynb")
+    seen = []
+    results = runner.run(
+        paths, profile="smoke", seed=3, jobs=2, timeout=12, watcher=lambda o: seen.append((o.name, o.status))
+    )
+    found = {outcome.name: outcome for outcome in results}
+    assert list(found) == [path.stem for path in paths]
+    for name in found:
+        assert ("healthy", "running") in seen
+        assert (name, found[name].status) in seen
+    return found
+
+
+@pytest.mark.parametrize("name", STOPPING)
+def test_failure_is_found_and_its_cell_named(outcomes, name):
+    _, cell, words = STOPPING[name]
+    outcome = outcomes[name]
+    assert outcome.status == "failed"
+    assert outcome.faults[0].cell == cell, outcome.faults
+    assert words in str(outcome.faults[0])
+    assert len(outcome.faults) == 1, outcome.faults
+    assert outcome.seconds > 0
+
+
+def test_each_hidden_failure_is_found_and_its_cell_named(outcomes):
+    hidden = outcomes["hidden"]
+    assert hidden.status == "failed"
+    expected = [(number, words) for number, (_, words) in enumerate(HIDDEN.values(), start=2) if words]
+    assert [fault.cell for fault in hidden.faults] == [number for number, _ in expected]
+    for fault, (_, words) in zip(hidden.faults, expected, strict=True):
+        assert words in str(fault)
+    assert hidden.notebook.cells[-1].execution_count == len(HIDDEN) + 1  # and yet everything ran
+
+
+def test_a_healthy_notebook_is_green_and_tells_its_figures(outcomes):
+    healthy = outcomes["healthy"]
+    assert (healthy.status, healthy.faults) == ("ok", [])
+    assert healthy.key_figures == [{"name": "accuracy", "text": "41 %"}]
+    assert healthy.settings["profile"] == "smoke"
+    assert healthy.settings["seed"] == 3
+    assert "CPU" in healthy.settings["device"] or healthy.settings["device"]
+    assert (healthy.cell, healthy.cells) == (5, 5)
+
+
+def test_parameters_arrive_and_cores_are_shared(outcomes):
+    code = [cell for cell in outcomes["healthy"].notebook.cells if cell.cell_type == "code"]
+    share = os.environ.get("OMP_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // 2))
+    assert code[1].outputs[0].text == f"smoke sample 3 {share}\n"
+
+
+def test_cells_of_the_runner_are_gone_and_counts_start_at_one(outcomes):
+    code = [cell for cell in outcomes["healthy"].notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5]
+    assert code[3].outputs[0].execution_count == 4
+    assert not any("watch" in cell.source for cell in code)
+
+
+def test_missing_parameters_are_errors(outcomes):
+    assert str(outcomes["untagged"].faults[0]).startswith("no cell is tagged 'parameters'")
+    message = str(outcomes["unknown_parameter"].faults[0])
+    assert message == "the parameters cell does not assign 'seed'. It assigns: data, profile"
+    assert {outcomes[name].status for name in ("untagged", "unknown_parameter", "damaged")} == {"failed"}
+    assert "is no readable notebook" in str(outcomes["damaged"].faults[0])
+
+
+@pytest.mark.parametrize("why", ["silent", "interrupted"])
+def test_a_process_without_a_sign_of_life_is_ended_with_its_kernel(tmp_path, monkeypatch, why):
+    monkeypatch.setattr(runner, "GRACE", 0.1)
+    asleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process, kernel = subprocess.Popen(asleep), subprocess.Popen(asleep)
+    events = [{"event": "kernel", "pid": kernel.pid}, {"event": "cell", "count": 4}]
+    notes = tmp_path / "notes"
+    notes.write_text("".join(json.dumps(event) + "\n" for event in events) + '{"event": "cel')  # half a line
+    outcome = runner.Outcome(Path("x.ipynb"), "x", cells=9)
+    stop = threading.Event()
+    if why == "interrupted":
+        stop.set()
+    hung = runner._follow(process, outcome, notes, 0.1, lambda outcome: None, stop)
+    assert hung == (why == "silent")
+    assert outcome.cell == 2
+    assert process.returncode != 0
+    assert kernel.wait(30) != 0
+
+
+@pytest.mark.parametrize(("events", "attempts"), [([], 3), ([{"event": "kernel", "pid": 0}], 1)])
+def test_only_a_kernel_that_never_started_is_tried_again(tmp_path, monkeypatch, events, attempts):
+    """Nothing of the notebook has run then; a run that has begun is never repeated."""
+    path = crafted.write(tmp_path, "fine", crafted.notebook(FINE))
+    calls = []
+
+    def fails(command, outcome, folder, *rest):
+        calls.append(folder)
+        (folder / "stderr").write_text("RuntimeError: Kernel died before replying to kernel_info")
+        process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+        process.wait()
+        return process, events, False
+
+    monkeypatch.setattr(runner, "_attempt", fails)
+    (outcome,) = runner.run([path], profile="smoke")
+    assert len(calls) == attempts
+    assert "Kernel died before replying" in str(outcome.faults[0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"profile": "lecure"}, "did you mean 'lecture'?"),
+        ({"jobs": 0}, "jobs 0 is not possible"),
+        ({"timeout": 0}, "timeout 0 is not possible"),
+        ({"seed": -1}, "seed -1 is not possible"),
+    ],
+)
+def test_impossible_settings_are_refused_before_anything_starts(tmp_path, wrong, words):
+    path = crafted.write(tmp_path, "fine", crafted.notebook(FINE))
+    with pytest.raises(InvalidInputError, match=words.replace("?", r"\?")):
+        runner.run([path], **wrong)
+
+
+def test_duplicate_parameters_cells_and_bad_python_are_refused():
+    twice = crafted.notebook()
+    twice.cells.append(twice.cells[1])
+    with pytest.raises(NotebookError, match="2 cells are tagged"):
+        inspection.parameters(twice)
+    with pytest.raises(NotebookError, match="not valid Python"):
+        inspection.parameters(crafted.notebook(parameters="profile = = 1"))
+    assert inspection.parameters(crafted.notebook(parameters="a: int = 1\nb = c = 2")) == {"a", "b", "c"}
+
+
+def test_paths_are_made_absolute_and_names_are_not(tmp_path, monkeypatch):
+    """The notebooks run in their own folder, so that a relative path would mean something else there."""
+    (tmp_path / "flowers").mkdir()
+    (tmp_path / "sample").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert runner._absolute("flowers") == str(tmp_path / "flowers")
+    assert runner._absolute("x/y.zip") == str(tmp_path / "x" / "y.zip")
+    assert runner._absolute("y.zip") == str(tmp_path / "y.zip")
+    assert [runner._absolute(name) for name in ("sample", "tiny-imagenet")] == ["sample", "tiny-imagenet"]
+
+
+def test_the_laboratory_s_names_are_the_ones_watched_for(tmp_path):
+    from tinylab import lab
+
+    environment = runner._environment(tmp_path, 2)
+    assert environment[lab.VARIABLE] == "1"
+    assert inspection.ERROR_CLASS == lab.ERROR_CLASS
+    run = inspection.prepared(crafted.notebook(), {})
+    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
+        cell.execution_count = count
+    shown = {"state": {"_dom_classes": [lab.ERROR_CLASS], "value": "<p>dropout 1.5 is not possible</p>"}}
+    silent = {"state": {"_dom_classes": [lab.ERROR_CLASS], "value": ""}}
+    state = {"application/vnd.jupyter.widget-state+json": {"state": {"a": shown, "b": silent}}}
+    run.metadata["widgets"] = nbformat.from_dict(state)
+    (fault,) = inspection.inspect(run, [{"event": "end"}], 0, "", 60)
+    assert str(fault) == "in a widget: dropout 1.5 is not possible"
+
+
+def test_nothing_is_believed_without_the_last_note():
+    """A run that ended well as far as papermill can tell, but never reached the end."""
+    made = crafted.notebook(FINE)
+    run = inspection.prepared(made, {"seed": 1})
+    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
+        cell.execution_count = count
+    faults = inspection.inspect(run, [{"event": "cell", "count": 3}], 0, "", 60)
+    assert "did not reach its end" in str(faults[0])
+    assert inspection.inspect(run, [{"event": "end"}], 0, "", 60) == []
+    run.cells[-2].execution_count = None
+    (fault,) = inspection.inspect(run, [{"event": "end"}], 0, "", 60)
+    assert str(fault) == "cell 2 (`total = sum(range(10))`): never executed (1 cell in all)"
+    run.cells[-2].execution_count = 3
+    assert "ended with code 3" in str(inspection.inspect(run, [{"event": "end"}], 3, "boom", 60)[0])
+
+
+def test_errors_in_widget_state_and_damaged_files(tmp_path):
+    run = inspection.prepared(crafted.notebook(), {})
+    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
+        cell.execution_count = count
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "hidden", "traceback": []}
+    state = {"state": {"m": {"state": {"outputs": [error]}}}}
+    run.metadata["widgets"] = nbformat.from_dict({"application/vnd.jupyter.widget-state+json": state})
+    assert "ValueError: hidden" in str(inspection.inspect(run, [{"event": "end"}], 0, "", 60)[0])
+    with pytest.raises(NotebookError, match="there is no notebook"):
+        inspection.read(tmp_path / "absent.ipynb")

@@ -1,0 +1,65 @@
+"""Recipes: what is refused, and the three that the lectures compare."""
+
+from dataclasses import replace
+
+import pytest
+
+from tinylab.support.errors import InvalidInputError
+from tinylab.training import RECIPES, Recipe
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"dropout": 1.5}, "dropout 1.5 .* 0 or more, and below 1"),
+        ({"dropout": 1.0}, "below 1"),
+        ({"dropout": -0.1}, "0 or more"),
+        ({"dropout": True}, "a number"),
+        ({"learning_rate": -1}, "learning_rate -1 .* above 0"),
+        ({"learning_rate": 0}, "above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate nan"),
+        ({"learning_rate": float("inf")}, "finite"),
+        ({"learning_rate": "0.1"}, "a number"),
+        ({"momentum": 1}, "below 1"),
+        ({"l2": -0.01}, "l2 -0.01"),
+        ({"weight_decay": float("nan"), "optimizer": "adamw"}, "weight_decay nan"),
+        ({"label_smoothing": 1}, "label_smoothing 1"),
+        ({"average": 1.0}, "average 1.0 .* below 1"),
+        ({"average": -0.9}, "average -0.9"),
+        ({"average": True}, "average True"),
+        ({"mixup": -0.1}, "mixup -0.1 .* 0 or more"),
+        ({"cutmix": float("inf")}, "cutmix inf .* finite"),
+        ({"cutmix": "1"}, "cutmix '1' .* a number"),
+        ({"erase": 1.01}, "erase 1.01"),
+        ({"erase": -0.5}, "erase -0.5 .* 0 or more"),
+        ({"erase": True}, "erase True"),
+        ({"teacher_weight": 1}, "teacher_weight 1 .* below 1"),
+        ({"temperature": 0}, "temperature 0 .* above 0"),
+        ({"temperature": float("nan")}, "temperature nan"),
+        ({"batch": 0}, "batch 0 .* whole number from 1"),
+        ({"batch": 32.0}, "whole number"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"seed": -1}, "seed -1"),
+        ({"crop": -4}, "crop -4"),
+        ({"flip": "yes"}, "flip 'yes'"),
+        ({"optimizer": "adan"}, "did you mean 'adam'"),
+        ({"schedule": "one cycle"}, "did you mean 'one-cycle'"),
+        ({"optimizer": "adamw", "l2": 0.1}, "Use weight_decay"),
+        ({"optimizer": "sgd", "weight_decay": 0.1}, "Use l2"),
+    ],
+)
+def test_recipe_refuses(bad, said):
+    with pytest.raises(InvalidInputError, match=said) as caught:
+        Recipe(**bad)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InvalidInputError):
+        replace(Recipe(), **bad)
+
+
+def test_recipes():
+    report = RECIPES["report"]
+    assert (report.batch, report.l2, report.optimizer, report.epochs) == (128, 0.01, "adam", 200)
+    assert (RECIPES["plain"].l2, RECIPES["plain"].dropout) == (0, 0)
+    assert RECIPES["well"].flip
+    assert RECIPES["well"].crop > 0
+    assert replace(report, epochs=3) == Recipe(epochs=3, l2=0.01)

@@ -1,0 +1,90 @@
+"""Checks of lecture 01, the data: counting numbers, choosing splits, normalising, holding out, twins."""
+
+from typing import Any
+
+import numpy as np
+
+from tinylab.course.exercises import counted, exercise, function, number, text
+
+
+@exercise("01.1")
+def numbers_in_an_image(answer: Any) -> str | None:
+    """Numbers in one image: 64·64 pixels of 3 colours."""
+    hints = {
+        64 * 64: "So many pixels. How many numbers does one pixel have?",
+        64 * 3: "That is one row of pixels. How many rows are there?",
+    }
+    return counted(answer, 64 * 64 * 3, hints, "Look at image.shape and multiply.")
+
+
+@exercise("01.2")
+def split_to_choose_on(answer: Any) -> str | None:
+    """The split on which recipes are compared: development."""
+    name = text(answer).lower()
+    hints = {
+        "train": "There the best learner by heart wins. Which images has no network learned from?",
+        "validation": "Then it could not tell you afterwards how good the chosen one really is. What is left?",
+        "test": "It has no labels to compare with. And if it had, you would keep it for the end.",
+    }
+    return None if name == "development" else hints.get(name, "Name one of the four splits in the table above.")
+
+
+@exercise("01.3")
+def normalise(answer: Any) -> str | None:
+    """normalise(images, mean, scale): (images - mean) / scale in float64."""
+    apply = function(answer)
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    mean = generator.uniform(100, 150, (64, 64, 3))
+    scale = np.array([50.0, 60.0, 70.0])
+    before = images.copy()
+    result = np.asarray(apply(images, mean, scale))
+    expected = (images.astype(np.float64) - mean) / scale
+    if not np.array_equal(images, before):
+        return "Your function changes the images that it was given. Compute a new array."
+    if result.shape != expected.shape:
+        return f"For images {images.shape} the result should have the same shape; {result.shape} came."
+    if result.dtype == np.uint8:
+        return "The result is uint8 again: it has no room for −1.3 or 0.5. Convert before you subtract."
+    if np.allclose(result, (images.astype(np.float64) - mean) / scale**2):
+        return "That divides by the square of the scale. Once is enough."
+    if np.allclose(result, images.astype(np.float64) - mean):
+        return "The mean is gone, well done. Now the scale of each channel."
+    if not np.allclose(result, expected, rtol=1e-4, atol=1e-4):
+        return "The values differ. Try one pixel by hand: (value − mean there) / scale of its colour."
+    return None
+
+
+@exercise("01.4")
+def stratified(answer: Any) -> str | None:
+    """stratified(labels, share): distinct positions holding round(share · n) of each class's n images."""
+    hold_out = function(answer)
+    labels = np.repeat([0, 1, 2], [50, 20, 10])[np.random.default_rng(0).permutation(80)]
+    share = 0.2
+    rows = np.asarray(hold_out(labels, share))
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+        return f"Return a list of positions, whole numbers; {rows.dtype} of shape {rows.shape} came."
+    if len(rows) == 0:
+        return "Nothing was held out."
+    if rows.min() < 0 or rows.max() >= len(labels):
+        return f"Positions run from 0 to {len(labels) - 1}; yours reach {rows.max()}."
+    if len(set(rows.tolist())) != len(rows):
+        return "Some positions occur twice."
+    counts = np.bincount(labels[rows], minlength=3)
+    wanted = [round(share * 50), round(share * 20), round(share * 10)]
+    if counts.sum() == sum(wanted) and list(counts) != wanted:
+        return f"The number in all is right, but not class by class: {list(map(int, counts))} of 50, 20 and 10."
+    if list(counts) != wanted:
+        return f"With share {share} your part has {list(map(int, counts))} of 50, 20 and 10 images of a class."
+    return None
+
+
+@exercise("01.5")
+def twins_by_heart(answer: Any) -> str | None:
+    """How many validation images of a conflicting pair a network that learned the training label gets right: 0."""
+    value = number(answer)
+    if value == 0:
+        return None
+    if value == 1:
+        return "It answers with the label that it learned. Is that the label which validation expects?"
+    return "The group has one image in training and one in validation. Which label does the network give to the second?"

@@ -1,0 +1,111 @@
+"""Checks of lecture 02, the layers: counting weights, writing kernels and pools, how far a number sees, spread."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tinylab import models
+from tinylab.course.exercises import Unreadable, close, counted, exercise, function, text
+from tinylab.models import notation
+
+
+@exercise("02.1")
+def parameters_of_conv5_32(answer: Any) -> str | None:
+    """Weights and biases of conv5-32 on a colour image: 32 filters of 5·5·3 weights and a bias each."""
+    hints = {
+        2400: "All weights are there. Is a weight all that a filter has?",
+        832: "A filter looks at more than one channel of a colour image.",
+        76: "That is one filter. How many are there?",
+        9248: "That is conv3-32 on 32 channels. How large is the filter here, and how many channels has a photo?",
+    }
+    return counted(answer, 2432, hints, "Count one filter first: height × width × channels, + ?")
+
+
+@exercise("02.2")
+def move_right(answer: Any) -> str | None:
+    """A 3×3 kernel that moves the image one pixel to the right: the weight 1 left of the centre."""
+    try:
+        kernel = torch.as_tensor(answer, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise Unreadable("The answer should be three rows of three numbers.") from None
+    if kernel.shape != (3, 3):
+        return f"A 3×3 kernel has three rows of three numbers; the shape {tuple(kernel.shape)} came."
+    moved = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
+    image = torch.rand(12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    response = F.conv2d(image[None, None], kernel[None, None])[0, 0]  # the inner 10×10 pixels
+    for name, (x, y) in moved.items():
+        if torch.allclose(response, image.roll((y, x), (0, 1))[1:-1, 1:-1]):
+            wrong_side = "The filter is not flipped: which neighbour must land on the centre's place?"
+            return None if name == "right" else f"It moves the image, but {name}. {wrong_side}"
+    if torch.allclose(response, image[1:-1, 1:-1]):
+        return "This kernel leaves the image where it is: each pixel becomes itself. Which should it become?"
+    if not math.isclose(float(kernel.sum()), 1):
+        return "The image should keep its brightness: what must all nine numbers add up to?"
+    return "Each pixel should become exactly one of its neighbours. How many of the nine numbers are not 0?"
+
+
+@exercise("02.3")
+def average_pool(answer: Any) -> str | None:
+    """average_pool(x): the mean of each 2×2 window, (B, C, H, W) -> (B, C, H/2, W/2), differentiable."""
+    pool = function(answer)
+    x = torch.randn(2, 3, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x.requires_grad_()
+    out, expected = pool(x), F.avg_pool2d(x, 2)
+    if not isinstance(out, Tensor):
+        return f"average_pool should return a tensor; a {type(out).__name__} came back."
+    if out.shape != expected.shape:
+        return f"For x {tuple(x.shape)} the result should have shape {tuple(expected.shape)}; got {tuple(out.shape)}."
+    if torch.allclose(out, F.max_pool2d(x, 2)):
+        return "That is max pooling. The mean, this time."
+    if torch.allclose(out, 4 * expected):
+        return "That is the sum of each window. How many numbers is it the sum of?"
+    if not torch.allclose(out, expected):
+        return "The shape is right, the values are not. Try it on torch.arange(16.0).reshape(1, 1, 4, 4)."
+    if not out.requires_grad:
+        return "The values are right, but no gradient flows back through it. Stay with operations on tensors."
+    return None
+
+
+@exercise("02.4")
+def how_far_a_number_sees(answer: Any) -> str | None:
+    """Side of the square of pixels that one number after Model 1's second pool depends on: 16."""
+    hints = {
+        14: "Right up to the last convolution. One more layer looks at a window.",
+        6: "That is after the first block. A step there is two pixels of the image: go on from here.",
+        9: "So many pixels would four convolutions see in a row. What does a pool do to the steps that follow it?",
+        11: "So many come out if a step stays one pixel. After the first pool, how far apart are neighbours?",
+        256: "That is how many pixels; how long is the side of the square?",
+    }
+    walk = "Walk from the image on: a conv3 adds 2 steps, a pool adds 1. And a step is how many pixels, where?"
+    return counted(answer, 16, hints, walk)
+
+
+@exercise("02.5")
+def scale_without_relu(answer: Any) -> str | None:
+    """The scale, as a share of He's, that keeps the spread where no relu follows: sqrt(1/2)."""
+    if close(answer, math.sqrt(0.5), relative=0.02):
+        return None
+    if close(answer, 0.5, relative=0.02):
+        return "Half the variance, yes. The scale multiplies the standard deviation."
+    if close(answer, math.sqrt(2), relative=0.02):
+        return "The right factor in the wrong direction: without relu, does more of the signal survive, or less?"
+    if close(answer, 1.0, relative=0.02):
+        return "That is right with relu. What share of the mean square does relu remove, for numbers around 0?"
+    return "Run `spread` without relu for a few scales: does the last number grow or shrink?"
+
+
+@exercise("02.6")
+def model_1_with_batch_norm(answer: Any) -> str | None:
+    """Model 1's line with batch normalisation wherever the student would put it."""
+    line = notation.format(notation.parse(text(answer)))
+    layers = line.split(" - ")
+    if "batch norm" not in layers:
+        return "That line has no `batch norm` yet."
+    if " - ".join(layer for layer in layers if layer != "batch norm") != models.LINES["model_1"]:
+        return "Without its batch norms, the line should be Model 1's: one change at a time."
+    if "batch norm - batch norm" in line:
+        return "Two batch norms stand side by side. What is left to normalise for the second?"
+    return None

@@ -1,0 +1,68 @@
+"""Checks of lecture 04, Model 2: underfitting, what an L2 penalty is to SGD and to Adam, one block more."""
+
+from typing import Any
+
+import torch
+
+from tinylab.course.exercises import close, counted, exercise, explanation, function, text
+
+
+@exercise("04.1")
+def under_or_over(answer: Any) -> str | None:
+    """18.7 % in training, 18.0 % in validation: underfitting."""
+    word = text(answer).lower()
+    if word == "overfitting":
+        return "An overfitted network knows the images that it learned from. Does this one?"
+    return None if word == "underfitting" else 'Answer "underfitting" or "overfitting".'
+
+
+@exercise("04.2")
+def weight_decay_for_l2(answer: Any) -> str | None:
+    """The weight_decay of plain SGD that equals 0.01·Σw²: 0.02."""
+    if close(answer, 0.02):
+        return None
+    if close(answer, 0.01):
+        return "PyTorch adds weight_decay × w to the gradient. What is the gradient of 0.01·w²?"
+    if close(answer, 0.005):
+        return "The factor is right, its side is not: is the gradient of w² larger or smaller than w?"
+    return "Differentiate 0.01·w² with respect to w, and compare with weight_decay × w."
+
+
+@exercise("04.3")
+def fc_of_a_fourth_block(answer: Any) -> str | None:
+    """Parameters of fc(512) after a fourth block of conv3-256, pooled to 4×4."""
+    hints = {
+        256 * 4 * 4 * 512: "All weights are there. Each of the 512 units has one number more.",
+        (256 * 8 * 8 + 1) * 512: "The fourth block is pooled, too: how large is its picture?",
+        (128 * 4 * 4 + 1) * 512: "The picture is right. How many filters has its last convolution?",
+    }
+    walk = "64 pixels, halved four times: how many positions, times how many filters?"
+    return counted(answer, (256 * 4 * 4 + 1) * 512, hints, walk)
+
+
+@exercise("04.4")
+def l2_gradient(answer: Any) -> str | None:
+    """l2_gradient(w, l2): 2·l2·w."""
+    gradient = function(answer)
+    w = torch.tensor([0.5, -2.0, 0.0, 3.0], dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(0.03 * w.square().sum(), w)
+    result = gradient(w.detach().clone(), 0.03)
+    if not isinstance(result, torch.Tensor) or result.shape != w.shape:
+        return "The gradient has one number for each weight: a tensor of the shape of w."
+    if torch.allclose(result, expected / 2):
+        return "Half of it. What is the derivative of w²?"
+    if torch.allclose(result, -expected):
+        return "The right size, the wrong sign: the gradient points uphill, the update goes the other way."
+    return None if torch.allclose(result, expected) else "Write the sum out for two weights and differentiate by one."
+
+
+@exercise("04.5")
+def penalty_under_adam(answer: Any) -> str | None:
+    """Why Adam amplifies a penalty: it divides each gradient by that gradient's own size."""
+    return explanation(
+        answer,
+        {
+            ("divid", "normalis", "normaliz", "rescal", "scale"): "What does Adam do to each gradient before the step?",
+            ("small", "tiny", "little", "weak"): "Which gradients feel the difference most, large or small ones?",
+        },
+    )

@@ -1,0 +1,87 @@
+"""Checks of lecture 06, optimizers: Adam's first step, momentum's reach, its code, the edge of a grid, fair races."""
+
+import math
+from typing import Any
+
+import torch
+
+from tinylab.course.exercises import close, counted, exercise, explanation, function, text
+
+
+@exercise("06.1")
+def first_step_of_adam(answer: Any) -> str | None:
+    """How far Adam's first step goes at learning rate 0.001 when the gradient is 50: 0.001."""
+    if close(answer, 0.001):
+        return None
+    if close(answer, 0.05):
+        return "That is SGD's step. What does Adam divide the gradient by?"
+    if (
+        close(answer, 0.0001)
+        or close(answer, 0.001 / math.sqrt(0.001))
+        or close(answer, 0.1 * 0.001 / math.sqrt(0.001))
+    ):
+        return "Both running means start at 0 and are too small at first. What is done about it?"
+    return "After the correction, m̂ is the first gradient and ŝ its square. Put 50 into the last line of the rule."
+
+
+@exercise("06.2")
+def reach_of_momentum(answer: Any) -> str | None:
+    """The velocity under a constant gradient 1 and momentum 0.9 grows to 1 + 0.9 + 0.81 + … = 10."""
+    hints = {
+        9: "Nearly. Does the newest gradient count as well?",
+        1: "The velocity remembers the gradients before this one, too.",
+        2: "1 + 0.9 are the newest two. All those before them still count.",
+    }
+    return counted(answer, 10, hints, "When the velocity no longer changes, v = 0.9·v + 1. Solve for v.")
+
+
+@exercise("06.3")
+def momentum_step(answer: Any) -> str | None:
+    """step(w, g, v, learning_rate, momentum): the new weight and the new velocity."""
+    step = function(answer)
+    w, g, v = (torch.tensor(part, dtype=torch.float64) for part in ([1.0, -2.0], [0.5, 1.0], [2.0, -1.0]))
+    result = step(w.clone(), g.clone(), v.clone(), 0.1, 0.8)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        return "Return two things: the new weight and the new velocity."
+    new_w, new_v = (torch.as_tensor(part, dtype=torch.float64) for part in result)
+    if new_w.shape != w.shape or new_v.shape != v.shape:
+        return "Weight and velocity keep their shape."
+    velocity = 0.8 * v + g
+    if torch.allclose(new_v, 0.8 * v + 0.2 * g):
+        return "That is Adam's running mean. SGD's velocity adds the gradient in full."
+    if not torch.allclose(new_v, velocity):
+        return "The velocity first: what is left of the old one, plus the new gradient."
+    if torch.allclose(new_w, w + 0.1 * velocity):
+        return "The right size, the wrong way: the gradient points uphill. It is the slip of the report's formula."
+    if torch.allclose(new_w, w - 0.1 * g):
+        return "The velocity is right, but it is not used: the weight moves along the velocity."
+    if torch.allclose(new_w, w - 0.1 * v):
+        return "The weight moves along the new velocity, not the old one."
+    return (
+        None if torch.allclose(new_w, w - 0.1 * velocity) else "The weight: one learning rate times the velocity, down."
+    )
+
+
+@exercise("06.4")
+def edge_of_a_grid(answer: Any) -> str | None:
+    """The lowest loss stands at the lowest rate of the grid: look lower."""
+    word = text(answer).lower()
+    if word == "stop":
+        return "How do you know that a rate that was not tried is no better?"
+    if word == "higher":
+        return "At which end of the grid does the best loss stand?"
+    return None if word == "lower" else 'Answer "lower", "higher" or "stop".'
+
+
+@exercise("06.5")
+def each_at_its_own_rate(answer: Any) -> str | None:
+    """Why a race at one common rate says nothing: the same number means steps of different size to each."""
+    return explanation(
+        answer,
+        {
+            ("rate",): "Which knob means something else to SGD than to Adam?",
+            ("own", "each", "different", "separate", "same", "common", "tune"): (
+                "Should both get the same rate? What would be fair?"
+            ),
+        },
+    )

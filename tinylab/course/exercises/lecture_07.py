@@ -1,0 +1,88 @@
+"""Checks of lecture 07, overfitting: the turning point, skills across numbers of classes, a check of one's own."""
+
+from typing import Any
+
+from tinylab.course.exercises import close, counted, exercise, explanation, function, text
+
+
+@exercise("07.1")
+def which_illness(answer: Any) -> str | None:
+    """Training loss falls, validation loss rises: overfitting."""
+    word = text(answer).lower()
+    hints = {
+        "underfitting": "An underfitted network has not even learned its training images. Has this one?",
+        "divergence": "When a run diverges, the training loss explodes, too. What does it do here?",
+    }
+    if word == "overfitting":
+        return None
+    return hints.get(word, 'Answer "overfitting", "underfitting" or "divergence".')
+
+
+@exercise("07.2")
+def turning_epoch(answer: Any) -> str | None:
+    """1.90, 1.10, 1.60, 1.40, 1.30, 1.32, 1.45, 1.60 turns at epoch 5; epoch 2 was luck."""
+    hints = {
+        2: "That is the lowest number. Do the epochs before and after it agree?",
+        4: "Epochs count from 1; or is the next one lower?",
+        6: "Close: of the two neighbours in the valley, which is lower?",
+        8: "That is the last epoch. Where is the valley?",
+    }
+    return counted(answer, 5, hints, "Cross out the epoch that its neighbours contradict, then take the lowest.")
+
+
+@exercise("07.3")
+def same_skill_on_five_classes(answer: Any) -> str | None:
+    """The accuracy on 5 classes with the skill of 0.2435 on 200: 0.2 + 0.8 · (0.2435 - 0.005) / 0.995."""
+    skill = (0.2435 - 1 / 200) / (1 - 1 / 200)
+    if close(answer, 0.2 + 0.8 * skill):
+        return None
+    if close(answer, 0.2435):
+        return "On five classes guessing alone gives 20 %. How much of the rest, up to 100 %, is learned?"
+    if close(answer, 0.2435 * 40):
+        return "An accuracy above 1? Skill is not a multiple of guessing, but a share of what guessing leaves."
+    if close(answer, skill):
+        return "That is the skill. Which accuracy on five classes has it?"
+    if close(answer, 100 * (0.2 + 0.8 * skill)):
+        return "In percent that is right. Give it as a share, between 0 and 1."
+    return "First the skill: (accuracy - 1/C) / (1 - 1/C) with C = 200. Then solve for the accuracy with C = 5."
+
+
+def _overfits(validation: list[float], train: list[float]) -> bool:
+    """The rule of the exercise."""
+    best = min(range(len(validation) - 3), key=validation.__getitem__)
+    return all(loss > 1.02 * validation[best] for loss in validation[-3:]) and train[-1] < train[best]
+
+
+@exercise("07.4")
+def own_check(answer: Any) -> str | None:
+    """overfits(validation, train): the last 3 more than 2 % above the best before, while training loss fell."""
+    overfits = function(answer)
+    falls = [2.0, 1.6, 1.2, 0.9, 0.6, 0.4, 0.3]
+    cases = (
+        ([2.0, 1.5, 1.4, 1.3, 1.5, 1.6, 1.7], falls, "a validation loss that rises for three epochs"),
+        ([2.0, 1.5, 1.4, 1.3, 1.25, 1.2, 1.1], falls, "a validation loss that falls to the end"),
+        ([2.0, 1.5, 1.4, 1.3, 1.2, 1.2, 1.7], falls, "a single bad epoch at the end"),
+        ([2.0, 1.5, 1.4, 1.3, 1.31, 1.31, 1.32], falls, "a rise of less than 2 % in two of the three"),
+        ([2.0, 1.5, 1.4, 1.3, 1.5, 1.6, 1.7], [2.0, 1.6, 1.2, 0.9, 1.2, 1.5, 1.8], "a training loss that rises, too"),
+        ([2.0, 1.2, 1.6, 1.5, 1.5, 1.6, 1.55], falls, "a best epoch that lies far back"),
+    )
+    for validation, train, what in cases:
+        given = overfits(list(validation), list(train))
+        if not isinstance(given, bool) and not type(given).__name__.startswith("bool"):
+            return f"Return True or False; {given!r} came."
+        expected = _overfits(validation, train)
+        if bool(given) != expected:
+            return f"Try it with {what}: {validation}, training {train}. Your answer there is {bool(given)}."
+    return None
+
+
+@exercise("07.5")
+def dropout_looks_suspicious(answer: Any) -> str | None:
+    """Validation beats training when training is measured with dropout on: measure both in evaluation mode."""
+    return explanation(
+        answer,
+        {
+            ("dropout", "switch", "turned off", "disabled"): "What is different about the network while it learns?",
+            ("eval", "same mode", "same way", "both"): "How would you measure the two so that they can be compared?",
+        },
+    )

@@ -1,0 +1,66 @@
+"""Records: what full-size trainings measured, stored with the package, loaded by name, shown beside live results.
+
+record   what a record holds; JSON, read strictly, with a digest that notices an edit by hand
+store    by name: those that come with tinylab, or those of a sweep's folder; convolution weights as safetensors
+origins  commit, device and versions of a record
+fingerprints  which setting leaves which row of the report's Table 1
+tables   reported, reproduced, done well, beyond; README's part between its marks
+
+`tinylab sweep` makes records, `tinylab records --add` takes them over. Nothing in a record is ever executed.
+"""
+
+from tinylab.course.results.fingerprints import Fingerprint, conclusions, fingerprint_table, fingerprints
+from tinylab.course.results.origins import origin
+from tinylab.course.results.record import (
+    FLIPPED,
+    VERSION,
+    Clocks,
+    Origin,
+    Record,
+    as_body,
+    comparable,
+    dumps,
+    from_body,
+    loads,
+    rounded,
+)
+from tinylab.course.results.store import FOLDER, LARGEST, add, kept, load, load_all, names, save, size, weights
+from tinylab.course.results.tables import BEGIN, END, Group, groups, markdown, part, plan_table, readme, table
+
+__all__ = [
+    "BEGIN",
+    "END",
+    "FLIPPED",
+    "FOLDER",
+    "LARGEST",
+    "VERSION",
+    "Clocks",
+    "Fingerprint",
+    "Group",
+    "Origin",
+    "Record",
+    "add",
+    "as_body",
+    "comparable",
+    "conclusions",
+    "dumps",
+    "fingerprint_table",
+    "fingerprints",
+    "from_body",
+    "groups",
+    "kept",
+    "load",
+    "load_all",
+    "loads",
+    "markdown",
+    "names",
+    "origin",
+    "part",
+    "plan_table",
+    "readme",
+    "rounded",
+    "save",
+    "size",
+    "table",
+    "weights",
+]

@@ -1,0 +1,145 @@
+"""Which settings leave the report's pairs of accuracies, and the shape of Figure 2, as far as records tell.
+
+A row of Table 1 counts as reproduced by a setting whose last epoch has both accuracies within two points of it; as
+passed if an earlier epoch has. On fewer classes both are compared as skills (`diagnosis.skill`): guessing is 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylab.course.results.record import Record
+from tinylab.diagnosis import Flattening, Turning, flattening, skill, turning_point, way
+from tinylab.models import REPORTED
+from tinylab.support.table import Table
+
+POINTS = 2.0  # percentage points: what the question allows
+CLASSES = 200  # the report's
+TURNS = (10, 40)  # † epochs: Figure 2's minimum near 20, within a factor of two
+FLATTENS = (50, 150)  # † epochs: its plateau near 100
+ABOVE = 1.0  # nats: where that plateau lies
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """How near one training comes to the report's row of its network."""
+
+    network: str
+    title: str
+    seed: int
+    classes: int
+    train: float  # accuracy, 0..1, in the last epoch, as the history measured it
+    validation: float  # of the watched split
+    away: float  # points: the larger of the two distances, in the last epoch
+    epoch: int  # where it comes nearest
+    nearest: float  # points, there
+    turning: Turning
+    flat: Flattening
+
+    @property
+    def reproduces(self) -> bool:
+        return self.away <= POINTS
+
+    @property
+    def passes(self) -> bool:
+        return self.nearest <= POINTS
+
+    @property
+    def figure_2(self) -> bool:
+        """Whether the validation loss turns, and the training loss flattens, where Figure 2 shows it."""
+        turns = self.turning.turned and TURNS[0] <= self.turning.epoch <= TURNS[1]
+        flat = self.flat.epoch is not None and FLATTENS[0] <= self.flat.epoch <= FLATTENS[1]
+        return turns and flat and self.flat.level > ABOVE
+
+
+def fingerprints(found: Sequence[Record]) -> tuple[Fingerprint, ...]:
+    """Every training of one of the report's networks, by network, nearest first (in the last epoch).
+
+    Failed rows and other networks are left out; so are trainings without an epoch.
+    """
+    rows = [_fingerprint(r) for r in found if r.finished and r.network in REPORTED and r.history.epochs]
+    return tuple(sorted(rows, key=lambda row: (list(REPORTED).index(row.network), row.away)))
+
+
+def _fingerprint(record: Record) -> Fingerprint:
+    known = REPORTED[record.network]
+    place = np.array([skill(known.train, CLASSES), skill(known.validation, CLASSES)])
+    away = 100 * (1 - 1 / CLASSES) * np.abs(way(record.history) - place).max(axis=1)  # (epochs,), points
+    best, last = int(away.argmin()), record.history.last
+    return Fingerprint(
+        record.network,
+        record.title,
+        record.seed,
+        record.classes,
+        last.train_accuracy,
+        last.validation_accuracy,
+        float(away[-1]),
+        best + 1,
+        float(away[best]),
+        turning_point(record.history),
+        flattening(record.history),
+    )
+
+
+def fingerprint_table(rows: Sequence[Fingerprint]) -> Table:
+    """The same as rows, with the report's own above each network's."""
+    lines: list[list[object]] = []
+    for network, known in REPORTED.items():
+        mine = [row for row in rows if row.network == network]
+        if mine:
+            lines.append([known.title, "as reported", "–", f"{known.train:.1%} / {known.validation:.1%}", *"–––"])
+        for row in mine:
+            near = f"{row.nearest:.1f} (epoch {row.epoch})"
+            turned = f"{row.turning.epoch}" if row.turning.turned else "no turn"
+            flat = f"{row.flat.epoch}, at {row.flat.level:.2f}" if row.flat.epoch else "still falls"
+            both = f"{row.train:.1%} / {row.validation:.1%}"
+            lines.append([known.title, row.title, row.seed, both, f"{row.away:.1f}, nearest {near}", turned, flat])
+    columns = ["network", "setting", "seed", "training / watched", "points away", "loss turns", "training flattens"]
+    return Table(columns, lines, "How near each setting comes to the report's row of its network")
+
+
+def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
+    """One to three sentences for each of the report's networks that was tried."""
+    said = []
+    for network, known in REPORTED.items():
+        mine = [row for row in rows if row.network == network]
+        if not mine:
+            continue
+        pair = f"({known.train:.4f}, {known.validation:.4f})"
+        hits, passing = [r for r in mine if r.reproduces], [r for r in mine if r.passes and not r.reproduces]
+        if hits:
+            text = f"{known.title} {pair} is reproduced by {_titles(hits)}."
+        elif passing:
+            verb = "passes" if len({row.title for row in passing}) == 1 else "pass"
+            near = f"{_titles(passing)} {verb} within {POINTS:g} points of it"
+            text = f"{known.title} {pair} is where no training ends; {near}."
+        elif len(mine) == 1:
+            text = f"{known.title} {pair} is not reproduced: {mine[0].title!r} ends {_points(mine[0].away)} away."
+        else:
+            text = (
+                f"{known.title} {pair} is reproduced by none of {len(mine)} trainings; {mine[0].title!r} ends nearest, "
+                f"{_points(mine[0].away)} away."
+            )
+        shape = [row for row in mine if row.figure_2]
+        longest = max(row.turning.epochs for row in mine)
+        if shape:
+            text += f" Figure 2's shape is shown by {_titles(shape)}."
+        elif longest < FLATTENS[0]:
+            text += f" Figure 2's shape cannot show in {longest} epoch{'s' * (longest > 1)}."
+        else:
+            text += " None has Figure 2's shape."
+        if mine[0].classes != CLASSES:
+            text += f" These are {mine[0].classes} classes, compared by skill: a hint, not an answer."
+        said.append(text)
+    return said
+
+
+def _titles(rows: Sequence[Fingerprint]) -> str:
+    """ "'a'", "'a' and 'b'", "'a', 'b' and 'c'"."""
+    *most, last = dict.fromkeys(f"'{row.title}'" for row in rows)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _points(away: float) -> str:
+    return f"{away:.0f} point{'s' * (f'{away:.0f}' != '1')}"

@@ -1,0 +1,106 @@
+"""Where things lie on disk, and whether there is room for more."""
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinylab.support.errors import DataError, InvalidInputError
+
+log = logging.getLogger("tinylab.data")
+
+VARIABLE = "TINYLAB_CACHE"
+ARCHIVE = "tiny-imagenet-200.zip"  # the name of the published archive
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # full disk, file limit, quota
+
+
+def as_path(given: str | Path) -> Path:
+    """`given` with "~" written out. InvalidInputError for what is no path, DataError for a home that nobody knows."""
+    if not isinstance(given, str | Path) or "\0" in str(given):
+        raise InvalidInputError(f"path {given!r} is not possible. Allowed: text, or a pathlib.Path")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise DataError(f"{given}: no home folder is known for '~'; give the whole path") from None
+
+
+def cache_root() -> Path:
+    """The folder that holds downloads and prepared data sets: $TINYLAB_CACHE, else the user's own."""
+    if value := os.environ.get(VARIABLE):
+        return as_path(value).absolute()
+    import pooch
+
+    try:  # without HOME and an entry for this user, some versions raise and others leave "~" as it is
+        root = Path(pooch.os_cache("tinylab"))
+    except RuntimeError:
+        root = Path("~")
+    if not root.is_absolute():
+        raise DataError(f"no home folder is known; set {VARIABLE} to a folder for downloads and decoded images")
+    return root
+
+
+def writable_folder(folder: Path) -> Path:
+    """Create `folder` if need be; DataError, with the variable that moves it, if it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "permission denied")
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    return folder
+
+
+def cannot_write(folder: Path, error: OSError, needed: int = 0) -> DataError:
+    """What to say when a write to `folder` failed; `needed` in bytes, if it is known."""
+    full = error.errno in FULL or error.errno is None  # numpy says of a short write how short, but not why
+    if full and needed:
+        return DataError(no_space(folder, needed, shutil.disk_usage(folder).free))
+    return DataError(
+        f"cannot write to {folder} ({error.strerror or error}); set {VARIABLE} to a folder that you may write to"
+        + (", on a disk with room" if full else "")
+    )
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """DataError if the disk of `folder` has fewer than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(no_space(folder, needed, free))
+
+
+def no_space(folder: Path, needed: int, free: int) -> str:
+    """The message for a disk that is too small; `needed` and `free` in bytes."""
+    return (
+        f"not enough disk: needs {readable(needed)}, has {readable(free)} at {folder}; "
+        f"free some, or set {VARIABLE} to a folder on a larger disk"
+    )
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path`, which the system releases if this process dies; says so when it has to wait."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("another process is at work on %s; waiting for it", what)
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise DataError(
+            f"cannot lock {path} ({error}); set {VARIABLE} to a folder on a local disk that you may write to"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def readable(count: int) -> str:
+    """A number of bytes for people: "248.1 MB"."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,86 @@
+"""What luck alone explains: how surprising a number of hits is, and how many images it takes to tell.
+
+A p-value here is the probability of a result at least so extreme if nothing but luck were at work.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylab.support.errors import InvalidInputError, between, whole
+
+_SHUFFLES = 199  # so the smallest p-value of `dependence` is 1 in 200
+
+
+def binomial_tail(hits: int, trials: int, chance: float) -> float:
+    """Probability of `hits` or more in `trials` independent attempts that succeed with probability `chance`."""
+    whole("trials", trials, 0)
+    between("chance", chance, 0, 1)
+    from scipy.stats import binom  # slow to import, and not needed to predict
+
+    return float(binom.sf(hits - 1, trials, chance))
+
+
+def paired_test(before: np.ndarray, after: np.ndarray) -> float:
+    """p-value for "after is no better than before": scores, float (N,), of the same N images.
+
+    If nothing but luck made the differences, each could as well have the other sign (Fisher's sign-flip test, 1935;
+    here with the normal distribution in place of all 2^N flips). Images that do not differ say nothing.
+    """
+    before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    if before.shape != after.shape or before.ndim != 1:
+        raise InvalidInputError(f"shapes {before.shape} and {after.shape} do not pair up. Allowed: two of (N,)")
+    gain = after - before
+    spread = math.sqrt(float((gain**2).sum()))
+    return 0.5 * math.erfc(float(gain.sum()) / spread / math.sqrt(2)) if spread > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """How much the predicted class tells about the true one."""
+
+    information: float  # nats, mutual information of the two
+    by_luck: float  # nats, its mean when the labels are shuffled
+    p: float  # share of shuffles that reach `information`, the real one counted in
+
+
+def dependence(labels: np.ndarray, predicted: np.ndarray, classes: int, seed: int = 0) -> Dependence:
+    """Mutual information of two class numbers, int (N,), against that of shuffled labels.
+
+    It asks for no agreement, only for a connection: classes that are mixed up one to one keep all of it.
+    """
+    labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
+    rng = np.random.default_rng(seed)
+    real = _information(labels, predicted, classes)
+    shuffled = [_information(rng.permutation(labels), predicted, classes) for _ in range(_SHUFFLES)]
+    reached = sum(value >= real - 1e-12 for value in shuffled)
+    return Dependence(real, float(np.mean(shuffled)), (1 + reached) / (1 + _SHUFFLES))
+
+
+def _information(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    joint = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes) / len(labels)
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    i, j = np.nonzero(joint)
+    return float((joint[i, j] * np.log(joint[i, j] / (rows[i] * columns[j]))).sum())
+
+
+def images_needed(accuracy: float, chance: float, error: float = 0.001) -> tuple[int, int]:
+    """How few test images tell a network of that `accuracy` from one that guesses: (images, hits).
+
+    With so many images, "at least so many hits" is wrong with probability `error` at most, either way:
+    a guesser hardly ever reaches them, the network hardly ever misses them.
+    """
+    between("chance", chance, 0, 1, low_open=True)
+    between("accuracy", accuracy, chance, 1, low_open=True)
+    between("error", error, 0, 0.5, low_open=True)
+    from scipy.stats import binom
+
+    for most in (1_000, 30_000, 1_000_000):
+        images = np.arange(1, most + 1)
+        hits = binom.isf(error, images, chance) + 1  # the first number that guessing reaches rarely enough
+        enough = (hits <= images) & (binom.cdf(hits - 1, images, accuracy) <= error)
+        if enough.any():
+            first = int(enough.argmax())
+            return int(images[first]), int(hits[first])
+    raise InvalidInputError(f"accuracy {accuracy} and chance {chance} are too close to be told apart")

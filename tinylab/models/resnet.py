@@ -1,0 +1,143 @@
+"""The modern network of lecture 10: residual blocks with batch normalisation, from scratch on 64×64 images.
+
+    conv3-64 - batch norm - relu - block(64) - block(64) - block(128) - … - average pool - dropout - fc(classes)
+
+The pieces and where they come from:
+
+    batch normalisation after every convolution     Ioffe and Szegedy, 2015
+    blocks that add to what comes in                He et al., "Deep Residual Learning for Image Recognition", 2015
+    a first layer of 3×3 that keeps the resolution  the same paper's networks for small images (CIFAR-10)
+    each block starts as doing nothing (scale 0)    Goyal et al., "Accurate, Large Minibatch SGD", 2017
+    halving by averaging on the way past a block    He et al., "Bag of Tricks for Image Classification" (ResNet-D), 2018
+    channels weighed against each other, optional   Hu et al., "Squeeze-and-Excitation Networks", 2017
+
+All pixels of the last maps are averaged, so there is no fc(512) with millions of weights, and any image size fits.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from tinylab.models.fast_layers import Conv2d, Dropout
+from tinylab.support.errors import InvalidInputError, nearest, whole
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How wide and how deep a modern network is. Raises InvalidInputError for what cannot be built."""
+
+    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each stage; every stage after the first halves the maps
+    blocks: tuple[int, ...] = (2, 2, 2, 2)  # in each stage; a block holds two convolutions
+    stride: int = 1  # of the first convolution: 2 looks at a quarter of the pixels, for slow machines
+    squeeze: int = 0  # how many times narrower the weighing of the channels is; 0: none
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or not self.widths:
+            raise InvalidInputError(
+                f"widths {self.widths!r} and blocks {self.blocks!r} do not fit. Allowed: one of each a stage, 1 or more"
+            )
+        for width, count in zip(self.widths, self.blocks, strict=True):
+            whole("widths: a stage of", width, 1)
+            whole("blocks: a stage with", count, 1)
+        whole("stride", self.stride, 1, 2)
+        whole("squeeze", self.squeeze, 0)
+
+
+SHAPES: dict[str, Shape] = {
+    "modern-small": Shape((16, 32, 64, 128), (1, 1, 1, 1), stride=2),  # for a lecture on a laptop
+    "modern": Shape(),  # a ResNet-18 for small images
+    "modern-large": Shape((96, 192, 384, 768), squeeze=16),  # for a GPU
+}
+
+
+class Modern(nn.Sequential):
+    """The layers in their order. A network has its own name; a part of it (a slice) has none."""
+
+    architecture: str = "part of a modern network"
+
+
+def modern(shape: str | Shape, classes: int = 200, in_channels: int = 3) -> Modern:
+    """The network of that shape, or of that name in `SHAPES`; weights as PyTorch draws them (see `models.build`).
+
+    Input float (B, in_channels, H, W) of any size; output float (B, classes), logits. `architecture` is its name.
+    Raises InvalidInputError for an unknown name.
+    """
+    if isinstance(shape, str) and shape not in SHAPES:
+        raise InvalidInputError(f"modern network {shape!r} is unknown{nearest(shape, SHAPES)}")
+    name = shape if isinstance(shape, str) else next((n for n, known in SHAPES.items() if known == shape), f"{shape}")
+    shape = SHAPES[shape] if isinstance(shape, str) else shape
+    whole("classes", classes, 2)
+    whole("in_channels", in_channels, 1)
+    width = shape.widths[0]
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers[f"conv3-{width}"] = Conv2d(in_channels, width, 3, shape.stride, padding=1, bias=False)
+    layers["batch norm"] = nn.BatchNorm2d(width)
+    layers["relu"] = nn.ReLU()
+    for stage, (wide, count) in enumerate(zip(shape.widths, shape.blocks, strict=True)):
+        for position in range(count):
+            halves = stage > 0 and position == 0
+            block = Residual(width, wide, stride=2 if halves else 1, squeeze=shape.squeeze)
+            layers[f"block {stage + 1}-{position + 1}"] = block
+            width = wide
+    layers["average pool"] = nn.AdaptiveAvgPool2d(1)  # (B, C, 1, 1): the mean of each map
+    layers["flatten"] = nn.Flatten()
+    layers["dropout"] = Dropout(0.0)
+    layers[f"fc({classes})"] = nn.Linear(width, classes)
+    network = Modern(layers)
+    network.architecture = name
+    return network
+
+
+class Residual(nn.Module):
+    """relu(shortcut(x) + branch(x)): the branch learns what to add to what is there already.
+
+    (B, inputs, H, W) -> (B, outputs, H/stride, W/stride), odd sizes rounded up. The branch is conv - batch norm - relu
+    - conv - batch norm. The last scale starts at 0, so that a new block only passes on what comes in, and the gradient
+    of the deepest network reaches its first layer. No convolution has a bias: the batch norm behind it would subtract
+    it again.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, squeeze: int = 0) -> None:
+        super().__init__()
+        last = nn.BatchNorm2d(outputs)
+        nn.init.zeros_(last.weight)
+        self.branch = nn.Sequential(
+            Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            last,
+        )
+        if squeeze:
+            self.branch.append(Squeeze(outputs, squeeze))
+        self.shortcut = nn.Sequential()  # x itself, where that fits
+        if stride > 1:  # a strided 1×1 convolution would look at one pixel of four only
+            self.shortcut.append(nn.AvgPool2d(stride, ceil_mode=True))
+        if inputs != outputs:
+            self.shortcut.append(nn.Conv2d(inputs, outputs, 1, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(outputs))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.relu(self.shortcut(x) + self.branch(x))
+        return out
+
+
+class Squeeze(nn.Module):
+    """Multiply each channel by a number between 0 and 1 that the means of all channels decide; (B, C, H, W) stays."""
+
+    def __init__(self, channels: int, factor: int) -> None:
+        super().__init__()
+        narrow = max(1, channels // factor)
+        self.weigh = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),  # (B, C, 1, 1)
+            nn.Conv2d(channels, narrow, 1),
+            nn.ReLU(),
+            nn.Conv2d(narrow, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x * self.weigh(x)
+        return out

@@ -1,0 +1,136 @@
+"""`tinylab run`, `student`, `slides`, `lab`, `kernel`: the lectures run headlessly, for a class, in JupyterLab."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tinylab.support.errors import InvalidInputError, NotebookError
+from tinylab.tools.cli.options import DATA, output
+
+kernel_app = typer.Typer(help="A Jupyter kernel for your own JupyterLab, VS Code or JupyterHub.", no_args_is_help=True)
+
+
+def run_lectures(
+    notebooks: Annotated[
+        list[str] | None, typer.Argument(help="Names (03_model_1), numbers (03) or paths; by default all.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, lecture or full; by default lecture.")] = None,
+    data: Annotated[str, DATA] = "sample",
+    seed: Annotated[int, typer.Option(help="An integer from 0.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Notebooks at a time; they share the cores.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("build/course"),
+    timeout: Annotated[
+        float | None, typer.Option(help="Time limit of a cell in seconds; by default the profile's.")
+    ] = None,
+    store: Annotated[bool, typer.Option("--store", help="Write the outputs back into the notebooks.")] = False,
+) -> None:
+    """Run the lectures without anyone watching, and write a page for each."""
+    from rich.console import Console
+
+    from tinylab import course
+    from tinylab import data as images
+    from tinylab.tools.notebooks import pages, runner, stored
+    from tinylab.tools.notebooks.progress import Progress
+
+    paths = course.find(notebooks or [])
+    settings = course.settings(profile, data, seed)
+    output(out)
+    if store and (settings.profile, data, seed) != ("lecture", "sample", 0):
+        raise InvalidInputError("--store needs profile lecture, data sample and seed 0: what readers of the web see")
+    images.load(data, settings.classes, seed=seed)  # a wrong name or path is said here, once; the sample is made
+    started = time.perf_counter()
+    with Progress(Console()) as progress:
+        outcomes = runner.run(
+            paths,
+            profile=settings.profile,
+            data=data,
+            seed=seed,
+            jobs=jobs,
+            timeout=timeout or course.TIMEOUTS[settings.profile],
+            watcher=progress.update,
+        )
+    seconds = time.perf_counter() - started
+    page = pages.write(out, outcomes, profile=settings.profile, data=data, seed=seed, seconds=seconds)
+    failed = [outcome for outcome in outcomes if outcome.status != "ok"]
+    refused = [name for outcome in outcomes if store for name in _store(outcome, stored)]
+    print(f"{len(outcomes) - len(failed)} of {len(outcomes)} lectures ran in {pages.duration(seconds)}: {page}")
+    if failed or refused:
+        raise typer.Exit(1)
+
+
+def _store(outcome: Any, stored: Any) -> list[str]:
+    """Write a lecture's outputs back into its notebook; what keeps it from being stored is said and returned."""
+    import nbformat
+
+    if outcome.status != "ok":
+        return []
+    notebook = stored.cleaned(outcome.notebook)
+    faults: list[str] = stored.faults(notebook)
+    for fault in faults:
+        print(f"tinylab: {outcome.name} is not stored: {fault}", file=sys.stderr)
+    if not faults:
+        nbformat.write(notebook, outcome.path)
+        print(f"stored {outcome.path}")
+    return faults
+
+
+def student(
+    out: Annotated[Path, typer.Argument(help="Folder for the notebooks.")],
+    notebooks: Annotated[list[str] | None, typer.Argument(help="As for run; by default all.")] = None,
+) -> None:
+    """Write the lectures without their solutions, for students to fill in."""
+    from tinylab import course
+    from tinylab.tools.notebooks import student as edition
+
+    written = edition.write(course.find(notebooks or []), output(out))
+    print(f"{len(written)} notebooks without solutions written to {out}")
+
+
+def slides(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="As for run; by default all.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the decks.")] = Path("build/slides"),
+    answers: Annotated[bool, typer.Option("--answers", help="With the solutions of the exercises.")] = False,
+) -> None:
+    """Write slides that open without a network, from the lectures' stored outputs."""
+    from tinylab import course
+    from tinylab.tools.notebooks import slides as decks
+
+    print(decks.write(course.find(notebooks or []), output(out), answers))
+
+
+@kernel_app.command("install")
+def kernel_install(
+    name: Annotated[str, typer.Option(help="Name of the kernel.")] = "tinylab",
+    prefix: Annotated[Path | None, typer.Option(help="Install there, such as into a conda environment.")] = None,
+    user: Annotated[bool, typer.Option("--user", help="Install for this user (the default).")] = False,
+) -> None:
+    """Make this Python a kernel that JupyterLab, VS Code and JupyterHub offer by name."""
+    from ipykernel.kernelspec import install
+
+    from tinylab.support.device import pick
+
+    if prefix is not None and user:
+        raise InvalidInputError("--user and --prefix were both given. Choose one")
+    shown = f"tinylab ({pick().label.replace(' (', ', ').replace(')', '')})"  # "CPU (2 threads)" has its own
+    try:
+        where = install(
+            user=prefix is None, kernel_name=name, display_name=shown, prefix=str(prefix) if prefix else None
+        )
+    except ValueError as error:
+        raise InvalidInputError(f"kernel name {name!r} is not possible: {error}") from None
+    except OSError as error:
+        raise NotebookError(f"the kernel cannot be installed: {error}. Choose a folder with --prefix") from None
+    print(f"installed {shown!r} in {where}")
+
+
+def lab(context: typer.Context) -> None:
+    """Open JupyterLab on the lectures; further options go to JupyterLab (such as --no-browser)."""
+    import subprocess
+
+    from tinylab import course
+
+    command = [sys.executable, "-m", "jupyterlab", str(course.folder()), "--ServerApp.ip=localhost", *context.args]
+    raise typer.Exit(subprocess.run(command).returncode)

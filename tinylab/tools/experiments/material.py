@@ -1,0 +1,199 @@
+"""What a row is made of: images, network, run; donors whose layers it begins with, the teacher that it learns from."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from tinylab import data, models, training
+from tinylab.data.dataset import Dataset
+from tinylab.data.normalisation import Normalisation
+from tinylab.support.device import Device
+from tinylab.support.errors import TrainingError
+from tinylab.tools.experiments.rows import Row
+from tinylab.training import Run, checkpoints, transfer
+from tinylab.training.history import Epoch, History
+
+
+def images(row: Row) -> Dataset:
+    """The row's images: the same classes and development split for all rows and seeds of a plan."""
+    if row.source is None:
+        return _normalised(data.load(row.data, row.classes, per_class=row.per_class), row)
+    parts = _parts(row)
+    few = parts.target.part(row.per_class)
+    # a handful of images has no mean image worth the name, and rows shall differ in their weights alone
+    return _with_normalisation(few, _normalised(parts.source, row).normalisation)
+
+
+def count(row: Row) -> int:
+    """How many training images the row has; none is read. Raises TinylabError for data that is absent or too small."""
+    if row.source is None:
+        found = data.load(row.data, row.classes, per_class=row.per_class)
+    else:
+        found = _parts(row).target.part(row.per_class)
+    if row.watched is not None:
+        getattr(found, row.watch).per_class(row.watched)
+    return len(found.train)
+
+
+def _parts(row: Row) -> transfer.Parts:
+    assert row.source is not None
+    return transfer.split(data.load(row.data, row.classes), row.source, row.target)
+
+
+def _normalised(found: Dataset, row: Row) -> Dataset:
+    if row.normalisation == "pixel":
+        return found
+    return _with_normalisation(found, per_channel(found.normalisation))
+
+
+def _with_normalisation(found: Dataset, normalisation: Normalisation) -> Dataset:
+    """A cached property gives what lies under its name in the instance."""
+    found = replace(found)
+    vars(found)["normalisation"] = normalisation
+    return found
+
+
+def per_channel(fitted: Normalisation) -> Normalisation:
+    """The mean colour subtracted instead of the mean image; the scale is the standard deviation around it.
+
+    Exact: the variance around the mean colour is that around the mean image plus the mean image's own.
+    """
+    colour = fitted.mean.mean(axis=(0, 1), dtype=np.float64)  # (3,)
+    spread = fitted.mean.var(axis=(0, 1), dtype=np.float64)
+    scale = np.sqrt(np.square(fitted.scale, dtype=np.float64) + spread)
+    return Normalisation(np.broadcast_to(colour, fitted.mean.shape), scale)
+
+
+def start(
+    row: Row,
+    dataset: Dataset,
+    device: Device,
+    checkpoint: Path,
+    donor: nn.Module | None = None,
+    teacher: nn.Module | None = None,
+) -> Run:
+    """The row's run, where its checkpoint left it.
+
+    Raises InvalidInputError for what does not fit together, TrainingError for a checkpoint of another run.
+    """
+    model = _network(row, len(dataset.classes), donor)
+    recipe = row.recipe
+    if row.l2_on != "all":
+        recipe = replace(recipe, l2=0.0)  # then not the optimizer applies it, but the gradient of the chosen weights
+    part = dataset
+    if row.watched is not None:
+        fewer: Any = {row.watch: getattr(dataset, row.watch).per_class(row.watched)}
+        part = _with_normalisation(replace(dataset, **fewer), dataset.normalisation)
+    run = training.train(
+        model,
+        part,
+        recipe,
+        watch=row.watch,
+        device=device,
+        checkpoint=checkpoint,
+        resume=True,
+        teacher=teacher,
+    )
+    if row.l2_on != "all":
+        penalise(model, row.l2_on, row.recipe.l2)
+    return run
+
+
+def _network(row: Row, classes: int, donor: nn.Module | None = None) -> nn.Module:
+    """The row's network before training; without its donor a network of that shape all the same."""
+    model = models.build(row.network, classes, seed=row.recipe.seed, initialisation=row.initialisation)
+    if donor is not None:
+        transfer.transplant(donor, model)
+    return transfer.probe(model) if row.start == "frozen" else model
+
+
+def history(row: Row, run: Run) -> History:
+    """The run's history as the row asked for it: its whole recipe, the line of its whole network."""
+    line = checkpoints.describe(models.build(row.network, max(2, len(run.history.classes))))
+    return replace(run.history, recipe=row.recipe, line=line)
+
+
+def penalise(model: nn.Module, where: str, l2: float) -> None:
+    """Add the gradient of l2·Σw², 2·l2·w, to the weights of some layers: what `Recipe.l2` does to all of them.
+
+    where: "convolutions" or "fully connected". There is nothing to save: a resumed run asks again. The history's
+    `penalty` does not know of it and stays 0.
+    """
+    kind = nn.Conv2d if where == "convolutions" else nn.Linear
+    for layer in model.modules():
+        if isinstance(layer, kind) and layer.weight.requires_grad:
+            weight = layer.weight
+            weight.register_hook(lambda gradient, weight=weight: gradient + 2 * l2 * weight.detach())
+
+
+def until(run: Run, deadline: float | None, say: Callable[[str], None]) -> Iterator[Epoch]:
+    """Train on, and give each epoch; one that would end after `deadline` (time.time()) is not begun, but a first is."""
+    began = time.time()
+    for epoch in run:
+        yield epoch
+        say(
+            f"epoch {epoch.epoch} of {run.recipe.epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
+            f"{run.history.watch} {epoch.validation_loss:.3f} / {epoch.validation_accuracy:.1%}, "
+            f"{epoch.images_per_second:.0f} images/s"
+        )
+        now = time.time()
+        if now + (now - began) > (math.inf if deadline is None else deadline):
+            return
+        began = now
+
+
+def donor(
+    row: Row, folder: Path, device: Device, deadline: float | None, say: Callable[[str], None]
+) -> nn.Module | None:
+    """The pre-trained network that the row begins with, from `folder`, or trained now; None: the deadline came first.
+
+    Rows with the same network, seed and pre-training have it in common, whoever comes first trains it.
+    """
+    from filelock import FileLock
+
+    assert row.donor is not None
+    same = Row("", "", row.network, row.donor, row.data, row.classes, normalisation=row.normalisation)
+    same = replace(same, initialisation=row.initialisation, source=row.source, target=row.target)
+    path = folder / f"{same.identifier}.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        source = _normalised(_parts(row).source, row)
+        run = start(same, source, device, path)
+        for _ in until(run, deadline, lambda line: say(f"donor, {line}")):
+            pass
+    return run.model if run.finished else None
+
+
+def keep(run: Run, path: Path) -> None:
+    """Write the network of a row that teaches, as its last epoch left it: a checkpoint that cannot go on."""
+    checkpoints.save(path, replace(run.state(), optimizer={}, raw=None))
+
+
+def teacher(row: Row, dataset: Dataset, path: Path) -> nn.Module:
+    """The network that teaches the row, on the CPU and in evaluation mode, from where `keep` wrote it.
+
+    dataset    the student's images, which the teacher will see: classes and mean image have to be those that it knows
+
+    Raises TrainingError, one line, for a file that is missing or damaged, or of other images.
+    """
+    assert row.teacher is not None
+    known = checkpoints.load(path)
+    if known.classes != tuple(dataset.classes):
+        raise TrainingError(
+            f"{path}: the teacher knows {len(known.classes)} classes, the first {known.classes[0]}; the data has "
+            f"{len(dataset.classes)}, the first {dataset.classes[0]}. Allowed: the same ones in the same order"
+        )
+    pairs = [(getattr(part.normalisation, name) for part in (known, dataset)) for name in ("mean", "scale")]
+    if not all(one.shape == other.shape and np.allclose(one, other) for one, other in pairs):
+        raise TrainingError(f"{path}: the teacher was trained on images of another mean. Allowed: the row's own")
+    model = _network(row.teacher, len(dataset.classes))
+    if row.teacher.recipe.dropout is not None:  # then the checkpoint's line has it
+        models.set_dropout(model, row.teacher.recipe.dropout)
+    checkpoints.restore(path, known, model)
+    return model.eval()

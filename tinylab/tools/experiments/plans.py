@@ -1,0 +1,343 @@
+"""A plan: which networks are trained how, read from a small TOML file; strict, and nothing in it is executed.
+
+    question = "Does L2 explain Model 2's row?"   # what the plan answers
+    data = "tiny-imagenet"                        # as `tinylab train --data`; classes, per_class, watched: parts of it
+    networks = ["model_1", "model_2"]             # names or lines of notation
+    seeds = [0, 1, 2]
+    weights = [0, 1, "last"]                      # epochs whose convolution weights are kept, of the first seed
+
+    [base]                                        # of every row: a recipe by name, and what is different
+    recipe = "report"
+    epochs = 12
+
+    [axes]                                        # a grid: every combination, × networks × seeds
+    l2 = [0.0, 0.01]
+
+    [[rows]]                                      # settings listed one by one, beside the grid or instead of it
+    name = "as described"
+    networks = ["model_1"]                        # only these
+
+    [transfer]                                    # only where rows have start = "fine-tuned" or "frozen": classes are
+    source = 160                                  # divided at random; donors learn so many, for so many epochs with the
+    target = 40                                   # recipe of base; all rows learn the target's
+    epochs = 60
+
+    [[rows]]                                      # a student learns from another row's network of the same seed, as
+    name = "taught"                               # the last epoch leaves it: of its own line if that row has it, else
+    teacher = "as described"                      # the only one; "model_1, as described" names one of several
+    teacher_weight = 0.9
+
+What may stand in base, axes and rows: every field of `Recipe` but the seed, and `SETTINGS` below. dropout = "line"
+takes the probabilities that the network's line has.
+"""
+
+import itertools
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from tinylab import models
+from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
+from tinylab.tools.experiments import teaching
+from tinylab.tools.experiments.rows import L2_ON, NORMALISATIONS, STARTS, Row
+from tinylab.training.recipe import RECIPES, Recipe
+
+FOLDER = Path(__file__).parent / "plans"  # the plans that come with tinylab
+WATCHED = ("development", "validation")
+SETTINGS: dict[str, Any] = {  # outside the recipe; name and type
+    "initialisation": str,
+    "normalisation": str,
+    "l2_on": str,
+    "start": str,
+    "per_class": int,
+}
+_CHOICES = {
+    "initialisation": models.INITIALISATIONS,
+    "normalisation": NORMALISATIONS,
+    "l2_on": L2_ON,
+    "start": STARTS,
+}
+MOST_ROWS = 10_000  # more is a slip of the pen: at a minute each it is a week
+_PLAN = {
+    "question": str, "data": str, "classes": int, "per_class": int, "watched": int, "networks": list, "seeds": list,
+    "watch": str, "final": bool, "test_flip": bool, "weights": list, "transfer": dict, "base": dict, "axes": dict,
+    "rows": list,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a plan asks, and its rows: first seeds first, so that every setting has a result before any has two.
+
+    Of one seed, teachers come before their students.
+    """
+
+    name: str
+    question: str
+    rows: tuple[Row, ...]
+
+
+def names() -> tuple[str, ...]:
+    """The plans that come with tinylab."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def load(name_or_path: str | Path, *, data: str | None = None) -> Plan:
+    """A plan by name or from a file; `data` replaces the plan's own data set.
+
+    Raises InvalidInputError, one line with the nearest allowed name, for anything in it that is not possible.
+    """
+    text, path = str(name_or_path), Path(name_or_path)
+    if text in names():
+        path = FOLDER / f"{text}.toml"
+    elif path.suffix != ".toml":
+        raise InvalidInputError(f"plan {text!r} is unknown{nearest(text, names())}, or the path of a .toml file")
+    try:
+        return parse(path.read_bytes().decode(), path.stem, data=data)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"plan {path} cannot be read ({' '.join(str(error).split())}). Check it") from None
+
+
+def parse(text: str, name: str, *, data: str | None = None) -> Plan:
+    """The plan in a TOML text; `name` is what its records are called after."""
+    try:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
+            raise InvalidInputError("its name is not possible. Allowed: letters, digits, '-', '_', at most 41")
+        rows = _rows(tomllib.loads(text), name, data)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInputError(f"plan {name!r} is not TOML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise InvalidInputError(f"plan {name!r} is nested too deeply") from None
+    except TinylabError as error:
+        raise InvalidInputError(f"plan {name!r}: {' '.join(str(error).split())}") from None
+    return Plan(name, tomllib.loads(text).get("question", ""), tuple(rows))
+
+
+# ---------------------------------------------------------------- from TOML to rows
+
+
+def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
+    for key, value in parts.items():
+        _known(key, _PLAN, "key")
+        _typed(key, value, _PLAN[key])
+    networks = _several("networks", parts.get("networks", []), str)
+    seeds = _several("seeds", parts.get("seeds", [0]), int)
+    watch = parts.get("watch", "development")
+    _known(watch, WATCHED, "watch")
+    for key in ("classes", "per_class", "watched"):
+        if key in parts:
+            whole(key, parts[key], 2 if key == "classes" else 1)
+    for seed in seeds:
+        whole("seed", seed, 0)
+    base = dict(parts.get("base", {}))
+    recipe_name = base.pop("recipe", None)
+    if recipe_name is not None:
+        _known(recipe_name, RECIPES, "recipe")
+    common = _values(base, "base")
+    divided = dict(parts.get("transfer", {}))
+    for key in divided:
+        _known(key, ("source", "target", "epochs"), "key in transfer:")
+    if divided and len(divided) < 3:
+        raise InvalidInputError("transfer needs source and target (classes) and epochs (of the pre-training)")
+    for key, value in divided.items():
+        whole(f"{key} in transfer", value, 1 if key == "epochs" else 2)
+    pretraining = divided.pop("epochs", None)
+    rows: list[Row] = []
+    teachers: list[str | None] = []  # of each row, as the plan names them
+    for title, setting, own in _settings(parts, recipe_name):
+        recipe, others = _recipe(recipe_name, {**common, **setting}, title)
+        kept = _epochs(own.get("weights", parts.get("weights", [])), recipe.epochs, title)
+        mine = _several("networks", own["networks"], str) if "networks" in own else networks
+        row = Row(
+            plan=name,
+            title=title,
+            network="",
+            recipe=recipe,
+            data=data or parts.get("data", "sample"),
+            classes=parts.get("classes"),
+            watched=parts.get("watched"),
+            watch=watch,
+            final=parts.get("final", False),
+            test_flip=parts.get("test_flip", False),
+            **{"per_class": parts.get("per_class"), **others, **divided},
+        )
+        donor = None
+        if row.start != "scratch":
+            if pretraining is None:
+                raise InvalidInputError(f"{title}: start {row.start!r} needs a donor. Give the table [transfer]")
+            donor = _recipe(recipe_name, {**common, "epochs": pretraining}, "transfer")[0]
+        rows += [
+            replace(
+                row,
+                network=network,
+                recipe=replace(recipe, seed=seed),
+                donor=donor and replace(donor, seed=seed),
+                weights=kept if seed == seeds[0] else (),
+            )
+            for network in mine
+            for seed in seeds
+        ]
+        teachers += [_teacher(own, recipe, title)] * (len(rows) - len(teachers))
+    for network in {row.network: None for row in rows}:
+        models.build(network, parts.get("classes", 200))  # an unknown name or a bad line is said here
+    rows = teaching.taught(rows, teachers)
+    rows.sort(key=lambda row: seeds.index(row.recipe.seed))
+    _different(rows)
+    return rows
+
+
+def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """(title, setting, the row's own networks, weights and teacher) of the grid, then of the listed rows."""
+    axes = {key: _several(f"axis {key}", values, None) for key, values in parts.get("axes", {}).items()}
+    if "axes" in parts and not axes:
+        raise InvalidInputError("axes has no axis, so its grid is empty. Give one, such as l2 = [0.0, 0.01]")
+    listed = parts.get("rows", [])
+    if "rows" in parts and not listed:
+        raise InvalidInputError("rows is empty. Give one ([[rows]]), or leave it out")
+    count = 1
+    for values in axes.values():
+        count *= len(values)
+    per_setting = len(parts.get("networks", [])) * len(parts.get("seeds", [0]))
+    if (count + len(listed)) * per_setting > MOST_ROWS:
+        raise InvalidInputError(f"the grid has {count * per_setting:,} rows. Allowed: {MOST_ROWS:,}")
+    if axes:
+        for choice in itertools.product(*axes.values()):
+            setting = _values(dict(zip(axes, choice, strict=True)), "axes")
+            yield ", ".join(f"{key.replace('_', ' ')} {_text(value)}" for key, value in setting.items()), setting, {}
+    for number, row in enumerate(listed, start=1):
+        if not isinstance(row, dict):
+            raise InvalidInputError(f"row {number} is {row!r}. Allowed: a table ([[rows]])")
+        own = {key: row[key] for key in ("name", "networks", "weights", "teacher") if key in row}
+        title = own.get("name")
+        if not isinstance(title, str) or not re.search("[A-Za-z0-9]", title) or len(title) > 60:
+            raise InvalidInputError(f"row {number} has the name {title!r}. Allowed: text of up to 60 characters")
+        yield title, _values({k: v for k, v in row.items() if k not in own}, f"row {title!r}"), own
+    if not axes and not listed:
+        yield recipe_name or "default", {}, {}
+
+
+def _recipe(name: str | None, setting: dict[str, Any], title: str) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe, and what of the setting is outside it."""
+    changes = {key: value for key, value in setting.items() if key not in SETTINGS}
+    others = {key: value for key, value in setting.items() if key in SETTINGS}
+    for key, allowed in _CHOICES.items():
+        if key in others:
+            _known(others[key], allowed, key)
+    if "per_class" in others:
+        whole("per_class", others["per_class"], 1)
+    try:
+        recipe = replace(RECIPES[name] if name else Recipe(), **changes)
+    except TinylabError as error:
+        raise InvalidInputError(f"{title}: {error}") from None
+    if others.get("l2_on", "all") != "all" and not recipe.l2:
+        raise InvalidInputError(f"{title}: l2_on {others['l2_on']!r} without l2. Give l2, or leave l2_on out")
+    return recipe, others
+
+
+def _teacher(own: dict[str, Any], recipe: Recipe, title: str) -> str | None:
+    """The name of the row's teacher, which goes with a teacher_weight."""
+    name = own.get("teacher")
+    if name is not None:
+        _typed(f"teacher in row {title!r}", name, str)
+    if recipe.teacher_weight and name is None:
+        raise InvalidInputError(
+            f"{title}: teacher_weight {recipe.teacher_weight:g} without a teacher. Name one in a row ([[rows]]), "
+            'teacher = "another row\'s name", or leave it out'
+        )
+    if name is not None and not recipe.teacher_weight:
+        raise InvalidInputError(f"{title}: teacher {name!r:.80} without teacher_weight. Give one above 0, such as 0.9")
+    return name
+
+
+def _values(setting: dict[str, Any], where: str) -> dict[str, Any]:
+    """The setting with its values in the types that Recipe has; 1 and 1.0 are the same learning rate."""
+    hints = {**_hints(), **SETTINGS}
+    found: dict[str, Any] = {}
+    for key, value in setting.items():
+        if key == "seed":
+            raise InvalidInputError(f"seed in {where}. Give seeds = [0, 1, 2] at the top of the plan")
+        if key == "teacher":
+            raise InvalidInputError(f"teacher in {where}. Give it in a row ([[rows]])")
+        _known(key, hints, f"key in {where}:")
+        hint, optional = hints[key], False
+        if isinstance(hint, types.UnionType):
+            optional = type(None) in typing.get_args(hint)
+            hint = next(part for part in typing.get_args(hint) if part is not type(None))
+        if optional and value == "line":
+            found[key] = None
+            continue
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        _typed(f"{key} in {where}", value, hint)
+        found[key] = value
+    return found
+
+
+def _hints() -> dict[str, Any]:
+    hints = typing.get_type_hints(Recipe)
+    return {part.name: hints[part.name] for part in fields(Recipe) if part.name != "seed"}
+
+
+def _epochs(asked: Any, epochs: int, title: str) -> tuple[int, ...]:
+    _typed("weights", asked, list)
+    found: set[int] = set()
+    for epoch in asked:
+        if epoch == "last":
+            epoch = epochs
+        try:
+            whole("an epoch of weights", epoch, 0, epochs)
+        except InvalidInputError as error:
+            raise InvalidInputError(f'{title}: {error}, or "last"') from None
+        found.add(epoch)
+    return tuple(sorted(found))
+
+
+def _several(name: str, values: Any, kind: type | None) -> list[Any]:
+    """At least one, all different."""
+    _typed(name, values, list)
+    if not values:
+        raise InvalidInputError(f"{name} is empty, so there is nothing to train. Give at least one")
+    for place, value in enumerate(values):
+        if kind is not None:
+            _typed(name, value, kind)
+        if value in values[:place] and type(value) is type(values[values.index(value)]):
+            raise InvalidInputError(f"{name} has {value!r} twice. Give each once")
+    return values
+
+
+def _different(rows: Sequence[Row]) -> None:
+    seen: dict[str, Row] = {}
+    for row in rows:
+        for key in (row.identifier, row.name):
+            if key in seen:
+                raise InvalidInputError(f"'{seen[key]}' and '{row}' are the same training. Leave one out")
+        seen |= {row.identifier: row, row.name: row}
+
+
+def _known(received: Any, allowed: Any, what: str) -> None:
+    if not isinstance(received, str) or received not in allowed:
+        raise InvalidInputError(f"{what} {received!r} is unknown{nearest(str(received), allowed)}")
+
+
+def _typed(name: str, value: Any, kind: type) -> None:
+    words = {
+        int: "a whole number",
+        str: "text",
+        bool: "true or false",
+        list: "a list",
+        dict: "a table",
+        float: "a number",
+    }
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise InvalidInputError(f"{name} is {value!r:.60}. Allowed: {words[kind]}")
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "as the line", True: "on", False: "off"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)

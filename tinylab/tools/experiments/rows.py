@@ -1,0 +1,103 @@
+"""One row of a plan: everything that decides what a training gives, and an identifier that names it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
+
+from tinylab.training.recipe import Recipe
+
+STARTS = ("scratch", "fine-tuned", "frozen")  # fresh weights; a donor's, all of them learning on; only the last layer
+NORMALISATIONS = ("pixel", "channel")  # what is subtracted: the mean image, or its mean colour
+L2_ON = ("all", "convolutions", "fully connected")  # which weights the penalty is on
+_RECORDED = ("initialisation", "normalisation", "l2_on", "start", "per_class", "source", "target")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training of a plan."""
+
+    plan: str
+    title: str  # the setting in words, without network and seed
+    network: str
+    recipe: Recipe  # its seed also draws the weights
+    data: str = "sample"
+    classes: int | None = None  # None: all
+    per_class: int | None = None  # training images; None: all
+    watched: int | None = None  # images a class that are measured after each epoch; None: all
+    watch: str = "development"
+    final: bool = False  # score the official validation images, once, at the end
+    test_flip: bool = False  # score images and their mirrors, too: test-time augmentation, in scores of its own
+    initialisation: str = "he"
+    normalisation: str = "pixel"
+    l2_on: str = "all"
+    source: int | None = None  # classes to pre-train on; None: the classes are not divided
+    target: int | None = None  # classes to learn
+    start: str = "scratch"
+    donor: Recipe | None = None  # how to pre-train
+    weights: tuple[int, ...] = ()  # epochs, 0: before training
+    teacher: "Row | None" = None  # whose network, as its last epoch leaves it, the recipe's teacher_weight listens to
+    teaches: bool = False  # whether a row of the plan learns from this one: then that network stays
+
+    @property
+    def identifier(self) -> str:
+        """Twelve hexadecimal digits that name everything but plan, title and whether it teaches.
+
+        What has its default value does not count: a field that Recipe gets later leaves old identifiers as they are.
+        """
+        parts = {key: value for key, value in chosen(self).items() if key not in ("plan", "title", "teaches")}
+        parts |= {key: chosen(value) for key, value in parts.items() if isinstance(value, Recipe)}
+        parts |= {key: value.identifier for key, value in parts.items() if isinstance(value, Row)}
+        return digest(json.dumps(parts, sort_keys=True))
+
+    @property
+    def name(self) -> str:
+        """Of its record's file."""
+        return "_".join(_slug(part) for part in (self.plan, self.short, self.title, f"seed {self.recipe.seed}"))
+
+    @property
+    def short(self) -> str:
+        """The network's name; a line of notation has a digest for a name."""
+        return self.network if re.fullmatch(r"[\w-]+", self.network) else f"line-{digest(self.network)[:6]}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a record keeps beside recipe and data."""
+        parts = {key: value for key in _RECORDED if (value := getattr(self, key)) is not None}
+        parts |= {"donor": asdict(self.donor)} if self.donor else {}
+        parts |= {"teacher": {"name": self.teacher.name, "row": self.teacher.identifier}} if self.teacher else {}
+        return parts
+
+    def __str__(self) -> str:
+        return f"{self.short}, {self.title}, seed {self.recipe.seed}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "weights": list(self.weights)}
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Any]) -> "Row":
+        """What `as_dict` gave, also by way of JSON."""
+        made: dict[str, Any] = {key: Recipe(**parts[key]) for key in ("recipe", "donor") if parts[key] is not None}
+        if parts["teacher"] is not None:
+            made["teacher"] = cls.from_dict(parts["teacher"])
+        return cls(**{**parts, **made, "weights": tuple(parts["weights"])})
+
+
+def chosen(thing: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults."""
+    return {
+        part.name: getattr(thing, part.name)
+        for part in fields(thing)
+        if part.default is MISSING or getattr(thing, part.name) != part.default
+    }
+
+
+def digest(text: str) -> str:
+    """Twelve hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-._")

@@ -1,0 +1,230 @@
+"""Before a headless run: are the parameters there? After it: what went wrong, and in which cell?
+
+Cells are counted as JupyterLab does after "run all": the n-th code cell that is not blank is cell n.
+Nothing is believed because a program ended well: papermill only warns of a parameter that does not exist,
+takes `sys.exit(0)` for success and stores the cell that killed its kernel as completed.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from tinylab.support.errors import NotebookError
+
+WATCH_TAG = "tinylab-watch"
+_OURS = {WATCH_TAG, "injected-parameters", "papermill-error-cell-tag"}  # cells that the author did not write
+ERROR_CLASS = "tinylab-error"  # how a control of the laboratory marks the error that it shows
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that went wrong: `cell` is None when it belongs to no cell."""
+
+    cell: int | None
+    source: str  # first line of that cell
+    message: str
+
+    def __str__(self) -> str:
+        if self.cell is None:
+            return self.message
+        return (
+            f"cell {self.cell} (`{self.source}`): {self.message}"
+            if self.source
+            else f"cell {self.cell}: {self.message}"
+        )
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook in a file; NotebookError when it is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise NotebookError(f"there is no notebook at {path}") from None
+    except Exception as error:  # nbformat raises whatever the damage makes it raise
+        raise NotebookError(f"{path} is no readable notebook: {_first_line(str(error))}") from error
+
+
+def tags(cell: NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def runs(cell: NotebookNode) -> bool:
+    """True for a cell that executes: code that is not blank."""
+    return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def parameters(notebook: NotebookNode) -> set[str]:
+    """The names that the cell tagged `parameters` assigns; NotebookError when there is not exactly one."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and "parameters" in tags(cell)]
+    if len(cells) != 1:
+        raise NotebookError(
+            f"{len(cells) or 'no'} cell{'s are' if len(cells) > 1 else ' is'} tagged 'parameters'; exactly one "
+            "has to be, or what is injected would have no effect"
+        )
+    try:
+        body = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise NotebookError(f"the parameters cell is not valid Python: {error.msg}, line {error.lineno}") from None
+    targets = [target for line in body if isinstance(line, ast.Assign) for target in line.targets]
+    targets += [line.target for line in body if isinstance(line, ast.AnnAssign)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def prepared(notebook: NotebookNode, values: Mapping[str, object]) -> NotebookNode:
+    """A copy that watches itself, after making sure that every parameter in `values` exists.
+
+    Raises NotebookError for a parameter that the notebook does not have.
+    """
+    known = parameters(notebook)
+    for name in values:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "nothing"
+            raise NotebookError(f"the parameters cell does not assign {name!r}. It assigns: {listed}")
+    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    code = "from tinylab.tools.notebooks import watch as _watch\n_watch.{}()"
+    first, last = (
+        nbformat.v4.new_code_cell(code.format(name), metadata={"tags": [WATCH_TAG]}) for name in ("start", "finish")
+    )
+    copy.cells = [first, *copy.cells, last]
+    return copy
+
+
+def authored(notebook: NotebookNode) -> NotebookNode:
+    """The notebook without the cells that a headless run added; execution counts start at 1 again."""
+    removed = 0
+    cells = []
+    for cell in notebook.cells:
+        if _OURS & tags(cell):
+            removed += runs(cell)
+            continue
+        cells.append(cell)
+        if cell.cell_type == "code" and cell.execution_count is not None:
+            cell.execution_count -= removed
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output.execution_count = cell.execution_count
+                if output.output_type == "error":
+                    output.traceback = [_renumbered(line, removed) for line in output.traceback]
+    notebook.cells = cells
+    return notebook
+
+
+def inspect(
+    notebook: NotebookNode, events: Iterable[Mapping[str, Any]], returncode: int, stderr: str, timeout: float
+) -> list[Fault]:
+    """What went wrong in a run, in the order of the cells; nothing only if it can be shown to have gone well.
+
+    `notebook`: as papermill left it; `events`: what `watch` noted; `returncode`, `stderr`: of papermill.
+    """
+    events = list(events)
+    executed = [cell for cell in notebook.cells if runs(cell) and "papermill-error-cell-tag" not in tags(cell)]
+    numbers: dict[int, int] = {}  # execution count in this run -> the author's number of the cell
+    for count, cell in enumerate(executed, start=1):
+        if not _OURS & tags(cell):
+            numbers[count] = len(numbers) + 1
+    sources = {n: _first_line(executed[count - 1].source) for count, n in numbers.items()}
+    found: dict[tuple[int | None, str], Fault] = {}
+
+    def add(count: int | None, message: str, error: str | None = None) -> None:
+        number = numbers.get(count) if count else None
+        found.setdefault((number, error or message), Fault(number, sources.get(number or 0, ""), message))
+
+    started = max((event["count"] for event in events if event["event"] == "cell"), default=1)
+    timed_out = "CellTimeoutError" in stderr
+    if timed_out:
+        add(started, f"still running after {timeout:g} s, the time limit of a cell (--timeout allows more)")
+    elif "DeadKernelError" in stderr:
+        add(started, "the kernel died")
+    for count, cell in enumerate(executed, start=1):
+        for output in cell.outputs:
+            if output.output_type == "error" and not (timed_out and output.ename == "KeyboardInterrupt"):
+                error = f"{output.ename}: {output.evalue}"
+                left = output.ename == "SystemExit"
+                add(count, f"it left the kernel ({error}), so the rest did not run" if left else error, error)
+    for event in events:
+        if event["event"] == "error" and not (timed_out and event["message"].startswith("KeyboardInterrupt")):
+            add(event["count"], f"in {event['where']}: {event['message']}", event["message"])
+    known = " ".join(error for _, error in found)
+    for error in _widget_errors(notebook):
+        if error not in known:
+            add(None, f"in a widget: {error}", error)
+    for count, cell in enumerate(executed, start=1):
+        for error in _printed_tracebacks(cell):
+            if error not in known:
+                add(count, f"a traceback was printed: {error}", error)
+
+    if returncode != 0 and not found:
+        add(None, f"papermill ended with code {returncode}: {_last_line(stderr) or 'it said nothing'}")
+    skipped = [count for count, cell in enumerate(executed, 1) if cell.execution_count is None and count in numbers]
+    if skipped and not found:
+        add(skipped[0], f"never executed ({len(skipped)} cell{'s' if len(skipped) > 1 else ''} in all)")
+    if not found and not any(event["event"] == "end" for event in events):
+        add(started, "the notebook did not reach its end")
+    return sorted(found.values(), key=lambda fault: fault.cell or 10**6)
+
+
+def displayed(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
+    """The data of every output that carries the MIME type `mime`, in order."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [output.data[mime] for output in outputs if mime in output.get("data", {})]
+
+
+def title(notebook: NotebookNode) -> str | None:
+    """The first heading of the notebook."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            heading = re.search(r"^#\s+(.+?)\s*#*$", cell.source, re.MULTILINE)
+            if heading:
+                return heading.group(1)
+    return None
+
+
+def question(notebook: NotebookNode) -> str | None:
+    """The question with which a lecture opens: `**Question: …**` in its first cell."""
+    text = notebook.cells[0].source if notebook.cells else ""
+    found = re.search(r"\*\*Question:\s*(.+?)\*\*", text, re.DOTALL)
+    return " ".join(found[1].split()) if found else None
+
+
+def _widget_errors(notebook: NotebookNode) -> list[str]:
+    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    found = []
+    for model in widgets.get("state", {}).values():
+        state = model.get("state", {})
+        outputs = [o for o in state.get("outputs", []) if o.get("output_type") == "error"]
+        found += [f"{output['ename']}: {output['evalue']}" for output in outputs]
+        if ERROR_CLASS in state.get("_dom_classes", []) and state.get("value"):
+            found.append(re.sub(r"<[^>]+>", "", state["value"]).strip())
+    return found
+
+
+def _printed_tracebacks(cell: NotebookNode) -> list[str]:
+    """The last line of each traceback on the cell's standard error (such as a child process leaves)."""
+    text = "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr")
+    parts = _ANSI.sub("", text).split("Traceback (most recent call last)")[1:]
+    # the message is the first line after the frames that is not indented
+    return [
+        next((line for line in part.splitlines()[1:] if line and not line.startswith(" ")), "unknown") for part in parts
+    ]
+
+
+def _renumbered(line: str, removed: int) -> str:
+    """A line of a traceback with `In[5]` as the author counts."""
+    return re.sub(r"In ?\[(\d+)\]", lambda match: f"In[{max(int(match[1]) - removed, 1)}]", line)
+
+
+def _first_line(text: str) -> str:
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= 60 else line[:57] + "…"
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -1,0 +1,184 @@
+"""Slides: one self-contained HTML file per lecture that opens with a double click, without network or server.
+
+The slide types of the stored notebooks say what is a slide, a subslide (one key further, like a slide), a fragment
+(shown with the next key press), a note or nothing. reveal.js (MIT), which the Python package sphinx-revealjs brings,
+presents them; formulas are MathML, figures are the stored ones. `slides.js` makes each slide fit, `slides.css` is the
+look. Solutions of exercises are left out unless asked for.
+"""
+
+import html
+import importlib.util
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from tinylab.support.errors import NotebookError
+from tinylab.tools.notebooks import formulas, inspection, pages
+from tinylab.tools.notebooks.student import CHECK, SOLUTION
+
+NOTES = "LECTURERS.md"  # beside the notebooks; its section of a lecture is what the key `s` shows
+_HERE = Path(__file__).parent
+_REVEAL = ("dist/reveal.css", "dist/reveal.js")
+
+
+@dataclass(frozen=True)
+class Deck:
+    """The slides of one lecture."""
+
+    name: str  # "03_model_1": the file without its ending
+    title: str
+    question: str | None
+    page: str  # the whole HTML file
+
+
+def write(lectures: Sequence[Path], out: Path, answers: bool = False) -> Path:
+    """Write a deck for each lecture, and `index.html` (returned), into the folder `out`.
+
+    Raises NotebookError, before anything is written, for a lecture without slides or whose outputs are not there.
+    """
+    decks = [deck(path, [other.stem for other in lectures], answers) for path in lectures]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for one in decks:
+            (out / f"{one.name}.html").write_text(one.page, encoding="utf-8")
+        (out / "index.html").write_text(_index(decks), encoding="utf-8")
+    except OSError as error:
+        raise NotebookError(f"the slides cannot be written to {out}: {error.strerror}. Choose another --out") from None
+    return out / "index.html"
+
+
+def deck(path: Path, siblings: Sequence[str] = (), answers: bool = False) -> Deck:
+    """The slides of the lecture at `path`; links to the lectures `siblings` lead to their decks.
+
+    answers: with the solutions of the exercises. Raises NotebookError for a notebook that has no slides, was not
+    executed, or not from top to bottom.
+    """
+    notebook = inspection.read(path)
+    _require_slides(path, notebook)
+    notebook.cells = [cell for cell in notebook.cells if answers or not {SOLUTION, CHECK} & inspection.tags(cell)]
+    title = inspection.title(notebook) or path.stem
+    body = _linked(_sections(notebook, path.resolve().parent), siblings)
+    plan = _plan(path.resolve().parent / NOTES, title)
+    return Deck(path.stem, title, inspection.question(notebook), _page(title, body, plan))
+
+
+def _require_slides(path: Path, notebook: NotebookNode) -> None:
+    """NotebookError unless the notebook has slides and shows, on all of them, what its cells put out in order."""
+    types = [cell.metadata.get("slideshow", {}).get("slide_type", "-") for cell in notebook.cells]
+    if not {"slide", "subslide"} & set(types):
+        raise NotebookError(
+            f"{path.name} has no slides: no cell has the slide type 'slide'. In JupyterLab, choose one for each "
+            "cell in the property inspector (the gears on the right)"
+        )
+    again = f"Run it from top to bottom and save it, or: tinylab run --store {path.stem}"
+    code = [(number, cell) for number, cell in enumerate(notebook.cells, 1) if inspection.runs(cell)]
+    for number, cell in code:
+        if cell.execution_count is None:
+            raise NotebookError(f"{path.name} holds no output of cell {number}, which was never executed. {again}")
+        if any(output.output_type == "error" for output in cell.outputs):
+            raise NotebookError(f"{path.name}: cell {number} ended in an error, which would be on a slide. {again}")
+    counts = [cell.execution_count for _, cell in code]
+    if counts != sorted(set(counts)):
+        raise NotebookError(f"{path.name} was executed out of order, so its outputs may be stale. {again}")
+
+
+def _sections(notebook: NotebookNode, folder: Path) -> str:
+    """The slides as nested sections, formulas as MathML, pictures inside."""
+    from nbconvert import SlidesExporter
+
+    kept: list[str] = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = formulas.hide(cell.source, kept)
+        for output in cell.get("outputs", []):
+            pages.still(output)
+            if "text/html" in output.get("data", {}):  # a section within a slide would be one to reveal.js
+                output.data["text/html"] = re.sub(r"(</?)section\b", r"\1article", output.data["text/html"])
+    notebook.metadata.pop("widgets", None)
+    exporter = SlidesExporter(
+        raw_template=(_HERE / "slides.html.j2").read_text(encoding="utf-8"),
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
+    body, _ = exporter.from_notebook_node(notebook)
+    body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", body)
+    body = re.sub(r'(<h\d) id="[^"]*"', r"\1", body)  # reveal.js would take them for names of slides
+    return pages.embedded(formulas.show(body, kept), folder)
+
+
+def _linked(body: str, siblings: Sequence[str]) -> str:
+    """Links to another lecture lead to its deck; where there is none, the words stay and the link goes."""
+
+    def link(match: re.Match[str]) -> str:
+        return f'<a href="{match[1]}.html">{match[2]}</a>' if match[1] in siblings else match[2]
+
+    return re.sub(r'<a href="([^"/:]+)\.ipynb">(.*?)</a>', link, body, flags=re.DOTALL)
+
+
+def _plan(notes: Path, title: str) -> str:
+    """The lecturer's section on the lecture called `title`, as HTML; empty where nobody wrote one."""
+    from nbconvert.filters.markdown_mistune import markdown2html_mistune
+
+    text = notes.read_text(encoding="utf-8") if notes.is_file() else ""
+    found = re.search(rf"^## {re.escape(title)}\s*\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    return str(markdown2html_mistune(found[1])) if found else ""
+
+
+def _page(title: str, body: str, plan: str) -> str:
+    """The whole file of one deck."""
+    from pygments.formatters import HtmlFormatter
+
+    reveal_css, reveal_js = _reveal()
+    light = HtmlFormatter(style="default").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs("[data-theme=dark] .highlight")
+    own = (_HERE / "slides.js").read_text(encoding="utf-8")
+    scripts = "".join(f"<script>{script}</script>\n" for script in (reveal_js, own))
+    return _html(
+        title,
+        f'<main class="reveal"><div class="slides">{body}</div></main>\n'
+        f'<aside id="notes" aria-label="notes for the lecturer" hidden><div id="here"></div>{plan}</aside>\n{scripts}',
+        f"{reveal_css}\n{light}\n{dark}",
+    )
+
+
+def _index(decks: Sequence[Deck]) -> str:
+    """The list of the decks, with each lecture's question."""
+    items = "".join(
+        f'<li><a href="{one.name}.html">{html.escape(one.title)}</a>'
+        + (f"<p>{html.escape(one.question[:1].upper() + one.question[1:])}</p>" if one.question else "")
+        + f'<a class="print" href="{one.name}.html?print-pdf">to print</a></li>'
+        for one in decks
+    )
+    keys = "".join(f"<div><dt><kbd>{key}</kbd></dt><dd>{what}</dd></div>" for key, what in _KEYS.items())
+    return _html("tinylab: slides", f"<main class='index'><h1>Slides</h1><ol>{items}</ol><dl>{keys}</dl></main>")
+
+
+_KEYS = {
+    "→ Space PgDn": "on", "← PgUp": "back", "Home End": "first, last slide", "Esc": "all slides", "F": "full screen",
+    "S": "the lecturer's notes", "T": "light or dark", "B": "blank", "?": "all keys",
+}  # fmt: skip
+
+
+def _html(title: str, body: str, styles: str = "") -> str:
+    css = (_HERE / "slides.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title>\n<style>{styles}\n{css}</style></head>\n<body>\n{body}</body></html>\n"
+    )
+
+
+def _reveal() -> list[str]:
+    """The texts of reveal.js's style sheet and script. Raises NotebookError where the package is not installed."""
+    found = importlib.util.find_spec("sphinx_revealjs")  # found, not imported: nothing of Sphinx is needed
+    try:
+        folder = Path(found.origin or "").parent / "_static" / "revealjs"  # type: ignore[union-attr]
+        return [(folder / name).read_text(encoding="utf-8") for name in _REVEAL]
+    except (AttributeError, OSError):
+        raise NotebookError(
+            "slides need reveal.js, which comes with a package that is not installed here. Install it: "
+            "pip install 'sphinx-revealjs>=3.2,<4'"
+        ) from None

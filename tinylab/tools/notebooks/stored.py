@@ -1,0 +1,144 @@
+"""What a lecture in the repository may contain: `cleaned` makes it so, `faults` refuses what is not.
+
+The stored notebooks are read on the web and compared cell by cell (nbval), so they hold real outputs, executed in
+order, and nothing that belongs to one machine or one session.
+"""
+
+import json
+import re
+
+import nbformat
+from nbformat import NotebookNode
+
+from tinylab import course
+from tinylab.tools.notebooks.inspection import runs, tags
+
+PARAMETERS = """\
+profile = None  # "smoke", "lecture" or "full"; None takes TINYLAB_PROFILE, else "lecture"
+data = "sample"  # "sample", "tiny-imagenet" or a path
+seed = 0"""
+IGNORED = "nbval-ignore-output"
+LONGEST = 25  # lines of a code cell: more does not fit on a slide
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },  # without Python's version, which would change with every machine
+}
+_KEPT = {"slideshow", "tags"}
+_SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+_EVASIONS = {"nbval-skip", "skip-execution", "raises-exception", "nbval-raises-exception"}
+# a widget needs its kernel, and without its state breaks the page on GitHub; the settings name this machine
+_DROPPED = {"application/vnd.jupyter.widget-view+json", course.SETTINGS_MIME}
+
+
+def cleaned(notebook: NotebookNode) -> NotebookNode:
+    """A copy of an executed notebook fit to be stored: sources, slides, tags and outputs, and nothing else."""
+    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    copy.metadata = nbformat.from_dict(METADATA)
+    for cell in copy.cells:
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in sorted(_KEPT & set(cell.metadata))})
+        if cell.cell_type == "code":
+            cell.outputs = merged(cell.outputs)
+            for output in cell.outputs:
+                for mime in _DROPPED & set(output.get("data", {})):
+                    del output.data[mime]
+    return copy
+
+
+def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Neighbouring pieces of one stream joined: where they were cut depends on timing only."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last is not None and output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def faults(notebook: NotebookNode) -> list[str]:
+    """Why a notebook must not be stored as it is; empty when it may."""
+    found = []
+    stray = set(notebook.metadata) - set(METADATA)
+    if stray:
+        found.append(f"stray metadata of the notebook: {', '.join(sorted(stray))}")
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        found.append("the kernel is not 'python3'")
+    if "version" in notebook.metadata.get("language_info", {}):
+        found.append("the metadata names one machine's version of Python")
+    if not notebook.cells or not notebook.cells[0].source.startswith("# "):
+        found.append("the first cell is not a heading")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    marked = [cell for cell in code if "parameters" in tags(cell)]
+    if [cell.source for cell in marked] != [PARAMETERS] or code[0] is not marked[0]:
+        found.append("the first code cell is not the parameters cell, word for word and tagged 'parameters'")
+    counts = [cell.execution_count for cell in code]
+    if None in counts:
+        found.append("stripped: a code cell has no execution count")
+    elif counts != list(range(1, len(code) + 1)):
+        found.append(f"executed out of order: {counts}")
+    with_output = [cell for cell in code if cell.outputs]
+    if not with_output:
+        found.append("stripped: no cell has an output")
+    ignored = [cell for cell in with_output if IGNORED in tags(cell)]
+    if len(ignored) > len(with_output) / 2:
+        found.append(f"{len(ignored)} of {len(with_output)} cells with output are tagged {IGNORED!r}: more than half")
+    for number, cell in enumerate(notebook.cells, start=1):
+        found += [f"cell {number} ({_start(cell)}): {fault}" for fault in _cell_faults(cell)]
+    return found
+
+
+def _cell_faults(cell: NotebookNode) -> list[str]:
+    found = []
+    stray = set(cell.metadata) - _KEPT
+    if stray:
+        found.append(f"stray metadata: {', '.join(sorted(stray))}")
+    slide = cell.metadata.get("slideshow", {}).get("slide_type")
+    if slide not in _SLIDES:
+        found.append("no slide type" if slide is None else f"unknown slide type {slide!r}")
+    if _EVASIONS & tags(cell) or re.search(r"^\s*#\s*NBVAL_", cell.source, re.MULTILINE):
+        found.append("a mark that keeps it from being checked")
+    if cell.cell_type == "markdown":
+        if re.search(r"!\[[^\]]*\]\(\s*<?https?:|<(img|script|iframe)[^>]+https?:", cell.source):
+            found.append("something that has to be fetched from the network")
+        return found
+    if cell.cell_type != "code":
+        return [*found, f"a {cell.cell_type} cell"]
+    if not runs(cell):
+        found.append("empty")
+    lines = len(cell.source.splitlines())
+    if lines > LONGEST:
+        found.append(f"{lines} lines of code; {LONGEST} are allowed")
+    if re.search(r"^\s*from\s+\S+\s+import\s+\*", cell.source, re.MULTILINE):
+        found.append("import *")
+    if IGNORED in tags(cell) and not cell.outputs:
+        found.append(f"tagged {IGNORED!r} without an output")
+    for output in cell.outputs:
+        found += _output_faults(output)
+    return found
+
+
+def _output_faults(output: NotebookNode) -> list[str]:
+    found = []
+    data = output.get("data", {})
+    if output.output_type == "error":
+        found.append(f"an error is stored: {output.ename}")
+    if output.output_type == "stream" and output.name == "stderr":
+        found.append("standard error is stored")
+    if _DROPPED & set(data):
+        found.append(f"an output of one session: {', '.join(sorted(_DROPPED & set(data)))}")
+    metadata = output.get("metadata", {})
+    if "image/png" in data and not (metadata.get("image/png", {}).get("alt") or metadata.get("alt")):
+        found.append("a picture without alt text")
+    return found
+
+
+def _start(cell: NotebookNode) -> str:
+    return (cell.source.splitlines() or [""])[0][:50]

@@ -1,0 +1,120 @@
+"""What is recorded of a run, step by step and epoch by epoch: plain data, saved as JSON."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tinylab.support.errors import InvalidInputError, TrainingError, nearest
+from tinylab.support.files import atomic_write
+from tinylab.training.recipe import Recipe
+
+_KIND = "tinylab history"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch. The loss is the one before the update, without the penalty."""
+
+    epoch: int  # from 1
+    step: int  # within the epoch, from 1
+    loss: float
+    accuracy: float  # 0..1, of this batch, dropout on
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch. Losses are mean cross-entropies per image in nats, accuracies 0..1."""
+
+    epoch: int  # from 1
+    learning_rate: float  # of the last step
+    running_loss: float  # while learning, as minimised: dropout and augmentation on, labels smoothed or mixed if asked
+    running_accuracy: float
+    train_loss: float  # evaluation mode, after the epoch, a fixed subset of the training images
+    train_accuracy: float
+    validation_loss: float  # evaluation mode, the watched split
+    validation_accuracy: float
+    penalty: float  # l2·Σw², in none of the losses
+    seconds: float  # of training, evaluation not included
+    images_per_second: float
+
+
+@dataclass
+class History:
+    """What happened, in plain data."""
+
+    recipe: Recipe
+    line: str  # the network, in notation
+    data: str
+    watch: str  # the split behind `validation_*`
+    classes: tuple[str, ...]
+    epochs: list[Epoch] = field(default_factory=list)
+
+    def column(self, name: str) -> list[float]:
+        """One number per epoch: `column("validation_loss")`. Raises InvalidInputError for an unknown name."""
+        names = [part.name for part in fields(Epoch)]
+        if name not in names:
+            raise InvalidInputError(f"column {name!r} is unknown{nearest(name, names)}")
+        return [getattr(epoch, name) for epoch in self.epochs]
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the lowest validation loss, the first of equals."""
+        return min(self._some(), key=lambda epoch: (math.isnan(epoch.validation_loss), epoch.validation_loss))
+
+    @property
+    def last(self) -> Epoch:
+        return self._some()[-1]
+
+    def _some(self) -> list[Epoch]:
+        if not self.epochs:
+            raise TrainingError("the history has no epoch yet. Iterate over the run, or call its finish()")
+        return self.epochs
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"kind": _KIND, "version": _VERSION, **asdict(self), "classes": list(self.classes)}
+
+    @classmethod
+    def from_dict(cls, parts: dict[str, Any]) -> "History":
+        """Raises TrainingError if `parts` is not what `as_dict` gives."""
+        try:
+            if parts["kind"] != _KIND or repr(parts["version"]) != repr(_VERSION):  # true and 1.0 equal 1
+                raise ValueError(f"kind {parts['kind']!r}, version {parts['version']!r}")
+            line, name, watch, classes, epochs = (parts[k] for k in ("line", "data", "watch", "classes", "epochs"))
+            if not (isinstance(classes, list) and isinstance(epochs, list)):
+                raise TypeError("classes and epochs have to be lists")
+            if not all(isinstance(text, str) for text in (line, name, watch, *classes)):
+                raise TypeError("line, data, watch and classes have to be text")
+            return cls(Recipe(**parts["recipe"]), line, name, watch, tuple(classes), _epochs(epochs))
+        except (KeyError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"this is not a history that tinylab {_VERSION} wrote ({type(error).__name__}: {error}). "
+                "Name a file from History.save"
+            ) from error
+
+    def save(self, path: str | Path) -> None:
+        """As JSON; the file is never half written. Raises TrainingError if it cannot be."""
+        atomic_write(path, json.dumps(self.as_dict(), indent=1, ensure_ascii=False).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "History":
+        """Raises TrainingError, naming the file, if it is missing or not a history."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_bytes()))
+        except (OSError, ValueError, RecursionError, TrainingError) as error:
+            raise TrainingError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def _epochs(listed: list[dict[str, Any]]) -> list[Epoch]:
+    """Raises TypeError or ValueError unless they are numbered 1, 2, 3, … and all else is a number (NaN is one)."""
+    found = [Epoch(**parts) for parts in listed]
+    for place, epoch in enumerate(found, start=1):
+        for name, value in vars(epoch).items():
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise TypeError(f"{name} {value!r} of epoch {place} is no number")
+        if not isinstance(epoch.epoch, int) or epoch.epoch != place:
+            raise ValueError(f"epoch {epoch.epoch!r} stands in place {place}")
+    return found

@@ -1,0 +1,64 @@
+"""How to train: the frozen `Recipe`, and the three that the lectures compare."""
+
+import math
+from dataclasses import dataclass
+
+from tinylab import optimizers
+from tinylab.data.augment import Augment
+from tinylab.support.errors import between, whole
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; `dataclasses.replace` varies it. Raises InvalidInputError for a value out of range."""
+
+    epochs: int = 20
+    batch: int = 128  # images; the report's
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3  # Adam's usual one
+    momentum: float = 0.9  # Adam: β₁
+    schedule: str = "constant"
+    l2: float = 0.0  # l2·Σw² is added to the loss; weights only
+    weight_decay: float = 0.0  # decoupled from the gradient; "adamw" only
+    dropout: float | None = None  # of every dropout layer; None: as the network's line says
+    flip: bool = False  # left-right, half of the images
+    crop: int = 0  # pixels: largest shift
+    erase: float = 0.0  # chance of an image to lose a box: random erasing (Zhong et al., 2017)
+    mixup: float = 0.0  # α of Beta(α, α), the share of one image in another (Zhang et al., 2017)
+    cutmix: float = 0.0  # likewise, of a box pasted from one into another (Yun et al., 2019); both: a coin decides
+    label_smoothing: float = 0.0  # share of the label spread over all classes
+    average: float = 0.0  # decay, a step, of the running mean of the weights that is measured and kept; 0: none
+    teacher_weight: float = 0.0  # share of the loss that train(teacher=…) sets (Hinton et al., 2015); labels the rest
+    temperature: float = 4.0  # that softens teacher's and student's probabilities; 1: as they are
+    seed: int = 0  # of order, augmentation, mixing and dropout; the weights were drawn by models.build
+
+    def __post_init__(self) -> None:
+        whole("epochs", self.epochs, 1)
+        whole("batch", self.batch, 1)
+        whole("seed", self.seed, 0)
+        between("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
+        between("momentum", self.momentum, 0, 1)
+        between("l2", self.l2, 0, math.inf)
+        between("weight_decay", self.weight_decay, 0, math.inf)
+        for name in ("label_smoothing", "average", "teacher_weight"):
+            between(name, getattr(self, name), 0, 1)
+        between("mixup", self.mixup, 0, math.inf)
+        between("cutmix", self.cutmix, 0, math.inf)
+        between("temperature", self.temperature, 0, math.inf, low_open=True)
+        if self.dropout is not None:
+            between("dropout", self.dropout, 0, 1)
+        optimizers.check(self.optimizer, l2=self.l2, weight_decay=self.weight_decay)
+        optimizers.factor(self.schedule, 0, 1)
+        self.augment()
+
+    def augment(self) -> Augment:
+        return Augment(flip=self.flip, crop=self.crop, erase=self.erase)
+
+
+RECIPES: dict[str, Recipe] = {
+    "report": Recipe(epochs=200, l2=0.01),  # as described in sections 3.3 and 5
+    "plain": Recipe(dropout=0.0),  # nothing that holds the network back from learning by heart
+    "well": Recipe(  # what the years since 2016 would add, on the same networks
+        optimizer="adamw", schedule="one-cycle", weight_decay=0.05, flip=True, crop=4
+    ),
+}
