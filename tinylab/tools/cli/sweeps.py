@@ -5,15 +5,12 @@ from typing import Annotated
 
 import typer
 
-from tinylab.support.errors import InvalidInputError
-
 
 def sweep(
     plan: Annotated[str, typer.Argument(help="Name of a plan that comes with tinylab, or the path of a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="Folder for records; by default runs/<plan>.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="Instead of the plan's: a name or a path.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Rows at a time; by default one a GPU, one on a CPU.")] = None,
-    ray: Annotated[str | None, typer.Option(help="'local', or the address of a Ray cluster.")] = None,
+    ray: Annotated[str | None, typer.Option(help="Several rows at a time: 'local', or a cluster's address.")] = None,
     seconds: Annotated[
         float | None, typer.Option("--time", help="Stop at a checkpoint after so many seconds; the next call goes on.")
     ] = None,
@@ -27,8 +24,6 @@ def sweep(
     """Train every row of a plan that is not yet trained, and write a record of each."""
     from tinylab.tools import experiments
 
-    if jobs is not None and ray is not None:
-        raise InvalidInputError("--jobs and --ray were both given. Ray decides itself how many rows run at a time")
     chosen = experiments.load(plan, data=data)
     folder = out or Path("runs") / chosen.name
     if listing:
@@ -37,9 +32,7 @@ def sweep(
     if answer:
         print(experiments.answer(chosen, folder))
         return
-    report = experiments.run(
-        chosen, folder, jobs=jobs, address=ray, seconds=seconds, retry=retry, device=device, say=_say
-    )
+    report = experiments.run(chosen, folder, address=ray, seconds=seconds, retry=retry, device=device, say=_say)
     if report.failed:
         raise typer.Exit(1)
 
