@@ -167,9 +167,10 @@ def test_a_plan_skips_what_is_done_and_goes_on_after_a_failure(tmp_path):
     assert experiments.run(chosen, tmp_path, retry=True, seconds=0.001, say=said.append) == experiments.Report(1, 1, 0)
     changed = {path.name for path in tmp_path.glob("*.json") if path.stat().st_mtime_ns != names[path.name]}
     assert changed == {"a-plan_line-" + chosen.rows[1].short[5:] + "_learning-rate-1e-30_seed-0.json"}
-    assert [row[5] for row in experiments.listing(chosen, tmp_path).rows] == ["finished", "failed"]
-    assert experiments.listing(chosen, tmp_path).rows[0][4] == "66"  # 33 images, twice
-    assert "132 training images" in experiments.listing(chosen, tmp_path).caption
+    listed = experiments.listing(chosen, tmp_path, pace=lambda network, batch, device: 33 / 3600)  # an epoch an hour
+    assert [row[6] for row in listed.rows] == ["finished", "failed"]
+    assert [row[4:6] for row in listed.rows] == [["66", "2.0"]] * 2  # 33 images, twice
+    assert "132 training images in all epochs together, 4.0 hours at the pace of CPU (1 thread)" in listed.caption
 
 
 def test_a_sweep_killed_with_sigkill_goes_on(tmp_path, prepared):
@@ -185,7 +186,7 @@ def test_a_sweep_killed_with_sigkill_goes_on(tmp_path, prepared):
     lock.acquire(timeout=small.PATIENCE)  # the system has released that of the killed process
     lock.release()
     assert worker.result(row, out) is None
-    assert experiments.listing(experiments.load(plan), out).rows[0][5] == "begun"
+    assert experiments.listing(experiments.load(plan), out).rows[0][6] == "begun"
     job = small.jobs(experiments.load(plan), out, deadline=0.0)[0]
     before = _epochs([job])
     assert worker.work(job) == "paused"
@@ -280,3 +281,10 @@ def test_a_row_that_goes_on_from_another_ends_as_if_trained_at_once(tmp_path):
         experiments.parse(text + "l2 = 0.1\n", "a-plan")
     with pytest.raises(InvalidInputError, match="as many epochs"):
         experiments.parse(text.replace("epochs = 4", "epochs = 2").replace("1, 4]", "1]"), "a-plan")
+
+
+def test_the_pace_is_that_of_a_few_real_steps():
+    from tinylab.support.device import pick
+    from tinylab.tools.experiments.pace import images_per_second
+
+    assert 1 < images_per_second(small.LINE, 6, pick("cpu")) < 1e6

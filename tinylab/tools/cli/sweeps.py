@@ -27,7 +27,7 @@ def sweep(
     chosen = experiments.load(plan, data=data)
     folder = out or Path("runs") / chosen.name
     if listing:
-        print(experiments.listing(chosen, folder))
+        print(experiments.listing(chosen, folder, device))
         return
     if answer:
         print(experiments.answer(chosen, folder))
@@ -58,6 +58,9 @@ def show_records(
     elif name is not None or (add is None and readme is None):
         table = results.table() if name is None else results.plan_table(name)
         print(results.markdown(table) if markdown else table)
+        near = results.fingerprints(results.load_all(plan=name)) if name is not None else ()
+        if near and not markdown:  # what the plan's records say about the report's Table 1
+            print(results.fingerprint_table(near), *results.conclusions(near), sep="\n")
 
 
 def _say(line: str) -> None:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylab.course import results
-from tinylab.support.device import pick
+from tinylab.support.device import Device, pick
 from tinylab.support.errors import DataError, between
 from tinylab.support.table import Table
 from tinylab.tools.experiments import cluster, material, worker
+from tinylab.tools.experiments.pace import images_per_second
 from tinylab.tools.experiments.plans import Plan
 from tinylab.tools.experiments.rows import Row
 from tinylab.tools.experiments.worker import DONE, FAILED, PAUSED, Job
+
+Pace = Callable[[str, int, Device], float]  # network, batch, device: images/s
 
 
 @dataclass(frozen=True)
@@ -87,25 +90,37 @@ def run(
     return report
 
 
-def listing(plan: Plan, out: str | Path) -> Table:
-    """The rows of a plan, what each costs in images, and how far it is; trains nothing."""
+def listing(plan: Plan, out: str | Path, device: str | None = None, pace: Pace = images_per_second) -> Table:
+    """The rows of a plan, what each costs in images and in hours on this machine, and how far it is; trains nothing.
+
+    Hours are those of training at the pace of a few steps of each network, measured now on full-sized images.
+    """
     try:
         sizes = _sizes(plan)
     except DataError:  # not prepared: the rows can be shown all the same
         sizes = {}
-    rows, total = [], 0
+    target, paces = pick(device), dict[tuple[str, int], float]()
+    epochs = {row.identifier: row.recipe.epochs for row in plan.rows}
+    rows, total, hours = [], 0, 0.0
     for row in plan.rows:
-        images = sizes.get(_part(row), 0) * row.recipe.epochs
-        total += images
         record = worker.result(row, Path(out))
         state = "to do" if record is None else "failed" if record.failure else "finished"
         if record is None and (Path(out) / "rows" / row.identifier / "checkpoint.pt").exists():
             state = "begun"
-        cost = f"{images:,}" if sizes else "?"
-        rows.append([row.short, row.title, row.recipe.seed, row.recipe.epochs, cost, state, row.identifier])
-    cost = f"{total:,} training images in all epochs together" if sizes else "the data is not prepared, so not counted"
+        images = sizes.get(_part(row), 0) * (row.recipe.epochs - epochs.get(row.continues or "", 0))
+        cost, time_needed = "?", "?"
+        if sizes:
+            key = row.network, row.recipe.batch
+            paces[key] = paces.get(key) or pace(*key, target)
+            cost, time_needed = f"{images:,}", f"{images / paces[key] / 3600:.1f}"
+            total, hours = total + images, hours + images / paces[key] / 3600
+        setting = [row.short, row.title, row.recipe.seed, row.recipe.epochs]
+        rows.append([*setting, cost, time_needed, state, row.identifier])
+    cost = "the data is not prepared, so not counted"
+    if sizes:
+        cost = f"{total:,} training images in all epochs together, {hours:.1f} hours at the pace of {target.label} now"
     caption = f"{plan.name}: {len(plan.rows)} rows; {cost}. {plan.question}".strip()
-    columns = ["network", "setting", "seed", "epochs", "images", "state", "row"]
+    columns = ["network", "setting", "seed", "epochs", "images", "hours", "state", "row"]
     return Table(columns, rows, caption)
 
 
