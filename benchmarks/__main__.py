@@ -21,6 +21,7 @@ from benchmarks.pace import Task
 from benchmarks.rows import ROWS
 from benchmarks.rows.ours import order
 from tinylab.models import LINES
+from tinylab.support.cores import core_count
 from tinylab.support.errors import InvalidInputError, nearest
 
 OUT = machine.ROOT / "build" / "bench"
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--steps", type=int, help="of a window (CPU 3, GPU 100)")
     made.add_argument("--equal-steps", type=int, default=3, help="steps from equal weights on equal batches")
     made.add_argument("--batch", type=int, default=128)
-    made.add_argument("--threads", type=int, default=machine.cores(), help="of each row's process (default: the cores)")
+    made.add_argument("--threads", type=int, default=core_count(), help="of each row's process (default: the cores)")
     made.add_argument("--images", type=int, default=2000, help="training images that the rows share")
     made.add_argument("--data", type=Path, help="an archive in Tiny ImageNet's layout (default: the generated sample)")
     made.add_argument("--data-archive", type=Path, help="an archive to decode, beside the crafted one")
@@ -148,7 +149,7 @@ def _parts(options: argparse.Namespace, content: dict[str, Any], asked: Sequence
             say("drawing an archive of 12,000 images")
             material.write_sample(crafted, train=500)
         archives = [crafted, *([options.data_archive] if options.data_archive else [])]
-        return [decoding(archive, machine.cores(), 3) for archive in archives]
+        return [decoding(archive, core_count(), 3) for archive in archives]
 
     jobs: dict[str, Callable[[], Any]] = {
         "decoding": decode,

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
+from tinylab.support.cores import core_count
 from tinylab.support.device import Device
 from tinylab.support.errors import TrainingError, whole
 from tinylab.tools.experiments import worker
@@ -119,7 +120,7 @@ def _environment(device: Device, slot: int, at_a_time: int) -> dict[str, str]:
         names = visible if len(visible) == gpus else [str(number) for number in range(gpus)]
         environment["CUDA_VISIBLE_DEVICES"] = names[slot % gpus]
     else:
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // at_a_time)))
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, core_count() // at_a_time)))
     return environment
 
 
@@ -131,7 +132,7 @@ def _gpus(device: Device) -> int:
 
 def _death(code: int, log: Path) -> str:
     """Why a process ended without a record."""
-    if code == -signal.SIGKILL:
+    if code == -getattr(signal, "SIGKILL", 9):
         return "its process was killed (signal 9): out of memory, most likely. Use a smaller batch, or fewer --jobs"
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     said = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
