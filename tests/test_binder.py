@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 BINDER = ROOT / ".binder"
-NEEDED = ("tinylab", ".binder", "pyproject.toml", "README.md", "LICENSE")
+NEEDED = ("tinylab", ".binder", "notebooks", "pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
 OWN = {"setuptools>=77"}  # builds the package; pip brings it along elsewhere
 
 
