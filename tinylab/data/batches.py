@@ -16,6 +16,7 @@ from tinylab.data.normalisation import Normalisation
 from tinylab.data.split import Split
 from tinylab.support.device import Device, pick
 from tinylab.support.errors import DataError, whole
+from tinylab.support.memory import available_memory
 from tinylab.support.seeds import derive_seed
 
 _NO_LABEL = -1
@@ -93,5 +94,6 @@ def _fits(size: int, target: torch.device) -> bool:
     if target.type == "cuda":
         return size <= torch.cuda.mem_get_info(target)[0] // 2
     if target.type == "mps":
-        return size <= (torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()) // 2
+        left = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return size <= min(left, available_memory()) // 2  # Apple's GPU shares the machine's memory
     return False

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError, nearest, whole
 from tinylab.tools.cli.options import DATA, output
 
 
@@ -115,8 +115,11 @@ def predict(
     images: Annotated[Path, typer.Option(help="Folder of JPEG or PNG files, as large as those of the training.")],
     out: Annotated[Path, typer.Option(help="File for the predictions, a line 'file wnid' for each image.")],
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    top: Annotated[int | None, typer.Option(help="Also print so many likeliest classes, with probabilities.")] = None,
+    data: Annotated[str, typer.Option(help="With --top: the prepared data set that knows the classes' words.")] = "",
 ) -> None:
     """Name the class of every image in a folder, in the challenge's submission format."""
+    from tinylab import data as room
     from tinylab import evaluation
     from tinylab.support.device import pick
     from tinylab.training import checkpoints
@@ -125,6 +128,12 @@ def predict(
         raise InvalidInputError(f"--out {out} is a folder. Name a file, such as {out / 'predictions.txt'}")
     target = pick(device)
     saved = checkpoints.load(checkpoint)
+    if top is not None:
+        whole("top", top, 1, len(saved.classes))
+    known = room.load(data) if data else None
+    words = dict(zip(known.classes, known.words, strict=True)) if known else {}
     predictions = evaluation.predict_folder(saved, images, target, progress=sys.stderr.isatty())
     evaluation.write_submission(out, predictions, saved.classes)
+    if top is not None:
+        print(predictions.likeliest([words.get(name, name) for name in saved.classes], top))
     print(f"{len(predictions.files):,} images, {len(saved.classes)} classes, on {target.label}, written to {out}")
