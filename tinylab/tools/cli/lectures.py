@@ -63,7 +63,7 @@ def run_lectures(
 
 def _store(outcome: Any, stored: Any) -> list[str]:
     """Write a lecture's outputs back into its notebook; what keeps it from being stored is said and returned."""
-    import nbformat
+    from tinylab.tools.notebooks import inspection
 
     if outcome.status != "ok":
         return []
@@ -72,7 +72,7 @@ def _store(outcome: Any, stored: Any) -> list[str]:
     for fault in faults:
         print(f"tinylab: {outcome.name} is not stored: {fault}", file=sys.stderr)
     if not faults:
-        nbformat.write(notebook, outcome.path)
+        inspection.write(outcome.path, notebook)
         print(f"stored {outcome.path}")
     return faults
 

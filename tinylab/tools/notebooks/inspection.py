@@ -17,6 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tinylab.support.errors import NotebookError
+from tinylab.support.files import atomic_write
 
 WATCH_TAG = "tinylab-watch"
 _OURS = {WATCH_TAG, "injected-parameters", "papermill-error-cell-tag"}  # cells that the author did not write
@@ -50,6 +51,11 @@ def read(path: Path) -> NotebookNode:
         raise NotebookError(f"there is no notebook at {path}") from None
     except Exception as error:  # nbformat raises whatever the damage makes it raise
         raise NotebookError(f"{path} is no readable notebook: {_first_line(str(error))}") from error
+
+
+def write(path: Path, notebook: NotebookNode) -> None:
+    """Write a notebook to a file, which is the old one or the new one at every instant. Raises TrainingError."""
+    atomic_write(path, (str(nbformat.writes(notebook)).rstrip("\n") + "\n").encode())
 
 
 def tags(cell: NotebookNode) -> set[str]:

@@ -21,6 +21,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from tinylab.support.files import atomic_write
 from tinylab.tools.notebooks import formulas, inspection, stored
 from tinylab.tools.notebooks.runner import Outcome
 
@@ -31,7 +32,6 @@ _CONTROL = "A control that needs a running kernel: open the lecture in JupyterLa
 
 def write(out: Path, outcomes: Sequence[Outcome], *, profile: str, data: str, seed: int, seconds: float) -> Path:
     """Write the pages of `outcomes`, the executed notebooks, `summary.json` and `index.html` (returned) to `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     device = next((o.settings["device"] for o in outcomes if "device" in o.settings), "unknown")
     facts = {
         "profile": profile, "data": data, "seed": seed, "device": device, "versions": _versions(),
@@ -40,16 +40,16 @@ def write(out: Path, outcomes: Sequence[Outcome], *, profile: str, data: str, se
     for number, outcome in enumerate(outcomes):
         before = outcomes[number - 1] if number else None
         after = outcomes[number + 1] if number + 1 < len(outcomes) else None
-        (out / f"{outcome.name}.html").write_text(lecture(outcome, before, after, facts), encoding="utf-8")
+        atomic_write(out / f"{outcome.name}.html", lecture(outcome, before, after, facts).encode())
         if outcome.notebook is not None:
-            nbformat.write(stored.cleaned(outcome.notebook), out / f"{outcome.name}.ipynb")
+            inspection.write(out / f"{outcome.name}.ipynb", stored.cleaned(outcome.notebook))
     summary = facts | {
         "status": "ok" if all(o.status == "ok" for o in outcomes) else "failed",
         "seconds": round(seconds, 1),
         "lectures": [_record(outcome) for outcome in outcomes],
     }
-    (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "index.html").write_text(index(outcomes, facts, seconds), encoding="utf-8")
+    atomic_write(out / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    atomic_write(out / "index.html", index(outcomes, facts, seconds).encode())
     return out / "index.html"
 
 

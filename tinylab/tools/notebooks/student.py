@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tinylab.support.errors import NotebookError
+from tinylab.tools.notebooks import inspection
 from tinylab.tools.notebooks.inspection import tags
 
 SOLUTION, CHECK = "solution", "exercise-check"
@@ -63,9 +64,8 @@ def write(lectures: list[Path], out: Path) -> list[Path]:
     for path, edition in editions.items():
         if path.exists() and path.read_text(encoding="utf-8") != _text(edition):
             raise NotebookError(f"{path} is there already and may hold somebody's answers. Choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
     for path, edition in editions.items():
-        path.write_text(_text(edition), encoding="utf-8")
+        inspection.write(path, edition)
     return list(editions)
 
 
