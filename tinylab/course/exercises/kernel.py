@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_BOUND = re.compile(r"^[ \t]*(?:(?:async\s+)?def\s+(\w+)|(\w+)\s*(?::[^=\n]+)?=(?!=))", re.MULTILINE)
+# what a line of a cell binds
+BOUND = re.compile(r"^[ \t]*(?:(?:async\s+)?def\s+(\w+)|(\w+)\s*(?::[^=\n]+)?=(?!=))", re.MULTILINE)
 _failed: dict[str, str] = {}  # name: the error of the cell that should have bound it last
 
 
@@ -75,7 +76,7 @@ def within(seconds: float, function: Callable[..., T], *arguments: Any) -> T:
 def _ran(result: Any) -> None:
     """After each cell: note or forget the names that it binds."""
     error = result.error_before_exec or result.error_in_exec
-    for match in _BOUND.finditer(result.info.raw_cell or ""):
+    for match in BOUND.finditer(result.info.raw_cell or ""):
         name = match[1] or match[2]
         if error is None:
             _failed.pop(name, None)

@@ -50,7 +50,7 @@ def read(path: Path) -> NotebookNode:
     except FileNotFoundError:
         raise NotebookError(f"there is no notebook at {path}") from None
     except Exception as error:  # nbformat raises whatever the damage makes it raise
-        raise NotebookError(f"{path} is no readable notebook: {_first_line(str(error))}") from error
+        raise NotebookError(f"{path} is no readable notebook: {first_line(str(error))}") from error
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
@@ -136,7 +136,7 @@ def inspect(
     for count, cell in enumerate(executed, start=1):
         if not _OURS & tags(cell):
             numbers[count] = len(numbers) + 1
-    sources = {n: _first_line(executed[count - 1].source) for count, n in numbers.items()}
+    sources = {n: first_line(executed[count - 1].source) for count, n in numbers.items()}
     found: dict[tuple[int | None, str], Fault] = {}
 
     def add(count: int | None, message: str, error: str | None = None) -> None:
@@ -227,7 +227,7 @@ def _renumbered(line: str, removed: int) -> str:
     return re.sub(r"In ?\[(\d+)\]", lambda match: f"In[{max(int(match[1]) - removed, 1)}]", line)
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return line if len(line) <= 60 else line[:57] + "…"
 

@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from tinylab.support.errors import NotebookError
 from tinylab.support.files import atomic_write
 from tinylab.tools.notebooks import formulas, inspection, pages
-from tinylab.tools.notebooks.student import CHECK, SOLUTION
+from tinylab.tools.notebooks.assignments import CHECK, SOLUTION
 
 NOTES = "LECTURERS.md"  # beside the notebooks; its section of a lecture is what the key `s` shows
 _HERE = Path(__file__).parent
