@@ -23,7 +23,7 @@ BUT ?=
 OLDEST_TESTS ?= tests/data tests/training tests/filters tests/figures tests/lab tests/evaluation tests/models tests/support tests/tools/notebooks tests/test_*.py \
 	--ignore tests/data/test_sample_calibration.py --ignore tests/test_project.py
 
-.PHONY: help course test test-oldest check lab slides bench soak lock drawing notebooks clean
+.PHONY: help course test test-oldest check lab slides book bench soak lock drawing notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is to make
@@ -73,6 +73,9 @@ drawing: $(INSTALLED_TEST)  ## for maintainers: draw the rooms from their import
 slides: $(INSTALLED)  ## write the lectures as slides that open without a network, build/slides/index.html
 	@$(PIP) -e '.[slides]'
 	@$(VENV)/bin/tinylab slides --out build/slides
+
+book: $(INSTALLED)  ## print all lectures into one PDF, build/book/tinylab.pdf (needs Chromium)
+	@$(VENV)/bin/tinylab book --out build/book/tinylab.pdf
 
 bench: $(INSTALLED_BENCH)  ## time training, decoding and loading against what one would pick instead
 	$(VENV)/bin/python -m benchmarks
