@@ -13,7 +13,7 @@ from tests import tiny
 from tests.training.made import BUSY, CPU, SHORT, assert_same, by_hand, copied, untimed
 from tinylab import optimizers
 from tinylab.data.batches import Batches
-from tinylab.support.errors import TrainingError
+from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe, state, train
 
 
@@ -173,3 +173,21 @@ def test_knobs_turned_between_batches_count_from_the_next(data):
     assert next(steps).learning_rate == 1e-12
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=1e-10)
+
+
+def test_images_grow_in_three_stages(data):
+    """Ten epochs of 3 batches: 12 of 8 pixels (40 %), 11 of 12 (up to 75 %, 22.5 batches), the rest as they are."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    run = train(model, data, Recipe(epochs=10, batch=32, start_size=8), device=CPU)
+    seen = []
+    model[0].register_forward_pre_hook(lambda layer, x: seen.append(x[0].shape[2]) if layer.training else None)
+    run.finish()
+    assert seen == [8] * 12 + [12] * 11 + [16] * 7
+    x = torch.randn(2, 3, 16, 16)
+    halved = run._scaled(x, 1, 1)
+    torch.testing.assert_close(halved.mean(dim=(2, 3)), x.mean(dim=(2, 3)), atol=0.05, rtol=0)  # scaled, not cropped
+
+
+def test_a_network_that_takes_one_size_only_is_told_before_it_starts(data):
+    with pytest.raises(InvalidInputError, match="cannot take an image of 3×8×8"):
+        train(tiny.network(), data, Recipe(epochs=1, start_size=8), device=CPU)
