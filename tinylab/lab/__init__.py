@@ -6,9 +6,9 @@
     scrub        lecture 08: a slider through pictures, such as a network at each epoch
     surfaces     lecture 06: optimizers race down a landscape of two weights
 
-The live laboratory trains in a background thread: widget messages may arrive on any thread or, with the main thread busy, not
-at all, so this is the only arrangement that always answers. Headless (no kernel, or $TINYLAB_HEADLESS set) the
-same controller takes the same steps at once, in the caller's thread, and shows a still.
+The live laboratory trains in a background thread: widget messages may arrive on any thread or, with the main thread
+busy, not at all, so this is the only arrangement that always answers. Headless (no kernel, or $TINYLAB_HEADLESS set)
+the same controller takes the same steps at once, in the caller's thread, and shows a still.
 """
 
 from tinylab.lab.control import ERROR_CLASS, VARIABLE, Control, headless
