@@ -9,7 +9,7 @@ story       a run as one line of JSON; read strictly, replayed bit for bit
 steering    what is done, on the one thread that trains
 session     a queue that any thread may write to, and that thread
 messages    what is sent to the page
-chart.js, face.js, face.css   the page: the chart; everything around it
+chart.js, store.js, face.js, face.css   the page: the chart, what it knows, everything around it
 registry    running a cell again closes the laboratory that it made before
 widget      `LiveLab`: all of it in a notebook
 """

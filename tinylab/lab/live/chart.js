@@ -1,5 +1,5 @@
 // The chart of the live laboratory: loss and accuracy of up to four futures on a canvas. Numbers in, pixels out; no state.
-// `face.js` follows it in the same module (the kernel joins the two): no imports, no build step.
+// `store.js` and `face.js` follow it in the same module (the kernel joins the three): no imports, no build step.
 
 /**
  * One run since the beginning.
@@ -16,7 +16,7 @@
  */
 /** @typedef {{left: number, top: number, width: number, height: number, end: number, low: number, high: number,
  *   log: boolean}} Panel */
-/** @typedef {{dark: boolean, ink: string, paper: string, grey: string, faint: string, font: number, line: number}} Look */
+/** @typedef {{dark: boolean, ink: string, paper: string, grey: string, font: number, line: number}} Look */
 
 // Okabe and Ito's, and lighter ones of the same names for a dark page: all reach 3:1 on their background
 const HUES = {light: ["#0072B2", "#D55E00", "#007F5F", "#A0527F"], dark: ["#56B4E9", "#FF8F3F", "#3CCB9F", "#E69AC4"]};
@@ -47,7 +47,7 @@ function lossRange(view) {
   const guess = Math.log(view.classes);
   let high = 0, low = guess, top = guess;
   for (const future of view.futures) {
-    high = Math.max(high, quantile(future.loss, 0.97) || 0);
+    high = Math.max(high, 1.2 * quantile(future.loss, 0.9) || 0);
     for (const row of future.epochs) for (const column of [3, 5]) {
       high = Math.max(high, row[column]);
       low = Math.min(low, row[column]);
@@ -71,16 +71,23 @@ function upwards(panel, y) {
   return panel.top + panel.height * (1 - share);
 }
 
-/** Places as near as possible to those wanted, none nearer than `gap` to the next. @param {number[]} wanted
- * @param {number} gap @param {number} low @param {number} high @returns {number[]} */
-function spread(wanted, gap, low, high) {
-  const order = wanted.map((_, i) => i).sort((a, b) => wanted[a] - wanted[b]);
-  const places = order.map(i => Math.min(Math.max(wanted[i], low), high));
-  for (let i = 1; i < places.length; i++) places[i] = Math.max(places[i], places[i - 1] + gap);
-  for (let i = places.length - 1, most = high; i >= 0; i--, most -= gap) places[i] = Math.min(places[i], most);
-  const found = Array(wanted.length);
-  order.forEach((i, place) => { found[i] = places[place]; });
-  return found;
+/**
+ * Places for names at the ends of lines: at their own height or as near to it as no other name is in the way.
+ * @param {{x: number, y: number, wide: number}[]} wanted the first come first
+ * @param {number} gap @param {number} low @param {number} high @returns {number[]}
+ */
+function placed(wanted, gap, low, high) {
+  /** @type {{x: number, y: number, wide: number}[]} */
+  const taken = [];
+  return wanted.map(({x, y, wide}) => {
+    const own = Math.min(Math.max(y, low), high);
+    const free = (/** @type {number} */ at) => at >= low && at <= high && taken.every(other =>
+      Math.abs(other.y - at) >= gap || other.x >= x + wide || x >= other.x + other.wide);
+    const steps = Array.from({length: 80}, (_, i) => own + (i % 2 ? 1 : -1) * Math.ceil(i / 2) * gap / 4);
+    const found = steps.find(free) ?? own;
+    taken.push({x, y: found, wide});
+    return found;
+  });
 }
 
 /** Round numbers along an axis. @param {number} low @param {number} high @param {number} count @param {boolean} log */
@@ -100,7 +107,7 @@ function ticks(low, high, count, log) {
 function brief(value) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  if (size >= 1e6 || (size && size < 1e-3)) return value.toExponential(1);
+  if (size >= 1e6) return value.toExponential(1);
   if (size >= 1000) return Math.round(value).toLocaleString("en");
   return String(Number(value.toPrecision(3)));
 }
@@ -112,7 +119,8 @@ function panels(view, width, height, look) {
   const high = stacked ? height / 2 : height, wide = stacked ? width : width / 2;
   const latest = Math.max(...view.futures.map(future => future.x[future.x.length - 1] ?? 0), 0);
   const perStep = view.futures[0]?.x[0] ?? 0.1;
-  const end = axisEnd(Math.max(latest, 4 * perStep), view.epochs);
+  const next = view.planned[0]?.epoch ?? 0;  // what is planned soon is shown ahead
+  const end = axisEnd(Math.max(latest, 4 * perStep, next <= 4 * Math.max(latest, 1) ? 1.1 * next : 0), view.epochs);
   const [low, top] = lossRange(view);
   const make = (/** @type {number} */ place, /** @type {number} */ least, /** @type {number} */ most, log = false) => ({
     left: (stacked ? 0 : place * wide) + look.font * 3.2, top: (stacked ? place * high : 0) + look.font * 1.7, end,
@@ -152,10 +160,8 @@ function drawPanel(ctx, view, kind, panel, look) {
   ctx.clip();
   const ends = view.futures.flatMap(future => drawFuture(ctx, view, future, kind, panel, look));
   ctx.restore();
-  for (const future of view.futures) {
-    drawOffScale(ctx, view, future, kind, panel, look);
-    if (future.letter === view.current) drawBest(ctx, view, future, kind, panel, look);
-  }
+  for (const future of view.futures) if (future.letter === view.current) drawBest(ctx, view, future, kind, panel, look);
+  if (kind === "loss" && !panel.log) drawOffScale(ctx, view, panel, look);
   drawMoments(ctx, view, panel, look);
   drawLabels(ctx, [...labels, ...ends], panel, look);
 }
@@ -253,22 +259,24 @@ function thinned(x, y, start, panel) {
   return found;
 }
 
-/** What lies above the axis: an arrow and the number. @param {CanvasRenderingContext2D} ctx @param {View} view
- * @param {Future} future @param {"loss" | "accuracy"} kind @param {Panel} panel @param {Look} look */
-function drawOffScale(ctx, view, future, kind, panel, look) {
-  if (kind === "accuracy" || panel.log) return;
-  let most = -1;
-  for (let i = future.start; i < future.loss.length; i++)
-    if (future.loss[i] > panel.high && (most < 0 || future.loss[i] > future.loss[most])) most = i;
-  const last = future.loss.length - 1, out = last >= future.start && future.loss[last] > panel.high;
-  if (most < 0) return;
-  const shown = out ? last : most, text = `▲ ${brief(future.loss[shown])}`, wide = ctx.measureText(text).width;
-  ctx.fillStyle = view.futures.length === 1 ? look.ink : hueOf(future.letter, look);
-  ctx.textAlign = "left";
-  ctx.textBaseline = "bottom";
-  const x = Math.min(Math.max(across(panel, future.x[shown]) - look.font / 2, panel.left + look.font * 7),
-    panel.left + panel.width + look.font * 7 - wide);
-  ctx.fillText(text, x, panel.top - 4);
+/** What lies above the axis: for each future an arrow and the number. @param {CanvasRenderingContext2D} ctx @param {View}
+ * view @param {Panel} panel @param {Look} look */
+function drawOffScale(ctx, view, panel, look) {
+  let free = panel.left + look.font * 3;  // behind the axis' name
+  for (const future of view.futures) {
+    const last = future.loss.length - 1;
+    let most = -1;
+    for (let i = future.start; i <= last; i++)
+      if (future.loss[i] > panel.high && (most < 0 || future.loss[i] > future.loss[most])) most = i;
+    if (most < 0) continue;
+    const shown = future.loss[last] > panel.high ? last : most, text = `▲ ${brief(future.loss[shown])}`;
+    const x = Math.max(across(panel, future.x[shown]) - look.font / 2, free);
+    ctx.fillStyle = view.futures.length === 1 ? look.ink : hueOf(future.letter, look);
+    ctx.textAlign = "left";
+    ctx.textBaseline = "bottom";
+    ctx.fillText(text, x, panel.top - 4);
+    free = x + ctx.measureText(text).width + look.font;
+  }
 }
 
 /** @param {CanvasRenderingContext2D} ctx @param {View} view @param {"loss" | "accuracy"} kind @param {Panel} panel
@@ -284,7 +292,7 @@ function drawMarks(ctx, view, kind, panel, look) {
     ctx.translate(at, bottom - 4);
     ctx.rotate(-Math.PI / 2);
     ctx.textAlign = "left";
-    ctx.textBaseline = at > panel.left + panel.width * 0.85 ? "bottom" : "top";
+    ctx.textBaseline = at > panel.left + look.font * 3 ? "bottom" : "top";  // names of lines stand on the right
     const lines = text.split("\n"), side = ctx.textBaseline === "bottom" ? -1 : 1;
     lines.forEach((part, i) => {
       const y = side * (2 + i * look.font * 1.1), wide = ctx.measureText(part).width;
@@ -324,17 +332,18 @@ function drawMoments(ctx, view, panel, look) {
  * {CanvasRenderingContext2D} ctx @param {{text: string, x: number, y: number, colour: string}[]} labels
  * @param {Panel} panel @param {Look} look */
 function drawLabels(ctx, labels, panel, look) {
-  const places = spread(labels.map(label => label.y), look.font * 1.15, panel.top + 2, panel.top + panel.height - 2);
+  const wanted = labels.map(label => ({x: Math.min(label.x, panel.left + panel.width) + 7, y: label.y,
+    wide: ctx.measureText(label.text).width + 4}));
+  const places = placed(wanted, look.font * 1.15, panel.top + 2, panel.top + panel.height - 2);
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   labels.forEach((label, i) => {
-    const x = Math.min(label.x, panel.left + panel.width) + 7, wide = ctx.measureText(label.text).width;
     ctx.fillStyle = look.paper;
     ctx.globalAlpha = 0.8;
-    ctx.fillRect(x - 2, places[i] - look.font * 0.55, wide + 4, look.font * 1.1);
+    ctx.fillRect(wanted[i].x - 2, places[i] - look.font * 0.55, wanted[i].wide, look.font * 1.1);
     ctx.globalAlpha = 1;
     ctx.fillStyle = label.colour;
-    ctx.fillText(label.text, x, places[i]);
+    ctx.fillText(label.text, wanted[i].x, places[i]);
   });
 }
 

@@ -1,85 +1,9 @@
-// The page of the live laboratory: what the kernel sends is kept here, shown, and steered. `messages.py` says what is sent,
-// `LiveLab._receive` what may be asked. Each view draws when something has changed, at the browser's own pace.
+// The page of the live laboratory around its chart. Each view draws when something has changed, at the browser's own pace.
+// Follows `chart.js` and `store.js` in the same module (the kernel joins the three): no imports, no build step.
 
 const ASLEEP = 1500;  // milliseconds without an answer before the page says what it waits for
 const SPEAK = 6000;  // between two announcements while it trains: a screen reader reads each of them out
 const GONE = "The kernel of this laboratory is gone; this is what it had shown. Run the cell again to start a new one.";
-
-/** What all views of one laboratory share. @param {any} model */
-function makeStore(model) {
-  const store = {
-    settings: null, state: null, images: null, number: 0, sent: new Map(), speed: 0, gone: false,
-    /** @type {Future[]} */ futures: [], /** @type {Set<(what: string) => void>} */ views: new Set(), asked: 0,
-    /** Ask the kernel for something. @param {string} command @param {any} [value] @param {string} [what] that waits */
-    ask(command, value = null, what = command) {
-      store.number = Math.max(store.number + 1, Date.now());  // another page of the same laboratory counts on
-      if (command !== "hello") store.sent.set(what, {number: store.number, value, at: Date.now()});
-      try { model.send({command, value, number: store.number}); } catch { store.gone = true; }
-      store.tell("pending");
-    },
-    tell(/** @type {string} */ what) { for (const view of store.views) view(what); },
-  };
-  const floats = (/** @type {DataView} */ view) => new Float32Array(view.buffer.slice(view.byteOffset,
-    view.byteOffset + view.byteLength));
-  const append = (/** @type {Future} */ future, /** @type {Float32Array} */ rows) => {
-    for (let i = 0; i < rows.length; i += 4) {
-      if (rows[i] !== future.x.length + 1) return rows[i] <= future.x.length;  // a step is missing: ask for everything
-      future.x.push(rows[i + 1]);
-      future.loss.push(rows[i + 2]);
-      future.accuracy.push(rows[i + 3]);
-    }
-    return true;
-  };
-  const take = (/** @type {any} */ state) => {
-    const known = Object.fromEntries(store.futures.map(each => [each.letter, each]));
-    store.futures = state.futures.map((/** @type {any} */ sent) => {
-      const future = known[sent.letter] ?? {x: [], loss: [], accuracy: [], epochs: []};
-      const epochs = [...future.epochs.slice(0, sent.since), ...sent.epochs];
-      return Object.assign(future, {letter: sent.letter, name: sent.name, start: sent.start, kept: sent.kept, epochs});
-    });
-    for (const [what, {number}] of store.sent) if (number <= state.heard) store.sent.delete(what);
-    store.state = state;
-  };
-  const heard = (/** @type {any} */ message, /** @type {DataView[]} */ buffers) => {
-    store.gone = false;
-    if (message.kind === "all") {
-      store.futures = [];
-      store.settings = message.settings;
-      store.images = new Uint8Array(buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength));
-      take(message);
-      store.futures.forEach((future, i) => append(future, floats(buffers[i + 1])));
-    } else if (store.settings === null) {
-      return;
-    } else if (message.kind === "steps") {
-      const future = store.futures.find(each => each.letter === message.future), rows = floats(buffers[0]);
-      store.speed = message.speed;
-      if (!future || !append(future, rows)) store.ask("hello");
-      else if (store.state.future === message.future) store.state.step = future.x.length;
-    } else if (message.kind === "state") {
-      take(message);
-    }
-    store.tell(message.kind === "story" ? `story ${message.text}` : message.kind);
-  };
-  const watch = () => {
-    const kernel = model.widget_manager?.kernel;
-    const gone = ["dead", "restarting", "autorestarting", "terminating"].includes(kernel?.status) || kernel?.isDisposed === true;
-    if (gone !== store.gone) {
-      store.gone = gone;
-      store.tell("gone");
-    } else if (store.sent.size) store.tell("pending");
-  };
-  const lost = () => { store.gone = true; store.tell("gone"); };
-  model.on("msg:custom", heard);
-  model.on("comm_live_update", lost);
-  model.on("change:value", () => store.tell("error"));
-  const timer = setInterval(watch, 500);
-  store.ask("hello");
-  return {store, end: () => {
-    clearInterval(timer);
-    model.off("msg:custom", heard);
-    model.off("comm_live_update", lost);
-  }};
-}
 
 /** An element. @param {string} tag @param {Record<string, any>} [given] @param {...(Node | string)} children */
 function make(tag, given = {}, ...children) {
@@ -113,14 +37,17 @@ function makeKnobs(store) {
       range.setAttribute("aria-valuetext", typed.value);
       turn(knob.name, knob.stops[Number(range.value)]);
     });
+    let edited = false;  // what somebody is typing is not overwritten by what the kernel says
+    typed.addEventListener("input", () => { edited = true; });
+    typed.addEventListener("blur", () => { edited = false; });
     typed.addEventListener("change", () => {
+      edited = false;
       const value = whole ? Number(typed.value) : parseFloat(typed.value);
       if (typed.value !== "") turn(knob.name, value);
     });
     return {parts: [range, typed], show: (/** @type {number | null} */ value) => {
       stand(value);
-      if (document.activeElement !== typed || !typed.matches(":focus-visible")) typed.value = value === null ? "" : brief(value);
-      else if (Number(typed.value) !== value && !store.sent.has(knob.name)) typed.value = value === null ? "" : brief(value);
+      if (!edited) typed.value = value === null ? "" : brief(value);
       typed.placeholder = "as built";
     }};
   };
@@ -158,7 +85,7 @@ function lookOf(root) {
   const style = getComputedStyle(root), paper = style.backgroundColor;
   const [r, g, b] = (paper.match(/[\d.]+/g) ?? ["255", "255", "255"]).map(Number);
   const dark = 0.3 * r + 0.59 * g + 0.11 * b < 128, large = root.classList.contains("projector");
-  return {dark, ink: style.color, paper, grey: dark ? "#A8A8A8" : "#6B6B6B", faint: dark ? "#777" : "#BBB",
+  return {dark, ink: style.color, paper, grey: dark ? "#A8A8A8" : "#6B6B6B",
     font: large ? 19 : 12, line: large ? 3.5 : 2};
 }
 
@@ -174,11 +101,6 @@ export default {
   },
 };
 
-/** The stores of the page's laboratories: frontends may hand `initialize` and `render` two objects for one model.
- * @type {Map<string, any>} */
-const stores = globalThis.tinylabStores ??= new Map();
-const keyOf = (/** @type {any} */ model) => model.get("_key");
-
 /** One view of a laboratory. @param {any} store @param {any} model @param {HTMLElement} el */
 function makeView(store, model, el) {
   const root = make("div", {class: "tinylab-lab", role: "group", "aria-label": "live laboratory"});
@@ -186,7 +108,7 @@ function makeView(store, model, el) {
   const button = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {() => void} */ press, kind = "") =>
     make("button", {type: "button", title: hint, class: kind, onclick: press}, text);
   const view = {cursor: /** @type {number | null} */ (null), future: "A", hover: /** @type {number | null} */ (null), log: false,
-    spoken: 0, drawn: 0, model: /** @type {string | null} */ (null)};
+    trains: "", spoken: 0, drawn: 0, model: /** @type {string | null} */ (null)};
   const networks = make("select", {"aria-label": "network", class: "network"});
   networks.addEventListener("change", () => { view.model = networks.value; refresh(); });
   const log = make("input", {type: "checkbox"});
@@ -207,8 +129,10 @@ function makeView(store, model, el) {
   const key = make("div", {class: "key"}), reading = make("span", {class: "reading"});
   const future = make("select", {"aria-label": "future"});
   future.addEventListener("change", () => { view.future = future.value; refresh(); });
-  const back = button("Go back", "Then turn a knob and press Start: both futures stay", () =>
-    store.ask("back", [view.future, view.cursor ?? current().x.length]));
+  const back = button("Go back", "Then turn a knob and press Start: both futures stay", () => {
+    store.ask("back", [view.future, view.cursor ?? current().x.length]);
+    view.cursor = null;
+  });
   const drop = button("Drop", "Take this future out of the picture", () => store.ask("drop", view.future));
   const strip = make("div", {class: "strip", role: "list", "aria-label": "images and what the network takes them for"});
   const checks = make("div"), words = make("div", {role: "group", tabindex: 0, "aria-label": "The picture in words"});
@@ -276,8 +200,7 @@ function makeView(store, model, el) {
   const waiting = () => {
     const oldest = Math.min(...[...store.sent.values()].map(each => each.at));
     if (!(Date.now() - oldest > ASLEEP)) return "";
-    const busy = model.widget_manager?.kernel?.status === "busy" && store.state?.status !== "training";
-    return busy ? "Waiting for a running cell: what was turned counts when it ends." : "Waiting for the kernel …";
+    return model.widget_manager?.kernel?.status === "busy" ? "Waiting for a running cell: what was turned counts when it ends." : "Waiting for the kernel …";
   };
 
   /** All that is not the chart. */
@@ -293,6 +216,7 @@ function makeView(store, model, el) {
     if (settings !== store.settings) build();
     const {state} = store;
     networks.value = view.model ?? state.model;
+    if (view.trains !== state.future) view.trains = view.future = state.future;  // one goes back in the one that trains
     if (!store.futures.some((/** @type {Future} */ each) => each.letter === view.future)) view.future = state.future;
     future.replaceChildren(...store.futures.map((/** @type {Future} */ each) => make("option", {value: each.letter}, each.letter)));
     future.value = view.future;

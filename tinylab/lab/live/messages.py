@@ -5,7 +5,7 @@
     steps  the batches since the last message, in binary: 16 bytes each
     state  what changes less often: status, knobs, epochs, marks, predictions, checks, the picture in words
 
-`face.js` reads them; the fields are named there once more.
+`store.js` reads them; the fields are named there once more.
 """
 
 from dataclasses import dataclass

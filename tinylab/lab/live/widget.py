@@ -43,7 +43,8 @@ _GONE = (
 class Face(anywidget.AnyWidget):
     """The page's part of a laboratory. `value`: the error that is shown, for whoever scans a notebook for errors."""
 
-    _esm = "\n".join((_HERE / name).read_text("utf-8") for name in ("chart.js", "face.js"))  # one module for the page
+    # one module, so that a page fetches nothing
+    _esm = "\n".join((_HERE / name).read_text("utf-8") for name in ("chart.js", "store.js", "face.js"))
     _css = _HERE / "face.css"
     value = traitlets.Unicode("").tag(sync=True)
     _key = traitlets.Unicode().tag(sync=True)  # tells this laboratory from the others on a page
