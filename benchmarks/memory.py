@@ -36,7 +36,7 @@ LIVE = """
 from tinylab import LiveLab, data
 from tinylab.training import Recipe
 lab = LiveLab(data.load({data!r}, classes=10, per_class=8), "model_1", Recipe(epochs=10**6, batch=16))
-lab.start_button.click()
+lab.session.ask("start")
 full = lambda: lab.session.shelf.bytes > 0.9 * lab.session.shelf.budget
 lab.session.wait(lambda moment: moment.step >= {steps} or full(), 3600)
 print(lab.session.moment.step, "updates,", round(lab.session.shelf.bytes / 1e6), "MB of snapshots")

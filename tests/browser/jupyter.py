@@ -20,7 +20,9 @@ IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.k
 
 
 @contextlib.contextmanager
-def opened(folder: Path, cells: Sequence[str | NotebookNode]) -> Iterator[sync_api.Page]:
+def opened(
+    folder: Path, cells: Sequence[str | NotebookNode], size: tuple[int, int] = (1500, 2400)
+) -> Iterator[sync_api.Page]:
     """A notebook of these cells (of code, where only the source is given), its kernel idle, nothing run yet."""
     made = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
     notebook = nbformat.v4.new_notebook(cells=made)
@@ -39,7 +41,7 @@ def opened(folder: Path, cells: Sequence[str | NotebookNode]) -> Iterator[sync_a
         _wait_until_it_listens(server)
         with sync_api.sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1500, "height": 2400})
+            page = browser.new_page(viewport={"width": size[0], "height": size[1]})
             page.set_default_timeout(PATIENCE)
             sync_api.expect.set_options(timeout=PATIENCE)
             page.goto(f"http://127.0.0.1:{port}/lab/tree/opened.ipynb?token=t&reset")

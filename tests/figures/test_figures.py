@@ -58,7 +58,6 @@ NORMALISED = torch.from_numpy(((IMAGES - 115.0) / 70.0).astype(np.float32)).perm
 KERNEL = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 MATRIX = RANDOM.integers(0, 9, (20, 20)) + 30 * np.eye(20, dtype=int)
 LONG = [f"a {texture} {shape}" for texture in ("striped", "dotted", "plain", "wavy") for shape in "ABCDE"]
-PROGRESS = figures.Progress(history(5), [3.0, 2.0, 2.5] * 20, [0.1, 0.2, 0.3] * 20, 12)
 RESULTS = {
     f"Model {i}": {"reported": (0.57, 0.24), "as described": (0.21, 0.23), "done well": (0.7, None)} for i in (1, 2, 3)
 }
@@ -83,8 +82,6 @@ EVERY = {
     "curves, no epoch": lambda **k: figures.curves(history(0), **k),
     "four runs": lambda **k: figures.curves({f"Model {i}": history(20 - i, 5 + i) for i in range(1, 5)}, **k),
     "side by side": lambda **k: figures.curves({f"Model {i}": history(20, 5 + i) for i in range(1, 6)}, **k),
-    "live": lambda **k: figures.live(PROGRESS, epochs=8, classes=20, earlier=[history(8)], title="Running", **k),
-    "live, nothing yet": lambda **k: figures.live(figures.Progress(), epochs=8, classes=20, **k),
     "lines": lambda **k: figures.lines({"real images": [3.0, 2, 1], "blank": [3.0, 2.9]}, level=("ln 20", 2.9957), **k),
     "spread": lambda **k: figures.activation_spread(
         {"too small": [1, 0.1, 0.01], "right": [1, 1.1, 0.9], "too large": [1, 10, 100]}, **k
@@ -411,16 +408,6 @@ def test_several_runs_share_panels_or_stand_side_by_side() -> None:
         figures.curves(runs, side_by_side=False)
     with pytest.raises(InvalidInputError, match="Allowed: 1 to 6"):
         figures.curves({})
-
-
-def test_live_keeps_its_axes_and_survives_divergence() -> None:
-    calm = figures.live(figures.Progress(), epochs=8, classes=20)
-    wild = figures.live(figures.Progress(history(2), [3.0, 1e9, 4.0], [0.1] * 3, 2), epochs=8, classes=20)
-    for picture in (calm, wild):
-        assert picture.axes[0].get_xlim() == pytest.approx((0, 8.16))
-        assert picture.axes[1].get_ylim() == (0, 100)
-    assert wild.axes[0].get_ylim()[1] == pytest.approx(3 * math.log(20))
-    assert "Nothing has been trained yet" in calm.alt
 
 
 # ---------------------------------------------------------------- charts

@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from tinylab.support import threads
 
@@ -43,10 +42,3 @@ def test_other_runtimes_are_left_alone(monkeypatch, names):
     library = type("Library", (), {name: lambda *_: pytest.fail("called") for name in names})
     monkeypatch.setattr(threads.ctypes, "CDLL", lambda name: library())
     threads.release_team()
-
-
-@pytest.mark.parametrize(("kind", "threads_", "spare"), [("cpu", 4, False), ("cpu", 3, True), ("cuda", 4, True)])
-def test_a_core_is_spare_if_training_leaves_one(monkeypatch, kind, threads_, spare):
-    monkeypatch.setattr(threads, "core_count", lambda: 4)
-    monkeypatch.setattr(threads.torch, "get_num_threads", lambda: threads_)
-    assert threads.spare_core(torch.device(kind)) is spare

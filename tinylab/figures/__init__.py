@@ -17,7 +17,7 @@ charts      bars, comparisons, times, parameters by layer, activation spread, co
 from tinylab.figures.ablations import fingerprints, one_factor, turning
 from tinylab.figures.beyond import costs, few_images, ladder, longer
 from tinylab.figures.charts import activation_spread, bars, comparison, confusion, duration, parameters_by_layer, timing
-from tinylab.figures.curves import Progress, best_epoch, curves, live, verdict
+from tinylab.figures.curves import best_epoch, curves, verdict
 from tinylab.figures.images import augmentations, duplicates, filters, image_grid, pixels, signed, stretched
 from tinylab.figures.laboratory import Scene, laboratory
 from tinylab.figures.learned import cam_overlay, feature_maps, rankings, side_by_side, with_top_images
@@ -30,7 +30,6 @@ from tinylab.figures.transforms import batch_before_after, convolution, mean_ima
 __all__ = [
     "STYLES",
     "Picture",
-    "Progress",
     "Scene",
     "Style",
     "activation_spread",
@@ -55,7 +54,6 @@ __all__ = [
     "laboratory",
     "ladder",
     "lines",
-    "live",
     "longer",
     "look",
     "mean_image",

@@ -1,12 +1,11 @@
-"""Training curves: one run, several runs over each other or side by side, a run in progress.
+"""Training curves: one run, several runs over each other or side by side.
 
 Training is blue and solid, validation vermillion and dashed, what was measured while learning (dropout on) blue
 and dotted. Grey dotted lines are what guessing gives: loss ln C and accuracy 1/C for C classes.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from tinylab.figures.style import (  # fmt: skip
     EndLabel,
     Picture,
     Style,
-    array,
     decimate,
     dress,
     label_ends,
@@ -228,67 +226,5 @@ def curves(
     title = title or "The same protocol, several runs"
     picture.headline(title)
     said = " ".join(_described(name or "This run", history) for name, history in runs.items())
-    picture.alt = f"{title}. Loss and accuracy over the epochs. {said}"
-    return picture
-
-
-@dataclass
-class Progress:
-    """What a run in progress has shown so far; steps are counted from 1 over the whole run.
-
-    batch_loss, batch_accuracy: one value per step, dropout on; history: its finished epochs.
-    """
-
-    history: "History | None" = None
-    batch_loss: list[float] = field(default_factory=list)
-    batch_accuracy: list[float] = field(default_factory=list)
-    steps_per_epoch: int = 1
-
-
-def live(
-    now: Progress,
-    *,
-    epochs: int,
-    classes: int,
-    earlier: Sequence["History"] = (),
-    title: str = "",
-    style: str | None = None,
-) -> Picture:
-    """A run in progress: every batch (faint), the finished epochs, earlier runs in grey. The axis is fixed.
-
-    epochs: where the axis ends; classes: for the line of guessing.
-    """
-    look_ = look(style)
-    picture = Picture(9.4 * look_.size, 3.4 * look_.size, look_, layout=None)
-    # placed once and for all: measuring the layout anew takes longer than drawing, twice a second
-    for left, kind in zip((0.065, 0.57), _SCALE, strict=True):
-        ax = picture.add_axes((left, 0.17, 0.27, 0.7))
-        dress(ax, look_, x="epoch", y=_UNIT[kind])
-        labels = []
-        for past in earlier:
-            ends = _line(ax, past, f"validation_{kind}", kind, GREY, "--", "earlier run", look_, 0.8)
-            labels += ends if past is earlier[-1] else []
-        batch = array(now.batch_loss if kind == "loss" else now.batch_accuracy).astype(float) * _SCALE[kind]
-        if len(batch):
-            steps = np.arange(1, len(batch) + 1) / max(now.steps_per_epoch, 1)
-            ax.plot(*decimate(steps, batch), color=FAINT, lw=0.8)
-            labels.append(EndLabel(float(steps[-1]), float(np.mean(batch[-10:])), "each batch", FAINT_INK))
-        if now.history is not None:
-            labels += _line(ax, now.history, f"train_{kind}", kind, TRAINING, "-", "training", look_)
-            watched = _watched(now.history)
-            labels += _line(ax, now.history, f"validation_{kind}", kind, VALIDATION, "--", watched, look_)
-        level = math.log(classes) if kind == "loss" else 100 / classes
-        ax.axhline(level, color=GREY, linestyle=":", linewidth=look_.line * 0.8)
-        ax.set_xlim(0, epochs * 1.02)  # room for the last marker
-        # a diverging run must not flatten everything else; accuracy keeps its natural end
-        top = min(max(ax.get_ylim()[1], 1.25 * level), 3 * level) if kind == "loss" else 100
-        ax.set_ylim(0, top)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        text = f"guessing: ln {classes}" if kind == "loss" else f"guessing: {level:.3g} %"
-        label_ends(ax, [*labels, EndLabel(epochs, level, text, GREY)], look_)
-    done = len(now.history.column("epoch")) if now.history is not None else 0
-    title = title or f"{done} of {epochs} epochs"
-    picture.headline(title)
-    said = _described("This run", now.history) if now.history is not None else "Nothing has been trained yet."
     picture.alt = f"{title}. Loss and accuracy over the epochs. {said}"
     return picture

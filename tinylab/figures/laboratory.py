@@ -1,23 +1,21 @@
-"""The live laboratory: up to four futures of a run, a mark wherever a knob was turned, images with predictions.
+"""The live laboratory as a still, for paper, slides and runs without a page: up to four futures, marks, images.
 
 One future: training is blue and solid, the watched split vermillion and dashed, as in all curves of the course.
-Several: the hue tells the future, named by a letter at its end and by its change in the key below.
+Several: the hue tells the future, named by a letter at its end and by its change in the key below. The page draws the
+same from the same numbers (`tinylab/lab/live/chart.js`).
 """
 
-import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from tinylab.figures.curves import FAINT, FAINT_INK, best_epoch
 from tinylab.figures.style import (
-    DPI,
     GREEN,
     GREY,
     HUES,
@@ -30,9 +28,9 @@ from tinylab.figures.style import (
     Style,
     decimate,
     dress,
+    label_ends,
     look,
     percent,
-    spread,
 )
 from tinylab.support.errors import InvalidInputError
 
@@ -55,8 +53,8 @@ class Future:
     letter: str
     name: str
     history: "History"
-    batches: np.ndarray  # float64 (steps, 2): loss and accuracy of every batch, dropout on
-    start: int = 0  # steps: where it left
+    batches: np.ndarray  # float64 (steps, 3): loss and accuracy of every batch, dropout on; epochs that had passed
+    start: float = 0.0  # epochs: where it left
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +82,11 @@ class Scene:
     current: str  # the letter of the one that trains
     epochs: int  # where the axis ends
     classes: int
-    steps_per_epoch: int
     marks: tuple[tuple[int, str], ...] = ()  # (step, text) of the current future's knobs
     title: str = ""
     values: str = ""  # the knobs in force
-    strip: Strip | None = field(default=None)
+    strip: Strip | None = None
+    neighbours: float | None = None  # accuracy 0..1 of a k-nearest-neighbour classifier
 
 
 def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
@@ -103,12 +101,12 @@ def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
         )
     look_ = look(style)
     picture = Picture(_WIDTH * look_.size, _HEIGHT * look_.size, look_, layout=None)
-    top = _top(scene)
-    picture.add_artist(_Backdrop(_frames(scene.epochs, top, scene.classes, look_)))
     for left, kind in zip(_LEFT, _SCALE, strict=True):
         ax = picture.add_axes((left, _PANELS[0], _ACROSS, _PANELS[1]))
-        _limits(ax, kind, scene.epochs, top)
-        ax.axis("off")  # all that it would draw is in the frames
+        dress(ax, look_, x="epoch", y=_UNIT[kind])
+        ax.set_xlim(0, scene.epochs * 1.02)  # room for the last marker
+        ax.set_ylim(0, _top(scene) if kind == "loss" else 100)  # accuracy keeps its natural end
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _panel(ax, scene, kind, look_)
     picture.text(0.01, 0.99, scene.title, va="top", color=INK, fontsize=look_.font * 1.1, fontweight="bold",
                  parse_math=False)  # fmt: skip
@@ -116,11 +114,11 @@ def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
     for row, future in enumerate(scene.futures):
         hue = _hues(scene)[future.letter]
         here = " (trains)" if future.letter == scene.current and len(letters) > 1 else ""
-        picture.text(0.01, _KEY - row * 0.033, f"{future.letter}  {_described(future)}{here}", va="top", color=hue,
+        picture.text(0.01, _KEY - row * 0.033, f"{future.letter}  {_named(future)}{here}", va="top", color=hue,
                      fontsize=look_.font * 0.9, parse_math=False)  # fmt: skip
     if scene.strip is not None:
         _strip(picture, scene.strip, look_)
-    picture.alt = _alt(scene)
+    picture.alt = described(scene)
     return picture
 
 
@@ -135,70 +133,33 @@ def _column(history: "History", name: str) -> np.ndarray:
     return np.array(history.column(name), dtype=np.float64)
 
 
-class _Backdrop(Artist):
-    """Pixels drawn before, from the lower left corner; `figimage` would resample them, at ten times the cost."""
-
-    zorder = -1
-
-    def __init__(self, rgba: np.ndarray) -> None:
-        super().__init__()
-        self.rgba = rgba  # uint8 (h, w, 4), from the bottom up, as the renderer wants it
-
-    def draw(self, renderer: Any) -> None:
-        context = renderer.new_gc()
-        renderer.draw_image(context, 0, 0, self.rgba)
-        context.restore()
-
-
-def _pixels(picture: Picture) -> np.ndarray:
-    """What is drawn, for a backdrop."""
-    picture.canvas.draw()
-    return np.asarray(picture.canvas.buffer_rgba())[::-1].copy()  # type: ignore[attr-defined]
-
-
 def _level(kind: str, classes: int) -> float:
     """What guessing gives."""
     return math.log(classes) if kind == "loss" else 100 / classes
 
 
 def _top(scene: Scene) -> float:
-    """Where the axis of the loss ends: in coarse steps, so that the frames serve many pictures.
-
-    A diverging run must not flatten everything else.
-    """
+    """Where the axis of the loss ends: a diverging run, or the spike of a first step, must not flatten all else."""
     level, highest = _level("loss", scene.classes), 0.0
     for future in scene.futures:
         losses = [_column(future.history, f"{column}_loss") for column in ("train", "validation")]
         if future.letter == scene.current and len(future.batches):
             losses.append(np.percentile(future.batches[:, 0], [98]))
         highest = max([highest, *(float(values.max()) for values in losses if len(values))])
-    return next((factor * level for factor in (1.25, 1.6, 2.2) if highest < factor * level), 3 * level)
-
-
-def _limits(ax: Axes, kind: str, epochs: int, top: float) -> None:
-    ax.set_xlim(0, epochs * 1.02)  # room for the last marker
-    ax.set_ylim(0, top if kind == "loss" else 100)  # accuracy keeps its natural end
-
-
-@functools.lru_cache(maxsize=8)
-def _frames(epochs: int, top: float, classes: int, style: Style) -> np.ndarray:
-    """Both panels without a run: RGBA, from the bottom up. Axes and their numbers are half of a picture's cost."""
-    picture = Picture(_WIDTH * style.size, _HEIGHT * style.size, style, layout=None)
-    # placed once and for all: measuring a layout anew takes longer than drawing, as long as a run goes on
-    for left, kind in zip(_LEFT, _SCALE, strict=True):
-        ax = picture.add_axes((left, _PANELS[0], _ACROSS, _PANELS[1]))
-        dress(ax, style, x="epoch", y=_UNIT[kind])
-        _limits(ax, kind, epochs, top)
-        ax.axhline(_level(kind, classes), color=GREY, linestyle=":", linewidth=style.line * 0.8)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    return _pixels(picture)
+    return min(max(1.08 * highest, 1.15 * level), 3 * level)
 
 
 def _panel(ax: Axes, scene: Scene, kind: str, style: Style) -> None:
-    level = _level(kind, scene.classes)
-    labels = [label for future in scene.futures for label in _lines(ax, scene, future, kind, style)]
+    level, current = _level(kind, scene.classes), next(f for f in scene.futures if f.letter == scene.current)
+    ax.axhline(level, color=GREY, linestyle=":", linewidth=style.line * 0.8)
+    text = f"guessing: ln {scene.classes}" if kind == "loss" else f"guessing: {level:.3g} %"
+    labels = [EndLabel(scene.epochs, level, text, GREY)]
+    if kind == "accuracy" and scene.neighbours is not None:
+        ax.axhline(100 * scene.neighbours, color=GREY, linestyle="-.", linewidth=style.line * 0.8)
+        labels.append(EndLabel(scene.epochs, 100 * scene.neighbours, f"k-NN: {percent(scene.neighbours)}", GREY))
+    labels = [label for future in scene.futures for label in _lines(ax, scene, future, kind, style)] + labels
     for step, text in scene.marks:
-        at = step / scene.steps_per_epoch
+        at = current.batches[step - 1, 2] if step else 0.0
         ax.axvline(at, color=INK, lw=0.9, linestyle=(0, (4, 2)))
         if kind == "loss":
             right = at > 0.9 * scene.epochs  # the text stands on the side where there is room
@@ -206,37 +167,28 @@ def _panel(ax: Axes, scene: Scene, kind: str, style: Style) -> None:
                         textcoords="offset points", rotation=90, va="top", ha="right" if right else "left",
                         fontsize=style.font * 0.8, color=INK, parse_math=False, linespacing=1.0,
                         bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5})  # fmt: skip
-    text = f"guessing: ln {scene.classes}" if kind == "loss" else f"guessing: {level:.3g} %"
-    _label_ends(ax, [*labels, EndLabel(scene.epochs, level, text, GREY)], style)
-
-
-def _label_ends(ax: Axes, labels: Sequence[EndLabel], style: Style) -> None:
-    """As `style.label_ends`, with plain lines for pointers: its arrows take a fifth of the time of a picture."""
-    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-    known = [label for label in labels if np.isfinite(label.y)]
-    ends = [((label.x - left) / (right - left), min(max((label.y - low) / (high - low), 0), 1)) for label in known]
-    height = ax.get_window_extent().height / DPI * 72  # points
-    places = spread([y for _, y in ends], style.font * 1.2 / height, 0.0, 1.0)
-    for label, (x, y), place in zip(known, ends, places, strict=True):
-        ax.plot([x + 0.005, 1.035], [y, place], color=label.colour, lw=0.6, alpha=0.6, transform=ax.transAxes,
-                clip_on=False, scalex=False, scaley=False)  # fmt: skip
-        ax.text(1.045, place, label.text, transform=ax.transAxes, fontsize=style.font * 0.95, color=label.colour,
-                va="center", ha="left", parse_math=False)  # fmt: skip
+    label_ends(ax, labels, style)
 
 
 def _lines(ax: Axes, scene: Scene, future: Future, kind: str, style: Style) -> list[EndLabel]:
     """One future's lines; the labels for their ends."""
     alone, current = len(scene.futures) == 1, future.letter == scene.current
-    hue, scale, per = _hues(scene)[future.letter], _SCALE[kind], scene.steps_per_epoch
+    hue, scale = _hues(scene)[future.letter], _SCALE[kind]
     labels = []
     batch = future.batches[:, 0 if kind == "loss" else 1] * scale
     if current and len(batch):
-        x, y = decimate(np.arange(1, len(batch) + 1) / per, batch)
+        x, y = decimate(future.batches[:, 2], batch)
         ax.plot(x, y, color=FAINT if alone else hue, lw=0.8, alpha=1.0 if alone else 0.35)
         if alone:
             labels.append(EndLabel(float(x[-1]), float(np.mean(batch[-10:])), "each batch", FAINT_INK))
+    highest, top = int(np.argmax(batch)) if len(batch) else 0, ax.get_ylim()[1]
+    if current and len(batch) and batch[highest] > top:  # what the axis leaves out is said
+        value = f"{batch[highest]:,.0f}" if batch[highest] >= 100 else f"{batch[highest]:.3g}"
+        ax.annotate(f"▲ {value}", (future.batches[highest, 2], 1), xycoords=("data", "axes fraction"), xytext=(0, -1),
+                    textcoords="offset points", ha="left", va="top", fontsize=style.font * 0.8, color=hue,
+                    parse_math=False)  # fmt: skip
     epochs = _column(future.history, "epoch")
-    own = epochs >= future.start / per  # with one epoch of the future it left, so that the line begins there
+    own = epochs >= future.start  # with one epoch of the future it left, so that the line begins there
     if future.start and own.any():
         own[max(int(np.argmax(own)) - 1, 0)] = True
     for column, dash, name, colour in (
@@ -270,34 +222,25 @@ _SIDE, _MARGIN = 0.98 / MOST_IMAGES, 0.01  # of the width: of an image with the 
 def _strip(picture: Picture, strip: Strip, style: Style) -> None:
     """A row of images, what each is above it, what it is taken for below."""
     watched = strip.watched
-    picture.add_artist(_Backdrop(_images(watched, style)))
-    for place, (name, chosen, sure) in enumerate(zip(watched.names, strip.chosen, strip.sure, strict=True)):
-        mark, colour = ("✓", GREEN) if name == chosen else ("✗", VERMILLION)
-        picture.text(
-            _MARGIN + place * _SIDE, 0.17 * _STRIP, f"{mark} {_short(chosen, 9)} {100 * sure:.0f} %", va="top",
-            color=colour, fontsize=style.font * 0.8, parse_math=False,
-        )  # fmt: skip
-
-
-@functools.lru_cache(maxsize=8)
-def _images(watched: Watched, style: Style) -> np.ndarray:
-    """The images under their names: RGBA, from the bottom up. Drawn once: they cost more than both panels."""
-    inches = _HEIGHT * _STRIP
-    picture = Picture(_WIDTH * style.size, inches * style.size, style, layout=None)
-    for place, (image, name) in enumerate(zip(watched.images, watched.names, strict=True)):
+    for place, (image, name, chosen, sure) in enumerate(
+        zip(watched.images, watched.names, strip.chosen, strip.sure, strict=True)
+    ):
         left = _MARGIN + place * _SIDE
-        ax = picture.add_axes((left, 0.2, 0.62 * inches / _WIDTH, 0.62))
+        ax = picture.add_axes((left, 0.2 * _STRIP, 0.62 * _HEIGHT * _STRIP / _WIDTH, 0.62 * _STRIP))
         ax.imshow(image, interpolation="nearest")
         ax.axis("off")
-        picture.text(left, 0.845, _short(name, 15), va="bottom", color=INK, fontsize=style.font * 0.8, parse_math=False)
-    return _pixels(picture)
+        picture.text(left, 0.845 * _STRIP, _short(name, 15), va="bottom", color=INK, fontsize=style.font * 0.8,
+                     parse_math=False)  # fmt: skip
+        mark, colour = ("✓", GREEN) if name == chosen else ("✗", VERMILLION)
+        picture.text(left, 0.17 * _STRIP, f"{mark} {_short(chosen, 9)} {100 * sure:.0f} %", va="top", color=colour,
+                     fontsize=style.font * 0.8, parse_math=False)  # fmt: skip
 
 
 def _short(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
-def _described(future: Future) -> str:
+def _named(future: Future) -> str:
     """Name and best epoch, for the key and for the text twin."""
     best = best_epoch(future.history)
     if best is None:
@@ -309,11 +252,11 @@ def _described(future: Future) -> str:
     )
 
 
-def _alt(scene: Scene) -> str:
+def described(scene: Scene) -> str:
     """The text twin."""
     parts = [f"{scene.title}. {scene.values}. Loss and accuracy over the epochs."]
     for future in scene.futures:
-        parts.append(f"Future {future.letter}: {_described(future)}.")
+        parts.append(f"Future {future.letter}: {_named(future)}.")
         if future.history.epochs:
             last = future.history.last
             parts.append(

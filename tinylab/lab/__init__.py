@@ -1,23 +1,20 @@
-"""Small interactive controls of the lectures: a kernel that slides over an image, a short training to restart.
+"""What one can touch: the live laboratory, a kernel that slides over an image, optimizers that race.
 
     control      what all share: headless or not, the picture, its text twin, errors, the bundle that is displayed
     convolution  lecture 02: a chosen or typed kernel over an image
     live/        the live laboratory: sliders that steer a running training, rewind, branch, stories
-    runs         the controller of a training in a background thread: no widgets, no pictures
     scrub        lecture 08: a slider through pictures, such as a network at each epoch
     surfaces     lecture 06: optimizers race down a landscape of two weights
-    short        lectures 03 to 05: sliders, a Restart button, curves
 
-Training runs in a background thread: widget messages may arrive on any thread or, with the main thread busy, not
-at all, so this is the only arrangement that always answers. Headless (no kernel, or $TINYLAB_HEADLESS set) the
-same controller takes the same steps at once, in the caller's thread, and shows a still.
+The live laboratory trains in a background thread: widget messages may arrive on any thread or, with the main thread
+busy, not at all, so this is the only arrangement that always answers. Headless (no kernel, or $TINYLAB_HEADLESS set)
+the same controller takes the same steps at once, in the caller's thread, and shows a still.
 """
 
 from tinylab.lab.control import ERROR_CLASS, VARIABLE, Control, headless
 from tinylab.lab.convolution import KERNELS, convolution_explorer, convolve, parse_kernel
 from tinylab.lab.live import LiveLab
 from tinylab.lab.scrub import scrub
-from tinylab.lab.short import short_training
 from tinylab.lab.surfaces import surface_explorer
 
 __all__ = [
@@ -31,6 +28,5 @@ __all__ = [
     "headless",
     "parse_kernel",
     "scrub",
-    "short_training",
     "surface_explorer",
 ]

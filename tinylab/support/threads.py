@@ -1,4 +1,4 @@
-"""Who may use which core: training in a background thread as fast as in the main one, and what is left for others.
+"""Who may use which core: training in a background thread as fast as in the main one.
 
 Torch's arithmetic on a CPU is done by a team of threads, one for each core, and every Python thread that computes gets
 a team of its own, which GNU's runtime keeps for the next time. Once there are more threads than cores, it puts a
@@ -9,10 +9,6 @@ the main thread had let its team go, in the main thread itself 9.0 s (two cores,
 
 import ctypes
 import sys
-
-import torch
-
-from tinylab.support.cores import core_count
 
 _SOFT = 1  # omp_pause_soft, in the OpenMP specification's section on omp_pause_resource_all
 
@@ -31,8 +27,3 @@ def release_team() -> None:
         return
     if not hasattr(libraries, "__kmpc_fork_call"):  # LLVM's runtime shares one pool among all threads
         pause(_SOFT)
-
-
-def spare_core(target: torch.device) -> bool:
-    """Whether a core of this machine has nothing to do while a network trains on `target`."""
-    return target.type != "cpu" or torch.get_num_threads() < core_count()

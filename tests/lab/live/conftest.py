@@ -2,11 +2,11 @@
 
 import pytest
 
-from tinylab.lab.live import session
+from tinylab.lab.live import steering
 
 
 @pytest.fixture(autouse=True, scope="package")
 def _snapshots_at_every_epoch() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "CHEAP", float("inf"))
+        patch.setattr(steering, "CHEAP", float("inf"))
         yield

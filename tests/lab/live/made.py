@@ -20,13 +20,13 @@ def session(recipe: Recipe = RECIPE, line: str = LINE, **options: object) -> Ses
     return Session(DATA, line, recipe, **options)
 
 
-def advanced(run: Steered, steps: int) -> list[tuple[float, float]]:
-    """Loss and accuracy of the next updates; the epochs that end are measured."""
+def advanced(run: Steered, steps: int) -> list[tuple[float, float, int]]:
+    """Loss, accuracy, images since the beginning, of the next updates; the epochs that end are measured."""
     taken = []
     for _ in range(steps):
         step = run.advance()
-        taken.append((step.loss, step.accuracy))
-        if step.step == len(run.batches):
+        taken.append((step.loss, step.accuracy, len(run.history.epochs) * run.batches.count + run.batches.seen))
+        if run.at_end:
             run.measure()
     return taken
 

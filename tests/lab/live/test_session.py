@@ -293,7 +293,7 @@ def test_an_error_in_the_thread_is_told_and_the_batch_can_be_tried_again(opened)
 
 def test_an_error_raises_where_nobody_looks() -> None:
     plain = session()
-    plain.ask("knobs", {"optimizer": "sgd", "learning_rate": 1e30})
+    plain.ask("knobs", {"optimizer": "sgd", "learning_rate": 99.0, "l2": 1e30})
     with pytest.raises(TrainingError, match="the update was not applied"):
         plain.run_for(6)
     assert plain.moment.status == "failed"

@@ -74,17 +74,17 @@ def test_from_a_snapshot_on_it_is_the_run_that_was_never_left(optimizer: str, at
 
 def test_knobs_reach_the_optimizer_and_the_layers() -> None:
     run = steered()
-    run.turn(Knobs(0.02, 0.4, 0.003, 0.7, "adam"))
+    run.turn(Knobs(0.02, 0.4, l2=0.003, momentum=0.7, batch=20))
     weights, rest = run.optimizer.param_groups
     assert (weights["initial_lr"], rest["initial_lr"]) == (0.02, 0.02)
     assert (weights["weight_decay"], rest["weight_decay"]) == (0.006, 0.0)  # the gradient of l2·Σw²
     assert weights["betas"] == (0.7, 0.999)
     assert [layer.p for layer in run.model if isinstance(layer, nn.Dropout)] == [0.4, 0.4]
-    run.turn(Knobs(0.02, None, 0.003, 0.6, "sgd"))
+    run.turn(Knobs(0.02, None, l2=0.003, momentum=0.6, batch=20, optimizer="sgd"))
     assert [layer.p for layer in run.model if isinstance(layer, nn.Dropout)] == [0.25, 0.5]
     assert isinstance(run.optimizer, torch.optim.SGD)
     assert run.optimizer.param_groups[0]["momentum"] == 0.6
-    run.turn(Knobs(0.02, None, 0.003, 0.6, "adamw"))
+    run.turn(Knobs(0.02, None, weight_decay=0.003, momentum=0.6, batch=20, optimizer="adamw"))
     assert run.optimizer.param_groups[0]["weight_decay"] == 0.003  # apart from the gradient
     assert run.advance().learning_rate == 0.02
 
@@ -99,7 +99,7 @@ def test_a_new_schedule_counts_from_the_next_batch() -> None:
 def test_a_loss_that_is_not_finite_changes_no_weight() -> None:
     run = steered()
     advanced(run, 2)
-    run.turn(run.knobs.turned({"optimizer": "sgd", "learning_rate": 1e30}))
+    run.turn(run.knobs.turned({"optimizer": "sgd", "learning_rate": 99.0, "l2": 1e30}))
     advanced(run, 1)
     before = facts(run)
     with pytest.raises(TrainingError, match="the update was not applied"):

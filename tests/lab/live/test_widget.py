@@ -1,20 +1,18 @@
-"""The widgets around a session: headless and live the same run, callbacks from any thread, errors, cells."""
+"""The widget around a session: headless and live the same run, commands from any thread, what the page is sent."""
 
 import json
-import re
 import threading
-import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from tests.lab.live.made import DATA, LINE, PATIENCE, RECIPE, Gate, facts, same, session
-from tinylab import figures, lab
-from tinylab.figures import Picture
-from tinylab.figures.laboratory import _alt
-from tinylab.lab.live import LiveLab, drawer, registry
-from tinylab.lab.live.drawer import Drawer
-from tinylab.lab.live.frames import Frame
+from tests.lab.live.made import DATA, LINE, PATIENCE, RECIPE, facts, same, session
+from tinylab import lab
+from tinylab.lab.live import LiveLab, registry, widget
+from tinylab.lab.live.widget import Face
 from tinylab.support.errors import InvalidInputError, TrainingError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -25,35 +23,59 @@ def headless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(lab.VARIABLE, "1")
 
 
-def quick(self: LiveLab, frame: Frame) -> Picture:
-    """A picture that says what the real one says; drawing each in full would take a minute."""
-    picture = Picture(1, 1, figures.look())
-    picture.alt = _alt(frame.scene)
-    return picture
+class Page:
+    """What a page does with what it is sent (`face.js`), as far as the numbers go."""
+
+    def __init__(self, shown: LiveLab) -> None:
+        self.lab, self.settings, self.state, self.taken, self.epochs, self.kinds = shown, {}, {}, {}, {}, []
+        self.story = ""
+
+    def hear(self, content: dict, buffers: list[bytes] | None = None) -> None:
+        json.dumps(content)  # nothing that JSON cannot hold
+        kind, rows = content["kind"], [np.frombuffer(each, np.float32).reshape(-1, 4) for each in (buffers or [])[-4:]]
+        self.kinds.append(kind)
+        if kind == "all":
+            self.settings, self.epochs = content["settings"], {}
+            rows = [np.frombuffer(each, np.float32).reshape(-1, 4) for each in buffers[1:]]
+            self.taken = {each["letter"]: list(taken) for each, taken in zip(content["futures"], rows, strict=True)}
+            assert len(buffers[0]) == 3 * np.prod(self.settings["size"]) * len(self.settings["names"])
+        elif kind == "steps":
+            assert rows[0][0][0] == len(self.taken[content["future"]]) + 1  # none is missing, none comes twice
+            self.taken[content["future"]] += list(rows[0])
+        elif kind == "story":
+            self.story = content["text"]
+        if "futures" in content:
+            self.state = content
+            for each in content["futures"]:
+                self.epochs[each["letter"]] = self.epochs.get(each["letter"], [])[: each["since"]] + each["epochs"]
+
+    def ask(self, command: str, value: object = None, number: int = 0) -> None:
+        self.lab._receive({"command": command, "value": value, "number": number})
+
+    def until(self, status: str, step: int | None = None) -> None:
+        wanted = lambda m: m.status == status and step in (None, m.step)  # noqa: E731
+        assert self.lab.session.wait(wanted, PATIENCE), self.lab.session.moment
+        assert self.lab.settle(PATIENCE)
 
 
 @pytest.fixture
 def live(monkeypatch: pytest.MonkeyPatch):
-    """Makes laboratories as in a notebook that somebody sits at; all closed at the end."""
-    monkeypatch.setattr(LiveLab, "_picture", quick)
-    monkeypatch.setattr(drawer, "EVERY", 0.0)
+    """Makes laboratories as in a notebook that somebody sits at, with their pages; all closed at the end."""
     monkeypatch.setenv(lab.VARIABLE, "0")
-    made = []
+    pages: dict[Face, Page] = {}
+    monkeypatch.setattr(Face, "send", lambda self, content, buffers=None: pages[self].hear(content, buffers))
 
-    def make(**options: object) -> LiveLab:
-        made.append(LiveLab(DATA, LINE, RECIPE, **options))
-        return made[-1]
+    def make(line: object = LINE, recipe: object = RECIPE, **options: object) -> Page:
+        made = LiveLab(DATA, line, recipe, **options)
+        page = pages[made.face] = Page(made)
+        page.ask("hello")
+        assert made.settle(PATIENCE)
+        return page
 
     yield make
-    for each in made:
-        each.close(PATIENCE)
-        assert not each.session._thread.is_alive()
-
-
-def until(of: LiveLab, status: str, step: int | None = None) -> None:
-    """Wait for a moment, and until it is drawn."""
-    assert of.session.wait(lambda m: m.status == status and step in (None, m.step), PATIENCE), of.session.moment
-    assert of.settle(PATIENCE)
+    for each in pages.values():
+        each.lab.close(PATIENCE)
+        assert not each.lab.session._thread.is_alive()
 
 
 # ---------------------------------------------------------------- headless
@@ -86,13 +108,15 @@ def test_headless_the_steps_are_made_at_once_and_a_still_is_shown() -> None:
 @pytest.mark.usefixtures("headless")
 def test_headless_whatever_goes_wrong_is_raised() -> None:
     with pytest.raises(TrainingError, match="the update was not applied"):
-        LiveLab(DATA, LINE, RECIPE, steps=20, changes={3: {"optimizer": "sgd", "learning_rate": 1e30}})
+        LiveLab(DATA, LINE, RECIPE, steps=20, changes={3: {"optimizer": "sgd", "learning_rate": 99.0, "l2": 1e30}})
     with pytest.raises(InvalidInputError, match="did you mean 'dropout'"):
         LiveLab(DATA, LINE, RECIPE, steps=5, changes={3: {"droput": 0.1}})
     with pytest.raises(InvalidInputError, match="a step of changes and what_if 9"):
         LiveLab(DATA, LINE, RECIPE, steps=5, what_if={9: {"dropout": 0.1}})
     with pytest.raises(InvalidInputError, match="network 'model_9' is unknown"):
         LiveLab(DATA, "model_9")
+    with pytest.raises(InvalidInputError, match="epoch 6 is never reached: the run has 6"):
+        LiveLab(DATA, LINE, RECIPE, plan={6: {"dropout": 0.1}})
     with pytest.raises(InvalidInputError, match="other images"):
         LiveLab.replay(json.dumps(json.loads(LiveLab(DATA, LINE, RECIPE, steps=0).story()) | {
             "data": {"name": "tiny", "classes": 3, "training images": 90, "digest": "0"}}), DATA)  # fmt: skip
@@ -103,159 +127,230 @@ def test_headless_whatever_goes_wrong_is_raised() -> None:
 # ---------------------------------------------------------------- live
 
 
-def test_live_it_is_the_same_run_and_the_widgets_say_so(live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv(lab.VARIABLE, "0")  # drawn in full
-    monkeypatch.setattr("tinylab.lab.live.widget.TICK", 0.0)
-    shown = live()
-    assert shown.ticker.value == ""
-    assert WIDGET in shown._repr_mimebundle_()[0]
-    assert "Press Start: step 0" in shown.text.value
-    first = shown.image.value
-    gate = Gate(shown.session, 3)
-    shown.start_button.click()
-    assert gate.arrived.wait(PATIENCE)
-    assert re.search(r"Now: step [23], loss \d\.\d{3}<", shown.ticker.value)
-    shown.dials["learning_rate"].slider.value = 0.1
-    assert shown.dials["learning_rate"].number.value == 0.1
-    shown.dials["dropout"].number.value = 0.33
-    assert shown.dials["dropout"].slider.value == pytest.approx(0.33)
-    gate.go.set()
-    until(shown, "finished", 30)
-    assert shown.image.value != first
-    said = shown.picture.alt
-    assert "At step 3: learning rate 0.01 → 0.1, dropout as built → 0.33." in said
-    assert "epoch 6.0 of 6" in shown.status.value
-    assert 'role="status"' in shown.status.value
-    assert shown.ticker.value == ""  # nothing moves any more
-    assert "of 5 checks fired" in shown.cards.value
-    assert shown.image.tooltip == said
+def test_live_it_is_the_same_run_and_the_page_has_every_batch_of_it(live) -> None:
+    page = live()
+    assert page.state["status"] == "waiting"
+    page.lab.session.ask("start", 3)
+    page.until("paused", 3)
+    page.ask("knobs", {"learning_rate": 0.1, "dropout": 0.33}, 7)
+    page.ask("start")
+    page.until("finished", 30)
     plain = session()
     plain.run_for(3)
     plain.ask("knobs", {"learning_rate": 0.1, "dropout": 0.33})
     plain.run_for(27)
-    assert same(facts(shown.session), facts(plain))
+    assert same(facts(page.lab.session), facts(plain))
+    future = plain.futures.current
+    expected = [[step, images / 90, loss, right] for step, (loss, right, images) in enumerate(future.taken, start=1)]
+    assert np.array_equal(np.array(page.taken["A"]), np.array(expected, dtype=np.float32))
+    losses = [[epoch.train_loss, epoch.validation_loss] for epoch in plain.run.history.epochs]
+    assert [[row[3], row[5]] for row in page.epochs["A"]] == losses
+    state = page.state
+    assert state["heard"] == 7
+    assert (state["knobs"]["learning_rate"], state["knobs"]["dropout"]) == (0.1, 0.33)
+    assert state["marks"] == [[pytest.approx(60 / 90), "learning rate 0.01 → 0.1\ndropout as built → 0.33"]]
+    assert "At step 3: learning rate 0.01 → 0.1, dropout as built → 0.33." in state["words"]
+    assert "of 5 checks fired" in state["checks"]
+    assert len(state["predictions"][0]) == len(page.settings["names"]) == 8
+    assert state["words"] == page.lab.picture.alt
 
 
-def test_going_back_moves_the_sliders_and_keeps_both_futures(live) -> None:
-    shown = live()
-    shown.session.ask("start", 5)
-    until(shown, "paused", 5)
-    shown.dials["l2"].number.value = 0.03
-    shown.optimizer.value = "sgd"
-    shown.session.ask("start", 8)
-    until(shown, "paused", 8)
-    assert shown.place.max == 8
-    shown.place.value = 3
-    assert "arrives at step 0" in shown.kept.value
-    shown.back_button.click()
-    until(shown, "paused", 0)
-    assert (shown.dials["l2"].value, shown.dials["l2"].number.value, shown.optimizer.value) == (0.0, 0.0, "adam")
-    assert shown.future.options == ("A", "B")
-    shown.step_button.click()
-    until(shown, "paused", 1)
-    assert "Future B: unchanged from step 0" in shown.picture.alt
-    shown.future.value = "A"
-    shown.drop_button.click()
-    assert shown.session.wait(lambda m: len(m.futures) == 1, PATIENCE)
-    shown.reset_button.click()
-    until(shown, "waiting", 0)
-    assert shown.session.moment.futures == (("A", "from the beginning"),)
+def test_a_batch_costs_sixteen_bytes(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widget, "EVERY", 0.0)
+    page, sizes = live(), []
+    monkeypatch.setattr(page, "hear", lambda content, buffers=None: sizes.append((content["kind"], buffers)))
+    page.ask("start")
+    page.until("finished")
+    steps = [len(buffers[0]) for kind, buffers in sizes if kind == "steps"]
+    assert sum(steps) == 30 * 16
+    assert max(steps) == 16
 
 
-def test_a_story_is_written_pasted_and_replayed(live) -> None:
-    shown, other = live(), live()
-    shown.session.ask("start", 4)
-    until(shown, "paused", 4)
-    shown.dials["momentum"].number.value = 0.5
-    shown.session.ask("start", 9)
-    until(shown, "paused", 9)
-    shown.write_button.click()
-    assert shown.story_text.value == shown.story()
-    other.story_text.value = shown.story_text.value
-    other.replay_button.click()
-    until(other, "paused", 9)
-    assert "bit for bit" in other.status.value
-    assert other.dials["momentum"].value == 0.5
-    assert same(facts(other.session), facts(shown.session))
-    other.story_text.value = "rm -rf"
-    other.replay_button.click()
-    assert "this is not a story" in other.message.value
-    other.start_button.click()
-    until(other, "finished")
-    assert other.message.value == ""
+def test_a_page_that_comes_later_is_told_everything(live) -> None:
+    page = live()
+    page.lab.session.ask("start", 7)
+    page.until("paused", 7)
+    before = np.array(page.taken["A"])
+    page.taken, page.epochs, page.state = {}, {}, {}
+    page.ask("hello")
+    assert page.lab.settle(PATIENCE)
+    assert np.array_equal(np.array(page.taken["A"]), before)
+    assert len(page.epochs["A"]) == 1
+    assert page.state["step"] == 7
 
 
-def test_a_slip_of_the_pen_is_explained_and_the_last_good_value_stays(live) -> None:
-    shown = live()
-    dial = shown.dials["momentum"]
-    dial.number.value = 1.5
-    assert "momentum 1.5 is not possible. Allowed: a number 0 or more, and below 1" in shown.message.value
-    assert (dial.value, dial.number.value, dial.slider.value) == (0.9, 0.9, 0.9)
-    dial.number.value = 0.8
-    assert shown.message.value == ""
-    assert shown.session.wait(lambda m: m.knobs.momentum == 0.8, PATIENCE)
+def test_going_back_keeps_both_futures_on_the_page(live) -> None:
+    page = live()
+    page.lab.session.ask("start", 12)
+    page.until("paused", 12)
+    page.ask("back", ["A", 5])
+    page.ask("knobs", {"dropout": 0.5})
+    page.ask("start")
+    page.until("finished")
+    assert {letter: len(taken) for letter, taken in page.taken.items()} == {"A": 12, "B": 30}
+    assert page.state["future"] == "B"
+    assert [each["name"] for each in page.state["futures"]][1] == "dropout as built → 0.5 at step 5"
+    assert [row[0] for row in page.epochs["B"]] == [1, 2, 3, 4, 5, 6]
+    page.ask("drop", "A")
+    assert page.lab.settle(PATIENCE)
+    assert [each["letter"] for each in page.state["futures"]] == ["B"]
+    page.ask("reset", None)
+    page.until("waiting", 0)
+    assert page.taken == {"A": []}
+    assert page.state["knobs"]["dropout"] == 0.5
 
 
-def test_an_error_in_the_thread_is_shown_as_an_alert(live) -> None:
-    shown = live()
+def test_a_story_is_written_pasted_and_replayed_and_its_note_does_not_linger(live) -> None:
+    page, other = live(), live()
+    page.lab.session.ask("start", 4)
+    page.until("paused", 4)
+    page.ask("knobs", {"momentum": 0.5, "batch": 7, "clip": 0.5})
+    page.lab.session.ask("start", 9)
+    page.until("paused", 9)
+    page.ask("story")
+    assert page.story == page.lab.story()
+    other.ask("replay", page.story)
+    other.until("paused", 9)
+    assert "bit for bit" in other.state["note"]
+    assert other.state["knobs"] == page.state["knobs"]
+    assert same(facts(other.lab.session), facts(page.lab.session))
+    other.ask("replay", "rm -rf")
+    assert "this is not a story" in other.lab.face.value
+    other.ask("step")
+    other.until("paused", 10)
+    assert other.state["note"] == ""
+    assert other.lab.face.value == ""
+
+
+def test_a_slip_of_the_pen_is_explained_and_confirmed(live) -> None:
+    page = live()
+    for value, says in (({"momentum": 1.5}, "momentum 1.5 is not possible. Allowed: a number 0 or more, and below 1"),
+                        ({"learning_rate": 1e9}, "learning rate 1000000000.0 is not possible"),
+                        ({"batch": 2.5}, "batch size 2.5 is not possible"),
+                        ({"batch": 91}, "a batch of 91 images is not possible. Allowed: 1 to 90"),
+                        ({"frozen": "9"}, "layer '9' is not there")):  # fmt: skip
+        page.ask("knobs", value, 5)
+        assert page.lab.settle(PATIENCE)
+        assert says in page.lab.face.value
+        assert page.state["heard"] == 5  # no control waits for ever
+        assert page.lab.session.moment.knobs == session().moment.knobs
+    assert lab.ERROR_CLASS in page.lab.face._dom_classes
+    page.ask("knobs", {"momentum": 0.8})
+    assert page.lab.face.value == ""
+
+
+def test_an_error_in_the_thread_is_shown(live) -> None:
+    page = live()
 
     def broken() -> None:
         raise RuntimeError("a <cosmic> ray")
 
-    shown.session.run.advance = broken
-    shown.start_button.click()
-    until(shown, "failed")
-    assert "RuntimeError: a &lt;cosmic&gt; ray" in shown.message.value
-    assert 'role="alert"' in shown.message.value
-    assert lab.ERROR_CLASS in shown.message._dom_classes
-    assert "Failed: step 0" in shown.picture.alt
+    page.lab.session.run.advance = broken
+    page.ask("start")
+    page.until("failed")
+    assert page.lab.face.value == "RuntimeError: a <cosmic> ray"  # the page sets it as text
+    assert page.state["status"] == "failed"
 
 
 def test_an_error_in_a_callback_is_shown_and_raised(live, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = live()
+    page = live()
 
     def broken(command: str, value: object) -> bool:
         raise KeyError("lost")
 
-    monkeypatch.setattr(shown.session, "ask", broken)
-    shown.start_button.click()  # ipywidgets logs what is raised on
-    assert "KeyError" in shown.message.value
-    shown.fail(None)
+    monkeypatch.setattr(page.lab.session, "ask", broken)
     with pytest.raises(KeyError):
-        shown.dials["l2"].number.value = 0.1
-    assert "KeyError" in shown.message.value
+        page.ask("start")
+    assert "KeyError" in page.lab.face.value
+    monkeypatch.undo()
+    with pytest.raises(KeyError):
+        page.lab._receive({})
 
 
-def test_an_error_in_drawing_is_shown_and_training_goes_on(live, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = live()
-    assert shown.settle(PATIENCE)
-    monkeypatch.setattr(shown, "_picture", lambda frame: 1 / 0)
-    shown.start_button.click()
-    until(shown, "finished", 30)
-    assert "ZeroDivisionError" in shown.message.value
+def test_an_unknown_command_is_refused(live) -> None:
+    page = live()
+    page.ask("keep", None)
+    assert "no command 'keep'" in page.lab.face.value
 
 
-def test_widgets_moved_from_many_threads_and_after_the_end(live) -> None:
-    shown = live()
-    shown.start_button.click()
+def test_what_cannot_be_shown_stops_no_training(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = live()
+    monkeypatch.setattr(page.lab, "_send", lambda moment, due: 1 / 0)
+    page.ask("start")
+    page.until("finished", 30)
+    assert "ZeroDivisionError" in page.lab.face.value
+
+
+def test_commands_from_many_threads_and_after_the_end(live) -> None:
+    page = live()
+    page.ask("start")
     rates = [10 ** -(1 + number / 4) for number in range(8)]
-    threads = [
-        threading.Thread(target=setattr, args=(shown.dials["learning_rate"].number, "value", rate)) for rate in rates
-    ]
+    threads = [threading.Thread(target=page.ask, args=("knobs", {"learning_rate": rate})) for rate in rates]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE)
-    shown.pause_button.click()
-    assert shown.session.wait(lambda m: m.status in ("paused", "finished"), PATIENCE)
-    assert shown.session.moment.knobs.learning_rate in rates
-    shown.close(PATIENCE)
-    assert "Closed" in shown.picture.alt
-    assert shown.start_button.disabled
-    shown.dials["dropout"].number.value = 0.7
-    assert "this laboratory is closed" in shown.message.value
-    shown.close(PATIENCE)
+    page.ask("pause")
+    assert page.lab.session.wait(lambda m: m.status in ("paused", "finished"), PATIENCE)
+    assert page.lab.session.moment.knobs.learning_rate in rates
+    page.lab.close(PATIENCE)
+    assert page.state["status"] == "closed"
+    page.ask("knobs", {"dropout": 0.7})
+    assert "this laboratory is closed" in page.lab.face.value
+    page.lab.close(PATIENCE)
+
+
+def test_a_plan_waits_for_its_epoch_and_is_then_a_change(live) -> None:
+    page = live(plan={2: {"learning_rate": 0.001}})
+    page.ask("plan", [{"epoch": 2, "knob": "learning_rate", "value": None, "times": 0.1},
+                      {"epoch": 4.5, "knob": "augment", "value": False}])  # fmt: skip
+    assert page.lab.settle(PATIENCE)
+    said = [each["text"] for each in page.state["planned"]]
+    assert said == ["learning rate ÷ 10", "augmentation → off"]
+    page.lab.session.ask("start", 12)
+    page.until("paused", 12)
+    assert [(change.step, str(change)) for change in page.lab.session.moment.changes] == [
+        (10, "learning rate 0.01 → 0.001")
+    ]
+    assert len(page.state["planned"]) == 1
+    page.ask("plan", [{"epoch": 99, "knob": "dropout", "value": 0.1}])
+    assert page.lab.settle(PATIENCE)
+    assert "epoch 99 is never reached" in page.lab.face.value
+
+
+# ---------------------------------------------------------------- any network
+
+
+class Own(nn.Module):
+    """No line of notation describes it; it has no dropout layer, but draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3, stride=4), nn.Linear(64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(nn.functional.dropout(self.conv(x).relu().flatten(1), 0.5, self.training))
+
+
+def test_a_network_of_one_s_own_has_the_knobs_that_it_has_and_replays(live) -> None:
+    torch.manual_seed(0)
+    own = Own()
+    page = live(own)
+    names = {each["name"] for each in page.settings["knobs"]}
+    assert "dropout" not in names
+    [frozen] = [each for each in page.settings["knobs"] if each["name"] == "frozen"]
+    assert [option[0] for option in frozen["options"]] == ["", "conv", "head"]
+    page.ask("knobs", {"frozen": "conv"})
+    page.lab.session.ask("start", 8)
+    page.until("paused", 8)
+    assert torch.equal(page.lab.session.run.model.conv.weight, own.conv.weight)  # frozen; and a copy is trained
+    assert not torch.equal(page.lab.session.run.model.head.weight, own.head.weight)
+    page.ask("replay", page.lab.story())
+    assert page.lab.session.wait(lambda m: m.note != "", PATIENCE)
+    assert page.lab.settle(PATIENCE)
+    assert "bit for bit" in page.state["note"]
+    with pytest.raises(InvalidInputError, match="network of somebody's own"):
+        LiveLab.replay(page.lab.story(), DATA)
 
 
 # ---------------------------------------------------------------- cells
@@ -271,146 +366,31 @@ def test_running_a_cell_again_closes_what_it_made(live, monkeypatch: pytest.Monk
     kernel = SimpleNamespace(get_parent=lambda: parent)
     monkeypatch.setattr(registry, "get_ipython", lambda: SimpleNamespace(kernel=kernel))
     execute("one", "1")
-    first, beside = live(), live()
+    first, beside = live().lab, live().lab
     execute("two", "2")
-    other = live()
-    first.start_button.click()
+    other = live().lab
+    first.session.ask("start")
     status = [each.session.moment.status for each in (first, beside, other)]
     assert "closed" not in status
     execute("one", "3")
-    again = live()
+    again = live().lab
     status = [each.session.moment.status for each in (first, beside, other, again)]
     assert status == ["closed", "closed", "waiting", "waiting"]
     execute("", "4", "LiveLab(data)")  # a frontend that does not name its cells
-    last = live()
+    last = live().lab
     execute("", "5", "LiveLab(data)")
     live()
     assert last.session.moment.status == "closed"
-    named = live(name="mine")
+    named = live(name="mine").lab
     live(name="mine")
     assert named.session.moment.status == "closed"
     assert again.session.moment.status == "waiting"
 
 
-# ---------------------------------------------------------------- drawing
-
-
-def test_the_drawer_draws_the_newest_and_always_the_last() -> None:
-    drawn, arrived, go, failed = [], threading.Event(), threading.Event(), []
-
-    def draw(frame: int) -> None:
-        drawn.append(frame)
-        arrived.set()
-        assert go.wait(PATIENCE)
-        if frame == 4:
-            raise ValueError("no ink")
-
-    drawing = Drawer(draw, failed.append)
-    drawing.put(1, urgent=True)
-    assert arrived.wait(PATIENCE)
-    assert not drawing.wants()
-    for frame in (2, 3, 4):
-        drawing.put(frame, urgent=True)
-    go.set()
-    assert drawing.settle(PATIENCE)
-    assert drawn == [1, 4]
-    assert [str(error) for error in failed] == ["no ink"]
-    drawing.put(5)
-    drawing.close(PATIENCE)
-    drawing.put(6)
-    assert drawn == [1, 4, 5]
-
-
-def test_where_no_core_is_spare_a_picture_is_drawn_between_two_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawer, "EVERY", 0.0)
-    drawn, failed, arrived, go = [], [], threading.Event(), threading.Event()
-
-    def draw(frame: int) -> None:
-        arrived.set()
-        assert go.wait(PATIENCE)
-        if frame == 1:
-            raise ValueError("no ink")
-        drawn.append(frame)
-
-    drawing = Drawer(draw, failed.append, spare=False)
-    drawing.give_way(True)  # nothing to wait for; a batch begins
-    drawing.put(1, urgent=True)
-    assert not drawing._ready()  # none is begun beside it
-    training = threading.Thread(target=lambda: (drawing.give_way(True), drawn.append("next batch")))
-    training.start()
-    assert arrived.wait(PATIENCE)
-    drawing.put(2, urgent=True)  # a newer one, which is due as well
-    assert training.is_alive()
-    go.set()
-    training.join(PATIENCE)
-    assert drawn == [2, "next batch"]
-    assert [str(error) for error in failed] == ["no ink"]
-    drawing.put(3, urgent=True)
-    drawing.give_way(False)  # no batch follows
-    drawing.put(4, urgent=True)
-    assert drawing.settle(PATIENCE)
-    drawing.give_way(True)
-    drawing.put(5, urgent=True)
-    drawing.close(PATIENCE)  # in the middle of a batch: the last is drawn all the same
-    assert drawn == [2, "next batch", 3, 4, 5]
-
-
-def test_the_training_gives_way_after_each_batch(live, monkeypatch: pytest.MonkeyPatch) -> None:
-    followed = []
-    monkeypatch.setattr(Drawer, "give_way", lambda self, going: followed.append((self, going)))
-    made = live()
-    made.session.ask("start", 2)
-    assert made.session.wait(lambda m: m.status == "paused", PATIENCE)
-    assert made.settle(PATIENCE)
-    assert {each for each, _ in followed} == {made._drawer}
-    going = [going for _, going in followed]
-    assert going[:3] == [True, True, False]  # pressed Start, update 1, update 2
-
-
-def went_on(drawing: Drawer) -> bool:
-    """Whether a training that gives way goes on before anything else happens."""
-    training = threading.Thread(target=drawing.give_way, args=(True,), daemon=True)
-    training.start()
-    training.join(PATIENCE)
-    return not training.is_alive()
-
-
-def test_a_picture_that_must_not_come_yet_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawer, "STUCK", 10 * PATIENCE)
-    drawn = []
-    drawing = Drawer(drawn.append, lambda error: None, spare=False)
-    drawing._last = time.monotonic() + 10 * PATIENCE
-    drawing.put(1, urgent=True)
-    assert went_on(drawing)
-    assert drawn == []
-    drawing.close(PATIENCE)
-    assert drawn == [1]
-
-
-def test_a_picture_that_gets_stuck_holds_up_no_training_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawer, "STUCK", 0.01)
-    go = threading.Event()
-    drawing = Drawer(lambda frame: go.wait(), lambda error: None, spare=False)
-    drawing.put(1, urgent=True)
-    try:
-        assert went_on(drawing)
-    finally:
-        go.set()
-    drawing.close(PATIENCE)
-
-
-@pytest.mark.parametrize(("spare", "calm", "lively"), [(True, 1.2, 0.6), (False, 6.0, 1.2)])  # 10 and 20 %, 2 and 10 %
-def test_how_often_may_be_drawn(monkeypatch: pytest.MonkeyPatch, spare: bool, calm: float, lively: float) -> None:
-    now = [100.0]
-    clock = SimpleNamespace(monotonic=lambda: now[0], thread_time=lambda: 0)
-    monkeypatch.setattr("tinylab.lab.live.drawer.time", clock)
-    drawing = Drawer(lambda frame: None, lambda error: None, spare=spare)
-    drawing._last, drawing._cost, drawing._looked = 100.0, 0.12, 0.0
-    assert drawing._wait() == pytest.approx(calm)
-    drawing._looked = 99.0  # somebody did something
-    assert drawing._wait() == pytest.approx(lively)
-    drawing._urgent = True
-    assert drawing._wait() == pytest.approx(0.5)
-    drawing._urgent, drawing._looked, drawing._cost = False, 0.0, 9.0
-    assert drawing._wait() == pytest.approx(10.0)
-    drawing.close(PATIENCE)
+def test_the_output_says_what_to_do_when_its_kernel_is_gone(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, shown = live(), []
+    monkeypatch.setattr(widget, "display", shown.append)
+    page.lab._ipython_display_()
+    assert "run the cell again" in shown[0].data
+    assert shown[1] is page.lab.face
+    assert WIDGET in page.lab._repr_mimebundle_()[0]

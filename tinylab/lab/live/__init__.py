@@ -1,14 +1,15 @@
-"""The live laboratory: sliders that steer a running training, rewind and branch, the story of a run.
+"""The live laboratory: a running training that is steered, rewound and branched; the story of a run.
 
 knobs       what can be turned, and what changes from one value to the next
+batches     batches whose size and augmentation may change
 steered     a run that may be changed between two batches and put back to where it was
 snapshots   states kept in memory within a budget, the older ones further apart
 branches    up to four futures, and the one that trains
 story       a run as one line of JSON; read strictly, replayed bit for bit
-session     the controller: a queue that any thread may write to, and one thread that trains
-frames      what the training thread hands to the drawing thread
-drawer      the thread that draws, at a bounded rate
-dials       a slider and its number
+steering    what is done, on the one thread that trains
+session     a queue that any thread may write to, and that thread
+messages    what is sent to the page
+chart.js, store.js, face.js, face.css   the page: the chart, what it knows, everything around it
 registry    running a cell again closes the laboratory that it made before
 widget      `LiveLab`: all of it in a notebook
 """

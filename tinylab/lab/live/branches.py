@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from tinylab.lab.live.knobs import Change, Knobs, changes
+from tinylab.lab.live.snapshots import Taken
 from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.training.history import History
 
@@ -20,7 +21,7 @@ class Future:
     history: History
     left: str | None = None  # the letter of the future that it left; None: the first
     changes: tuple[Change, ...] = ()  # all since the beginning of the run
-    taken: list[tuple[float, float]] = field(default_factory=list)  # loss and accuracy of every step
+    taken: list[Taken] = field(default_factory=list)  # every step
     knobs: Knobs | None = None  # if turned before its first own step: what gives it its name
 
     @property
@@ -34,6 +35,14 @@ class Future:
     @property
     def steps(self) -> int:
         return len(self.taken)
+
+    def images(self, step: int) -> int:
+        """How many had been trained on after `step` updates, counted as often as they were seen."""
+        return self.taken[step - 1][2] if step else 0
+
+    def epochs(self, count: int) -> float:
+        """How often each of the `count` training images has been seen."""
+        return self.images(self.steps) / count
 
     @property
     def untouched(self) -> bool:

@@ -6,13 +6,18 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tinylab import optimizers
-from tinylab.support.errors import InvalidInputError, between, nearest
+from tinylab.support.errors import InvalidInputError, between, nearest, whole
 from tinylab.training.recipe import Recipe
 
 NAMES = {
-    "learning_rate": "learning rate", "dropout": "dropout", "l2": "L2", "momentum": "momentum",
-    "optimizer": "optimizer", "schedule": "schedule",
+    "learning_rate": "learning rate", "dropout": "dropout", "l2": "L2", "weight_decay": "weight decay",
+    "momentum": "momentum", "batch": "batch size", "label_smoothing": "label smoothing", "clip": "gradient clipping",
+    "augment": "augmentation", "frozen": "frozen layer", "optimizer": "optimizer", "schedule": "schedule",
 }  # fmt: skip
+APART = ("augment", "frozen", "clip")  # those that no recipe holds: a story lists them as changes, even at step 0
+MOST_RATE = 100.0  # beyond it no question of the course has an answer, and a slip of the pen is likelier
+
+Value = float | str | bool | None
 
 
 @dataclass(frozen=True)
@@ -21,40 +26,57 @@ class Knobs:
 
     learning_rate: float = 1e-3  # which the schedule multiplies
     dropout: float | None = None  # of every dropout layer; None: as the network's line says
-    l2: float = 0.0  # l2·Σw² is added to the loss; "adamw": weight decay, apart from the gradient
+    l2: float = 0.0  # l2·Σw² is added to the loss; "sgd" and "adam"
+    weight_decay: float = 0.0  # apart from the gradient; "adamw"
     momentum: float = 0.9  # Adam: β₁
+    batch: int = 32  # images
+    label_smoothing: float = 0.0  # share of the label spread over all classes
+    clip: float = 0.0  # largest norm of the gradient of all weights together; 0: any
+    augment: bool = False  # the recipe's flips, shifts and erased boxes; where it has none, flips and shifts by 4
+    frozen: str = ""  # name of the layer whose weights are not updated; "": none
     optimizer: str = "adam"
     schedule: str = "constant"
 
     def __post_init__(self) -> None:
-        between("learning rate", self.learning_rate, 0, math.inf, low_open=True)
+        between("learning rate", self.learning_rate, 0, MOST_RATE, low_open=True)
         between("L2", self.l2, 0, math.inf)
+        between("weight decay", self.weight_decay, 0, math.inf)
         between("momentum", self.momentum, 0, 1)
+        between("label smoothing", self.label_smoothing, 0, 1)
+        between("gradient clipping", self.clip, 0, math.inf)
+        whole("batch size", self.batch, 1)
         if self.dropout is not None:
             between("dropout", self.dropout, 0, 1)
+        if not isinstance(self.augment, bool):
+            raise InvalidInputError(f"augmentation {self.augment!r} is not possible. Allowed: True or False")
+        if not isinstance(self.frozen, str):
+            raise InvalidInputError(f"frozen layer {self.frozen!r} is not possible. Allowed: a layer's name, or ''")
         for name, allowed in (("optimizer", optimizers.OPTIMIZERS), ("schedule", optimizers.SCHEDULES)):
             value = getattr(self, name)
             if value not in allowed:
                 raise InvalidInputError(f"{name} {value!r} is unknown{nearest(str(value), allowed)}")
-        for name in ("learning_rate", "dropout", "l2", "momentum"):  # a typed 1 is 1.0, in a story too
-            value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else float(value))
+        for part in fields(self):  # a typed 1 is 1.0, in a story too
+            value = getattr(self, part.name)
+            if isinstance(part.default, float) or (part.name == "dropout" and value is not None):
+                object.__setattr__(self, part.name, float(value))
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Knobs":
         """Those that a recipe starts with."""
         return cls(
-            recipe.learning_rate, recipe.dropout, recipe.weight_decay or recipe.l2, recipe.momentum,
-            recipe.optimizer, recipe.schedule,
+            learning_rate=recipe.learning_rate, dropout=recipe.dropout, l2=recipe.l2, weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum, batch=recipe.batch, label_smoothing=recipe.label_smoothing,
+            augment=recipe.flip or recipe.crop > 0 or recipe.erase > 0, optimizer=recipe.optimizer,
+            schedule=recipe.schedule,
         )  # fmt: skip
 
     def on(self, recipe: Recipe) -> Recipe:
-        """The recipe, with these."""
+        """The recipe, with those of these that a recipe holds; a decay that the optimizer has not got is left out."""
         decoupled = self.optimizer == "adamw"
         return replace(
             recipe, learning_rate=self.learning_rate, dropout=self.dropout, l2=0.0 if decoupled else self.l2,
-            weight_decay=self.l2 if decoupled else 0.0, momentum=self.momentum, optimizer=self.optimizer,
-            schedule=self.schedule,
+            weight_decay=self.weight_decay if decoupled else 0.0, momentum=self.momentum, batch=self.batch,
+            label_smoothing=self.label_smoothing, optimizer=self.optimizer, schedule=self.schedule,
         )  # fmt: skip
 
     def turned(self, values: Mapping[str, Any]) -> "Knobs":
@@ -64,6 +86,19 @@ class Knobs:
                 raise InvalidInputError(f"knob {name!r} is unknown{nearest(str(name), NAMES)}")
         return replace(self, **values)
 
+    def __str__(self) -> str:
+        return ", ".join(self.said(name) for name in NAMES if not self._silent(name))
+
+    def said(self, name: str) -> str:
+        """`dropout 0.5`."""
+        return f"{NAMES[name]} {shown(getattr(self, name))}"
+
+    def _silent(self, name: str) -> bool:
+        """Whether it need not be said: it is off, or the optimizer has not got it."""
+        return name == ("l2" if self.optimizer == "adamw" else "weight_decay") or (
+            name in ("label_smoothing", "clip", "augment", "frozen") and not getattr(self, name)
+        )
+
 
 @dataclass(frozen=True)
 class Change:
@@ -71,21 +106,58 @@ class Change:
 
     step: int
     knob: str  # a name of NAMES
-    old: float | str | None
-    new: float | str | None
+    old: Value
+    new: Value
 
     def __str__(self) -> str:
         return f"{NAMES[self.knob]} {shown(self.old)} → {shown(self.new)}"
 
 
-def shown(value: float | str | None) -> str:
-    """A knob's value in a few characters: 0.001, 3e-05; None is what the network's line says."""
-    return "as built" if value is None else value if isinstance(value, str) else f"{value:.3g}"
+@dataclass(frozen=True)
+class Planned:
+    """A change that waits for its epoch. Raises InvalidInputError for one that is not possible."""
+
+    epoch: float  # how many have passed when it counts
+    knob: str
+    value: Value = None
+    times: float | None = None  # instead of a value: what the present one is multiplied by
+
+    def __post_init__(self) -> None:
+        between("the epoch of a planned change", self.epoch, 0, math.inf)
+        if self.times is not None:
+            between("the factor of a planned change", self.times, 0, math.inf, low_open=True)
+        self.on(Knobs())
+
+    def on(self, knobs: Knobs) -> dict[str, Value]:
+        """What is turned when its time has come. Raises InvalidInputError if that is not possible."""
+        value = self.value
+        if self.times is not None:
+            old = getattr(knobs, self.knob, None)
+            if isinstance(old, bool | str):
+                raise InvalidInputError(f"{self.knob} cannot be multiplied. Allowed: a value")
+            value = float(f"{(old or 0.0) * self.times:.3g}")
+        knobs.turned({self.knob: value})
+        return {self.knob: value}
+
+    def __str__(self) -> str:
+        name = NAMES[self.knob]
+        if self.times is None:
+            return f"{name} → {shown(self.value)}"
+        return f"{name} ÷ {1 / self.times:.3g}" if self.times < 1 else f"{name} × {self.times:.3g}"
+
+
+def shown(value: Value) -> str:
+    """A knob's value in a few characters: 0.001, 3e-05, off, none; None is what the network's line says."""
+    if value is None:
+        return "as built"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return (value or "none") if isinstance(value, str) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def changes(step: int, old: Knobs, new: Knobs) -> tuple[Change, ...]:
     """What differs between the two, in the order of NAMES."""
-    pairs = ((part.name, getattr(old, part.name), getattr(new, part.name)) for part in fields(Knobs))
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in NAMES)
     return tuple(Change(step, name, before, after) for name, before, after in pairs if before != after)
 
 
@@ -104,7 +176,8 @@ def merged(earlier: tuple[Change, ...], later: tuple[Change, ...]) -> tuple[Chan
 def gathered(made: tuple[Change, ...], within: float) -> list[tuple[int, str]]:
     """(step, text) of each mark to draw: turns less than `within` steps apart share one, as from its first to its last.
 
-    Ten presses of an arrow key are one change to whoever looks at the curve. The story keeps them all.
+    Ten presses of an arrow key are one change to whoever looks at the curve, and a knob that was turned there and back
+    is none. The story keeps them all.
     """
     groups: list[list[Change]] = []
     for change in made:
@@ -118,5 +191,6 @@ def gathered(made: tuple[Change, ...], within: float) -> list[tuple[int, str]]:
         for change in group:
             old = ends[change.knob].old if change.knob in ends else change.old
             ends[change.knob] = Change(change.step, change.knob, old, change.new)
-        marks.append((group[-1].step, "\n".join(str(end) for end in ends.values())))
+        if said := [str(end) for end in ends.values() if end.old != end.new]:
+            marks.append((group[-1].step, "\n".join(said)))
     return marks

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tinylab.lab.live.knobs import Change, Knobs
+from tinylab.lab.live.knobs import Change, Knobs, Planned
 from tinylab.lab.live.story import Story
 
 
@@ -12,12 +12,16 @@ class Moment:
 
     status: str  # "waiting", "training", "replaying", "paused", "finished", "failed", "closed"
     step: int  # updates so far
+    epochs: float  # how often each image has been seen
     knobs: Knobs
     changes: tuple[Change, ...]
     future: str  # the letter of the one that trains
     futures: tuple[tuple[str, str], ...]  # letter, name
     loss: float | None  # of the last batch
     speed: float  # images/s
+    planned: tuple[Planned, ...]  # what waits for its epoch
+    heard: int  # the last number that `ask("heard", number)` was given: all that was asked before it is done
+    shown: int  # how often somebody asked to see all of it
     turned: int  # how often the knobs were set by anything but `turn`: sliders then have to follow
     note: str
     error: BaseException | None

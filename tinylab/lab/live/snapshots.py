@@ -10,6 +10,7 @@ from tinylab.lab.live.knobs import Change, Knobs
 from tinylab.support.memory import available_memory
 from tinylab.training.history import Epoch
 
+Taken = tuple[float, float, int]  # of one step: loss, accuracy, and the images since the beginning, its own included
 BUDGET = 1 << 30  # bytes; Model 1 with Adam takes 100 MB a state
 SHARE = 3  # one part in three of what is left: training itself, and other notebooks, want theirs
 
@@ -25,7 +26,7 @@ class Snapshot:
     knobs: Knobs
     changes: tuple[Change, ...]  # all since the beginning
     epochs: tuple[Epoch, ...]  # the finished ones
-    taken: tuple[tuple[float, float], ...]  # loss and accuracy of every step
+    taken: tuple[Taken, ...]  # every step
     seconds: float  # of training in the epoch that has begun
     model: dict[str, Tensor]  # state_dict, copied
     optimizer: Mapping[str, Any]  # state_dict, copied
@@ -34,7 +35,7 @@ class Snapshot:
     def bytes(self) -> int:
         states = [value for state in self.optimizer["state"].values() for value in state.values()]
         tensors = [value for value in (*self.model.values(), *states) if isinstance(value, Tensor)]
-        # a pair of floats takes 120 bytes, which neighbouring snapshots share
+        # a step takes 160 bytes, which neighbouring snapshots share
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + 8 * len(self.taken)
 
 

@@ -8,15 +8,17 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from tinylab.lab.live.knobs import NAMES, Change, Knobs
-from tinylab.lab.live.steered import build
+from tinylab.lab.live.steered import MODULE, build, named
 from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
 from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
 
-_KIND, _VERSION = "tinylab story", 1
+_KIND, _VERSION = "tinylab story", 2  # 1: before weight decay was a knob of its own
 _LONGEST, _MOST = 200_000, 5_000  # characters; changes
 _PARTS = ("kind", "version", "model", "data", "watch", "recipe", "changes", "steps", "loss")
 _REMEDY = "Paste the whole line that a laboratory wrote"
@@ -41,8 +43,8 @@ class Story:
         }  # fmt: skip
         return json.dumps({name: parts[name] for name in _PARTS}, ensure_ascii=False)
 
-    def fits(self, data: "Dataset") -> None:
-        """Raises InvalidInputError if the story was not told on these images."""
+    def fits(self, data: "Dataset", own: nn.Module | None = None) -> None:
+        """Raises InvalidInputError if the story was not told on these images, or of another network than `own`."""
         here = fingerprint(data)
         for name, value in self.data.items():
             if here[name] != value:
@@ -50,6 +52,13 @@ class Story:
                     f"the story was recorded on other images: its {name} is {value!r}, here it is {here[name]!r}. "
                     "Load the same data set, classes and number of images"
                 )
+        if self.model.startswith(MODULE):
+            if own is None or named(own) != self.model:
+                raise InvalidInputError(
+                    f"the story tells of a network of somebody's own, {self.model}. "
+                    "Replay it with that one: LiveLab.replay(text, data, model=…)"
+                )
+            return
         build(self.model, len(data.classes), data.train.images.shape[1], self.recipe.seed)
 
 

@@ -1,0 +1,171 @@
+"""What is sent to the browser, which draws it: numbers, never pictures. Made on the thread that trains.
+
+    all    everything there is, when a page asks for it or the past has changed: settings, state, and in binary the
+           images and every step of every future
+    steps  the batches since the last message, in binary: 16 bytes each
+    state  what changes less often: status, knobs, epochs, marks, predictions, checks, the picture in words
+
+`store.js` reads them; the fields are named there once more.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinylab import diagnosis, models, optimizers
+from tinylab.figures.laboratory import MOST_IMAGES, Future, Scene, Strip, Watched, described
+from tinylab.lab.live.knobs import NAMES, Knobs, gathered, shown
+from tinylab.lab.live.moment import Moment
+from tinylab.lab.live.session import Session
+
+if TYPE_CHECKING:
+    from tinylab.data.dataset import Dataset
+
+TOGETHER = 0.045  # of the axis: turns nearer than that share a mark, or their texts would cover each other
+_DECAYS = (0.0, *(float(f"{digit}e{power}") for power in range(-6, 0) for digit in (1, 2, 5)))
+CHOICES: dict[str, tuple[float, ...]] = {  # where a slider stops; any other number can be typed
+    "learning_rate": tuple(float(f"{10 ** (step / 10):.3g}") for step in range(-50, 11)),
+    "dropout": tuple(round(0.05 * step, 2) for step in range(19)),
+    "l2": _DECAYS[:-2],
+    "weight_decay": _DECAYS,
+    "momentum": (*(round(0.05 * step, 2) for step in range(19)), 0.92, 0.94, 0.96, 0.98, 0.99),
+    "batch": tuple(2**power for power in range(11)),
+    "label_smoothing": tuple(round(0.05 * step, 2) for step in range(11)),
+    "clip": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+}
+
+SHORT = {"label_smoothing": "smoothing", "clip": "clip gradient", "frozen": "freeze layer"}  # where there is no room
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a laboratory shows beside the run itself."""
+
+    end: int | None = None  # epochs on the axis of a still, which shows no more than was trained; None: the recipe's
+    neighbours: float | None = None  # accuracy 0..1 of a k-nearest-neighbour classifier, for a line
+
+
+class WatchedImages:
+    """Up to 8 images of development, one of each class as long as there are classes."""
+
+    def __init__(self, data: "Dataset") -> None:
+        split = data.development
+        targets = split.targets
+        assert targets is not None
+        _, first = np.unique(targets, return_index=True)
+        others = np.setdiff1d(np.arange(len(split)), first)
+        images, labels = split.take(np.concatenate([first, others])[:MOST_IMAGES])
+        assert labels is not None
+        self.words = data.words
+        self.watched = Watched(images, [data.words[label] for label in labels])
+
+    def strip(self, session: Session) -> Strip:
+        """What the network takes them for now; called on the thread that trains."""
+        chosen, sure = session.run.predict(self.watched.images)
+        return Strip(self.watched, [self.words[label] for label in chosen], sure.tolist())
+
+
+def scene(session: Session, moment: Moment, strip: Strip | None, more: Shown) -> Scene:
+    """This moment, for a still and for its text twin."""
+    histories, count = session.histories(), session.run.batches.count
+    futures = tuple(
+        Future(letter, each.name, histories[letter], np.array(each.taken).reshape(-1, 3) / (1, 1, count),
+               each.images(each.start) / count)
+        for letter, each in session.futures.all.items()
+    )  # fmt: skip
+    return Scene(
+        futures=futures, current=moment.future, epochs=more.end or moment.story.recipe.epochs,
+        classes=len(session.data.classes), marks=tuple(_marks(session, moment)), title=title(moment),
+        values=str(moment.knobs), strip=strip, neighbours=more.neighbours,
+    )  # fmt: skip
+
+
+def title(moment: Moment) -> str:
+    status = "Press Start" if moment.status == "waiting" else moment.status.capitalize()
+    return f"{status}: step {moment.step}, epoch {moment.epochs:.2f} of {moment.story.recipe.epochs}"
+
+
+def steps(session: Session, letter: str, since: int) -> np.ndarray:
+    """Float32 (steps, 4) of a future from step `since` (from 0) on: step, epoch, loss, accuracy."""
+    future = session.futures[letter]
+    rows = np.array(future.taken[since:], dtype=np.float64).reshape(-1, 3)
+    numbers = np.arange(since + 1, since + 1 + len(rows))
+    epochs = rows[:, 2] / session.run.batches.count
+    return np.stack([numbers, epochs, rows[:, 0], rows[:, 1]], axis=1).astype(np.float32)
+
+
+def settings(session: Session, more: Shown, watched: Watched, style: str | None) -> dict[str, Any]:
+    """What stays as it is until a reset."""
+    run, classes = session.run, len(session.data.classes)
+    lines = [*models.LINES]
+    return {
+        "epochs": session.recipe.epochs, "classes": classes, "watch": session.watch, "style": style or "page",
+        "neighbours": more.neighbours, "knobs": _controls(session),
+        "models": lines if session.model in lines else [session.model, *lines],
+        "names": list(watched.names), "size": list(watched.images.shape[1:3]), "count": run.batches.count,
+    }  # fmt: skip
+
+
+def state(session: Session, moment: Moment, strip: Strip | None, more: Shown, sent: dict[str, int]) -> dict[str, Any]:
+    """How things stand; `sent`: how many epochs of each future the browser has, brought up to date here."""
+    history, ended = session.futures.current.history, moment.status == "finished"
+    cards = [card for card in diagnosis.after(history) if ended or not card.check.startswith("stopped too early")]
+    futures = []
+    for letter, each in session.futures.all.items():
+        since = sent.get(letter, 0)
+        rows = [
+            [epoch.epoch, epoch.running_loss, epoch.running_accuracy, epoch.train_loss, epoch.train_accuracy,
+             epoch.validation_loss, epoch.validation_accuracy]
+            for epoch in each.history.epochs[since:]
+        ]  # fmt: skip
+        sent[letter] = since + len(rows)
+        futures.append({
+            "letter": letter, "name": each.name, "start": each.start, "since": since, "epochs": rows,
+            "kept": [kept.step for kept in session.shelf.of(letter)],
+        })  # fmt: skip
+    count = session.run.batches.count
+    return {
+        "status": moment.status, "step": moment.step, "epoch": moment.epochs, "speed": moment.speed,
+        "note": moment.note,
+        "future": moment.future, "futures": futures, "heard": moment.heard, "model": moment.story.model,
+        "knobs": {name: getattr(moment.knobs, name) for name in NAMES},
+        "marks": [[session.futures.current.images(step) / count, text] for step, text in _marks(session, moment)],
+        "planned": [
+            {"epoch": each.epoch, "knob": each.knob, "value": each.value, "times": each.times, "text": str(each)}
+            for each in moment.planned
+        ],
+        "predictions": None if strip is None else [list(strip.chosen), list(strip.sure)],
+        "checks": diagnosis.show(cards)._repr_html_(),
+        "words": described(scene(session, moment, strip, more)),
+    }  # fmt: skip
+
+
+def _marks(session: Session, moment: Moment) -> list[tuple[int, str]]:
+    longest = max(future.steps for future in session.futures.all.values())
+    return gathered(moment.changes, TOGETHER * longest)
+
+
+def _controls(session: Session) -> list[dict[str, Any]]:
+    """The knobs that this network has: a slider with its stops, a list with its options, or a box to tick."""
+    run, defaults = session.run, Knobs()
+    options: dict[str, list[tuple[str, str]]] = {
+        "frozen": [("", "none"), *run.layers.items()],
+        "optimizer": [(name, name) for name in optimizers.OPTIMIZERS],
+        "schedule": [(name, name) for name in optimizers.SCHEDULES],
+    }
+    found: list[dict[str, Any]] = []
+    for name, label in NAMES.items():
+        if name == "dropout" and not run.dropouts:
+            continue
+        control: dict[str, Any] = {"name": name, "label": label, "short": SHORT.get(name, label)}
+        if name in CHOICES:
+            control["stops"] = [each for each in CHOICES[name] if name != "batch" or each <= run.batches.count]
+            if name == "dropout":
+                control["built"] = run.dropouts[0][1]  # where the slider stands while each has what the line says
+        elif name in options:
+            control["options"] = options[name]
+        else:
+            control["off"] = shown(getattr(defaults, name))
+        found.append(control)
+    return found
