@@ -67,7 +67,9 @@ def test_changes_merge_by_step_and_knob() -> None:
     assert str(Change(1, "learning_rate", 1e-3, 1e-5)) == "learning rate 0.001 → 1e-05"
 
 
-@pytest.mark.parametrize(("left", "granted"), [(16 << 30, 1 << 30), (3 << 30, 1 << 30), (1_500_000_000, 400_000_000), (10**8, 0)])
+@pytest.mark.parametrize(
+    ("left", "granted"), [(16 << 30, 1 << 30), (3 << 30, 1 << 30), (1_500_000_000, 400_000_000), (10**8, 0)]
+)
 def test_the_budget_follows_the_memory_that_is_left(monkeypatch, left, granted):
     monkeypatch.setattr(snapshots, "available_memory", lambda: left)
     assert snapshots.budget()[0] == granted
