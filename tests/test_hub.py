@@ -70,6 +70,12 @@ def test_both_hubs_grant_the_same_and_no_more_threads_than_processors():
     assert mount["mountPath"] == single["extraEnv"]["TINYLAB_CACHE"]
 
 
+def test_the_locked_pytorch_is_the_one_that_is_tested():
+    pinned = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").strip()
+    assert set(re.findall(r"torch==[0-9.]+", PAGE)) == {pinned}
+    assert PAGE.count("--no-deps --require-hashes -r ") == 2
+
+
 def test_links_lead_somewhere():
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", PAGE)
     assert [link for link in links if not (ROOT / "notebooks" / link).exists()] == []

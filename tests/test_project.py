@@ -1,8 +1,10 @@
 """The project's files agree with each other: environments, README's commands, floors of the house, paths."""
 
 import ast
+import importlib
 import importlib.util
 import json
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -15,8 +17,10 @@ import yaml
 from packaging.requirements import Requirement
 
 from tests import floors
+from tests.course.exercises import answers, test_mechanism
 from tinylab import __version__
 from tinylab.course import ROOMS
+from tinylab.course.exercises import exercises
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -157,6 +161,30 @@ def test_each_lecture_opens_its_rooms():
         assert "tools" not in opened, f"{stem} imports machinery"
 
 
+def test_each_lecture_is_listed_and_has_minutes_exercises_and_answers():
+    """What a new lecture needs beside its notebook, and nobody would miss in it: CONTRIBUTING's list."""
+    readme, page = ((ROOT / name).read_text("utf-8") for name in ("README.md", "notebooks/LECTURERS.md"))
+    assert re.findall(r"^\| \[([0-9]{2}_\w+)\]\(notebooks/\1\.ipynb\) \|", readme, re.MULTILINE) == list(ROOMS)
+    sections = dict(re.findall(r"^## ([0-9]{2}) · .*\n((?:(?!^## ).*\n)*)", page, re.MULTILINE))
+    known = exercises()
+    found = pkgutil.iter_modules(answers.__path__, f"{answers.__name__}.")
+    tables = [test_mechanism, *(importlib.import_module(one.name) for one in found)]  # lecture 02's stand there
+    for stem in ROOMS:
+        number = stem[:2]
+        minutes = [int(end) for end in re.findall(r"^\| [0-9]+–([0-9]+) \|", sections.get(number, ""), re.MULTILINE)]
+        assert minutes, f"LECTURERS.md has no minutes of {stem}"
+        assert max(minutes) <= 45, f"{stem} is planned for {max(minutes)} minutes"
+        assert "misconception" in sections[number], f"LECTURERS.md has no misconceptions of {stem}"
+        own = [name for name in known if name.startswith(f"{number}.")]
+        assert own, f"{stem} has no exercise"
+        asked = re.findall(r'check\(\\"([0-9.]+)\\"', (ROOT / "notebooks" / f"{stem}.ipynb").read_text("utf-8"))
+        assert sorted(set(asked)) == sorted(own), f"{stem} asks {asked}"
+        for name in own:
+            for kind in ("RIGHT", "WRONG"):
+                rows = [row for table in tables for row in getattr(table, kind) if row[0] == name]
+                assert rows, f"exercise {name} has no answers among {kind} in tests/course/exercises/answers"
+
+
 def test_files_stay_small():
     long = {path.name: count for path in _files() if (count := len(path.read_text().splitlines())) > 400}
     assert long == {}
@@ -206,3 +234,12 @@ def test_the_other_automations_call_what_exists():
                 assert (ROOT / word).exists(), word
         if words[:2] == ["python", "-m"] and words[2].startswith("tinylab"):
             assert importlib.util.find_spec(words[2])
+
+
+def test_contributing_names_what_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    named = [name for name in re.findall(r"`([\w./-]+/[\w./-]*)`", text) if "NN" not in name and "NAME" not in name]
+    there = [name for name in links + named if (ROOT / name).exists() or (ROOT / "tinylab" / name).exists()]
+    assert [name for name in links + named if name not in there and "11_" not in name] == []
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= _targets()

@@ -67,7 +67,9 @@ def test_changes_merge_by_step_and_knob() -> None:
     assert str(Change(1, "learning_rate", 1e-3, 1e-5)) == "learning rate 0.001 → 1e-05"
 
 
-@pytest.mark.parametrize(("left", "granted"), [(16 << 30, 1 << 30), (3 << 30, 1 << 30), (1_500_000_000, 500_000_000)])
+@pytest.mark.parametrize(
+    ("left", "granted"), [(16 << 30, 1 << 30), (3 << 30, 1 << 30), (1_500_000_000, 400_000_000), (10**8, 0)]
+)
 def test_the_budget_follows_the_memory_that_is_left(monkeypatch, left, granted):
     monkeypatch.setattr(snapshots, "available_memory", lambda: left)
     assert snapshots.budget()[0] == granted
@@ -77,8 +79,8 @@ def test_the_budget_follows_the_memory_that_is_left(monkeypatch, left, granted):
 def test_a_small_container_is_told_what_it_costs(monkeypatch):
     monkeypatch.setattr(snapshots, "available_memory", lambda: 1_500_000_000)
     session = made.session()
-    assert session.shelf.budget == 500_000_000
+    assert session.shelf.budget == 400_000_000
     assert session.moment.note == session.gave_up
-    assert session.gave_up.startswith("1.5 GB of memory are left here: the laboratory keeps 0.50 GB of earlier moments")
+    assert session.gave_up.startswith("1.5 GB of memory are left here: the laboratory keeps 0.40 GB of earlier moments")
     assert "\n" not in session.gave_up
     assert made.session(memory=10**9).gave_up == ""

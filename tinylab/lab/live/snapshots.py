@@ -12,7 +12,7 @@ from tinylab.training.history import Epoch
 
 Taken = tuple[float, float, int]  # of one step: loss, accuracy, and the images since the beginning, its own included
 BUDGET = 1 << 30  # bytes; Model 1 with Adam takes 100 MB a state
-SHARE = 3  # one part in three of what is left: training itself, and other notebooks, want theirs
+TRAINING = 700_000_000  # bytes that a training of Model 1 in batches of 32 takes beside its snapshots
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Snapshot:
 def budget() -> tuple[int, str]:
     """Bytes for the snapshots of a new laboratory, and in one line what a small machine or container costs, or ""."""
     left = available_memory()
-    granted = min(BUDGET, left // SHARE)
+    granted = min(BUDGET, max(0, left - TRAINING) // 2)  # the other half is for whatever comes after
     if granted == BUDGET:
         return granted, ""
     return granted, (
