@@ -11,6 +11,7 @@ others wait and use it.
 """
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -43,7 +44,8 @@ from tinylab.data.layout import SPLITS, Listing, read_layout, short_names
 from tinylab.data.manifest import FILE, describe, inside, sha256
 from tinylab.data.manifest import state as read_state
 from tinylab.support.cores import core_count
-from tinylab.support.errors import DataError, InvalidInputError, whole
+from tinylab.support.errors import DataError, FileError, InvalidInputError, whole
+from tinylab.support.files import atomic_write
 from tinylab.support.table import Table
 
 log = logging.getLogger("tinylab.data")
@@ -198,10 +200,8 @@ def _build(
             for images in done:
                 advance(images)
         manifest = describe(build, layout, source, fingerprint, size, resize)
-        draft = build / FILE
-        draft.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(draft, folder / FILE)
-    except OSError as error:
+        atomic_write(folder / FILE, json.dumps(manifest, indent=1).encode())
+    except (OSError, FileError) as error:
         shutil.rmtree(build, ignore_errors=True)
         raise cannot_write(folder, error, needed) from error
     except BaseException:
@@ -213,8 +213,8 @@ def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, i
     """Write a split's labels and names, lay out its other arrays; returns their bytes of header by file."""
     count = len(listing.members)
     if listing.labels is not None:
-        np.save(build / f"{split}_labels.npy", listing.labels)
-    np.save(build / f"{split}_files.npy", np.array([member.rpartition("/")[2] for member in listing.members], np.str_))
+        _save(build / f"{split}_labels.npy", listing.labels)
+    _save(build / f"{split}_files.npy", np.array([member.rpartition("/")[2] for member in listing.members], np.str_))
     offsets = {}
     kinds = (("images", (size, size, 3), np.uint8), ("greyscale", (), np.bool_), ("digests", (20,), np.uint8))
     for kind, shape, dtype in kinds:
@@ -223,6 +223,13 @@ def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, i
         array = np.lib.format.open_memmap(path, "w+", dtype, (count, *shape))
         offsets[path.name] = array.offset
     return offsets
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """As np.save, which does not say why it could not write."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    path.write_bytes(stream.getbuffer())
 
 
 @contextlib.contextmanager

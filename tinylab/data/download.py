@@ -6,7 +6,6 @@ than the published archive has.
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import BinaryIO
 
 from tinylab.data.folders import ARCHIVE, as_path, cache_root, cannot_write, locked, require_space, writable_folder
 from tinylab.support.errors import DataError, InvalidInputError, between
+from tinylab.support.files import move_into_place, replaceable
 
 log = logging.getLogger("tinylab.data")
 
@@ -46,7 +46,10 @@ def fetch(
         raise InvalidInputError(f"mirrors {mirrors!r} are not possible. Allowed: a list of one URL or more")
     between("timeout", timeout, 0, 86_400, low_open=True)
     target = as_path(destination) if destination is not None else cache_root() / ARCHIVE
-    target = (target / ARCHIVE if target.is_dir() else target).absolute()
+    target = target / ARCHIVE if target.is_dir() else target
+    if (real := replaceable(target)) is None:
+        raise InvalidInputError(f"{target} is a device or a pipe, which holds no archive. Name a file or a folder")
+    target = real
     if _is_archive(target, md5, size):
         return target
     if target.exists():
@@ -61,7 +64,7 @@ def fetch(
         failures: list[str] = []
         for position, url in enumerate(mirrors):
             try:
-                os.replace(_download(url, partial, md5, size, progress, timeout), target)
+                move_into_place(_download(url, partial, md5, size, progress, timeout), target)
                 shutil.rmtree(partial, ignore_errors=True)
                 return target
             except DataError as error:

@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinylab.support.errors import DataError, InvalidInputError
+from tinylab.support import files
+from tinylab.support.errors import DataError, FileError, InvalidInputError
+from tinylab.support.files import FULL, reason
 
 log = logging.getLogger("tinylab.data")
 
 VARIABLE = "TINYLAB_CACHE"
 ARCHIVE = "tiny-imagenet-200.zip"  # the name of the published archive
-FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # full disk, file limit, quota
 
 
 def as_path(given: str | Path) -> Path:
@@ -53,13 +54,16 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
-def cannot_write(folder: Path, error: OSError, needed: int = 0) -> DataError:
+def cannot_write(folder: Path, error: OSError | FileError, needed: int = 0) -> DataError:
     """What to say when a write to `folder` failed; `needed` in bytes, if it is known."""
-    full = error.errno in FULL or error.errno is None  # numpy says of a short write how short, but not why
+    cause = error.__cause__ if isinstance(error, FileError) else error
+    if not isinstance(cause, OSError):
+        return DataError(str(error))
+    full = cause.errno in FULL
     if full and needed:
         return DataError(no_space(folder, needed, shutil.disk_usage(folder).free))
     return DataError(
-        f"cannot write to {folder} ({error.strerror or error}); set {VARIABLE} to a folder that you may write to"
+        f"cannot write to {folder} ({reason(cause)}); set {VARIABLE} to a folder that you may write to"
         + (", on a disk with room" if full else "")
     )
 
@@ -82,23 +86,21 @@ def no_space(folder: Path, needed: int, free: int) -> str:
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file `path`, which the system releases if this process dies; says so when it has to wait."""
-    from filelock import FileLock, Timeout
+    held = False
 
-    lock = FileLock(path)
+    def busy() -> None:
+        log.warning("another process is at work on %s (it holds %s); waiting for it", what, path)
+
     try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.warning("another process is at work on %s; waiting for it", what)
-            lock.acquire()
-    except (OSError, NotImplementedError) as error:
+        with files.locked(path, busy):
+            held = True
+            yield
+    except OSError as error:
+        if held:  # an error of whoever holds it, and none of the lock's
+            raise
         raise DataError(
-            f"cannot lock {path} ({error}); set {VARIABLE} to a folder on a local disk that you may write to"
+            f"cannot lock {path} ({reason(error)}); set {VARIABLE} to a folder on a local disk that you may write to"
         ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def readable(count: int) -> str:

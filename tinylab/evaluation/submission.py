@@ -21,7 +21,7 @@ def write_submission(path: str | Path, predictions: Predictions, classes: Sequen
     """Write the predicted class of every image to `path`, in numeric order of the file names; gives the path.
 
     classes: wnids in the order of the network's outputs. The file appears under its name only when it is whole.
-    Raises InvalidInputError for what the format cannot hold, TrainingError if it cannot be written.
+    Raises InvalidInputError for what the format cannot hold, FileError if it cannot be written.
     """
     if predictions.probabilities.shape[1] != len(classes):
         count = predictions.probabilities.shape[1]
