@@ -41,6 +41,7 @@ ROWS = (
     "dependencies have lower bounds",
     "the disk fills while a file is replaced",
     "what is to be written is no plain file",
+    "one name, two data sets",
     "a lock that outlives its process",
     "false causes",
     "errors of the environment",

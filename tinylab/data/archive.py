@@ -22,10 +22,17 @@ from typing import Self
 from tinylab.data.folders import as_path
 from tinylab.support.errors import DataError
 
+ENDINGS = (".zip",)  # of archives' names
 MEMBER_LIMIT = 16 * 2**20  # bytes; the largest genuine member is words.txt with 2.6 million
 _PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # of these, no more is inflated at a time than asked for
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CLUTTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}  # what file managers leave behind; hidden files count too
+
+
+def stem(path: Path) -> str:
+    """The name of an archive or folder without what an archive's name ends in."""
+    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
+    return path.name[: len(path.name) - len(ending)]
 
 
 class Archive(ABC):

@@ -29,9 +29,15 @@ def as_path(given: str | Path) -> Path:
 
 
 def cache_root() -> Path:
-    """The folder that holds downloads and prepared data sets: $TINYLAB_CACHE, else the user's own."""
+    """The folder that holds downloads and prepared data sets: $TINYLAB_CACHE, else the user's own.
+
+    A relative path in the variable is written out there at once: for this process in another folder, and for the
+    kernels that it starts, it means the same place.
+    """
     if value := os.environ.get(VARIABLE):
-        return as_path(value).absolute()
+        root = as_path(value).absolute()
+        os.environ[VARIABLE] = str(root)
+        return root
     import pooch
 
     try:  # without HOME and an entry for this user, some versions raise and others leave "~" as it is

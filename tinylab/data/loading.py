@@ -8,6 +8,7 @@ load("path/to/archive.zip")         a zip or folder in the Stanford layout, prep
 import contextlib
 import difflib
 import hashlib
+import logging
 import os
 import tempfile
 import zlib
@@ -18,12 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from tinylab.data import cache as caches
-from tinylab.data.archive import open_archive
+from tinylab.data.archive import ENDINGS, open_archive, stem
 from tinylab.data.cache import Cache, Decoded
 from tinylab.data.dataset import Dataset
 from tinylab.data.folders import ARCHIVE, as_path, cache_root, cannot_write, writable_folder
 from tinylab.data.split import Split, by_class
+from tinylab.support import files
 from tinylab.support.errors import DataError, InvalidInputError, between, nearest, whole
+
+log = logging.getLogger("tinylab.data")
 
 SAMPLE_BYTES = 20_000_000  # of the generated sample's archive, generously
 
@@ -77,26 +81,48 @@ def load(
     )
 
 
-def _find(name_or_path: str | Path, root: Path | None) -> Cache:
-    """The prepared cache of a name or path; the sample and paths are prepared if they are not."""
-    root = cache_root() if root is None else as_path(root)
+def resolve(name_or_path: str | Path, cache: Path | None = None) -> str:
+    """What `load` takes it for, whoever asks, and from whichever folder: a name as it is, a path made absolute.
+
+    "sample" is the generated sample; a text without "/" and without an archive's ending is a prepared data set if there
+    is one of that name, and said to be that if a file or folder here is called the same; all else is a path if
+    something is there. What is nothing at all stays as it is, for `load` to refuse. Raises InvalidInputError for what
+    is neither text nor a path.
+    """
     path, text = as_path(name_or_path), str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or os.sep in text or text.endswith((*ENDINGS, ".")):
+        return str(path.absolute())
+    if text == "sample" or not text.strip():
+        return text
+    here = files.status(path) is not None
+    if caches.state(text, _root(cache)) == "absent":
+        return str(path.absolute()) if here else text
+    if here:
+        log.warning("%s: taking the prepared data set of that name; what lies in this folder is ./%s", text, text)
+    return text
+
+
+def _root(cache: Path | None) -> Path:
+    return cache_root() if cache is None else as_path(cache)
+
+
+def _find(name_or_path: str | Path, cache: Path | None) -> Cache:
+    """The prepared cache of a name or path; the sample and paths are prepared if they are not."""
+    root, text = _root(cache), resolve(name_or_path, cache)
     if not text.strip():
         raise InvalidInputError("data set ''; allowed are \"sample\", the name of a prepared one, or a path")
     if text == "sample":
         return caches.open_cache(_sample(root))
-    named = not isinstance(name_or_path, Path) and not ("/" in text or os.sep in text or text.endswith((".zip", ".")))
-    if named:
-        if caches.state(text, root) != "absent":
-            caches.renew(text, root)
-            return caches.open_cache(text, root)
-        if not path.exists():
+    if not os.path.isabs(text):
+        if caches.state(text, root) == "absent":
             raise _absent(text, root)
-    path = path.absolute()
+        caches.renew(text, root)
+        return caches.open_cache(text, root)
+    path = Path(text)
     with open_archive(path) as archive:
         fingerprint = archive.fingerprint()
     # the same file always lands in the same place, so that a changed one replaces what was made of it
-    name = f"{_slug(path.stem)}-{hashlib.sha1(str(path).encode(), usedforsecurity=False).hexdigest()[:8]}"
+    name = f"{_slug(stem(path))}-{hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()[:8]}"
     return caches.open_cache(caches.ensure(name, fingerprint, lambda: contextlib.nullcontext(path), root=root))
 
 

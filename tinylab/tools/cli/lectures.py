@@ -1,5 +1,6 @@
 """`tinylab run`, `student`, `slides`, `lab`, `kernel`: the lectures run headlessly, for a class, in JupyterLab."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -40,6 +41,7 @@ def run_lectures(
     output(out)
     if store and (settings.profile, data, seed) != ("lecture", "sample", 0):
         raise InvalidInputError("--store needs profile lecture, data sample and seed 0: what readers of the web see")
+    data = images.resolve(data)
     images.load(data, settings.classes, seed=seed)  # a wrong name or path is said here, once; the sample is made
     started = time.perf_counter()
     with Progress(Console()) as progress:
@@ -190,6 +192,9 @@ def lab(context: typer.Context) -> None:
     import subprocess
 
     from tinylab import course
+    from tinylab.data.folders import VARIABLE, cache_root
 
+    if os.environ.get(VARIABLE):
+        cache_root()  # writes a relative path out, for kernels that run elsewhere
     command = [sys.executable, "-m", "jupyterlab", str(course.folder()), "--ServerApp.ip=localhost", *context.args]
     raise typer.Exit(subprocess.run(command).returncode)
