@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinylab.data.decode import Wanted
 from tinylab.data.folders import VARIABLE
 from tinylab.data.layout import SPLITS, Layout
 from tinylab.support.errors import DataError
@@ -51,6 +52,7 @@ def _check(manifest: dict[str, Any]) -> None:
     _all(int, [manifest["size"], *(entry["bytes"] for entry in manifest["arrays"].values())])
     _all(bool, [manifest.get("resized", False), *(manifest["splits"][split]["labelled"] for split in SPLITS)])
     _all(int, [manifest["splits"][split]["images"] for split in SPLITS])
+    _all(int, [*manifest.get("converted", {}).values()])
     needed = {f"{split}_{kind}.npy" for split in SPLITS for kind in ("images", "files", "greyscale", "digests")}
     needed |= {f"{split}_labels.npy" for split in SPLITS if manifest["splits"][split]["labelled"]}
     if (
@@ -74,7 +76,9 @@ def inside(folder: Path) -> list[Path]:
         return []
 
 
-def describe(build: Path, layout: Layout, source: Path, fingerprint: str, size: int, resized: bool) -> dict[str, Any]:
+def describe(
+    build: Path, layout: Layout, source: Path, fingerprint: str, wanted: Wanted, converted: dict[str, int]
+) -> dict[str, Any]:
     """The manifest of the arrays in the folder `build`."""
     from tinylab import __version__
 
@@ -92,8 +96,9 @@ def describe(build: Path, layout: Layout, source: Path, fingerprint: str, size: 
         "tinylab": __version__,
         "prepared": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": {"path": str(source), "fingerprint": fingerprint},
-        "size": size,
-        "resized": resized,  # whether images of another size were made to fit
+        "size": wanted.size,
+        "resized": wanted.resize,  # whether images of another size were made to fit
+        "converted": converted,  # images by what they were before they became RGB: {"CMYK": 3}
         "splits": splits,
         "build": build.name,
         "arrays": arrays,

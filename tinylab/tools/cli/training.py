@@ -114,6 +114,8 @@ def predict(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that `tinylab train` wrote.")],
     images: Annotated[Path, typer.Option(help="Folder of JPEG or PNG files, as large as those of the training.")],
     out: Annotated[Path, typer.Option(help="File for the predictions, a line 'file wnid' for each image.")],
+    resize: Annotated[bool, typer.Option("--resize", help="As for data prepare: other sizes made to fit.")] = False,
+    convert: Annotated[bool, typer.Option("--convert", help="As for data prepare: other kinds are taken.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
     top: Annotated[int | None, typer.Option(help="Also print so many likeliest classes, with probabilities.")] = None,
     data: Annotated[str, typer.Option(help="With --top: the prepared data set that knows the classes' words.")] = "",
@@ -132,7 +134,10 @@ def predict(
         whole("top", top, 1, len(saved.classes))
     known = room.load(data) if data else None
     words = dict(zip(known.classes, known.words, strict=True)) if known else {}
-    predictions = evaluation.predict_folder(saved, images, target, progress=sys.stderr.isatty())
+    evaluation.check_names([path.name for path in evaluation.images_in(images)], saved.classes)
+    predictions = evaluation.predict_folder(
+        saved, images, target, progress=sys.stderr.isatty(), resize=resize, convert=convert
+    )
     evaluation.write_submission(out, predictions, saved.classes)
     if top is not None:
         print(predictions.likeliest([words.get(name, name) for name in saved.classes], top))
