@@ -130,7 +130,7 @@ def _absent(name: str, root: Path) -> DataError:
     if name == "tiny-imagenet":
         archive = root / ARCHIVE
         prepare = f"tinylab data prepare --from {archive}"
-        steps = prepare if archive.is_file() else f"tinylab data fetch, then {prepare}"
+        steps = prepare if files.status(archive) is not None else f"tinylab data fetch, then {prepare}"
         return DataError(f"tiny-imagenet is not prepared in {root}; type: {steps}")
     allowed = dict.fromkeys(["sample", "tiny-imagenet", *caches.prepared_names(root)])
     return DataError(f"no data set or path {name!r}{nearest(name, allowed)}, or the path of a zip or folder")
@@ -144,7 +144,8 @@ def _slug(text: str) -> str:
 def _sample(root: Path) -> Path:
     """The prepared folder of the generated sample, drawn again when the code that draws it has changed."""
     here = Path(__file__).parent
-    code = b"".join((here / file).read_bytes() for file in ("sample.py", "drawing.py") if (here / file).exists())
+    # with other line ends, as git writes them on Windows, it draws the same
+    code = b"".join((here / file).read_bytes().replace(b"\r\n", b"\n") for file in ("sample.py", "drawing.py"))
 
     @contextlib.contextmanager
     def draw() -> Iterator[Path]:

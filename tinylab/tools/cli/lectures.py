@@ -1,6 +1,7 @@
 """`tinylab run`, `student`, `slides`, `lab`, `kernel`: the lectures run headlessly, for a class, in JupyterLab."""
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -196,5 +197,8 @@ def lab(context: typer.Context) -> None:
 
     if os.environ.get(VARIABLE):
         cache_root()  # writes a relative path out, for kernels that run elsewhere
-    command = [sys.executable, "-m", "jupyterlab", str(course.folder()), "--ServerApp.ip=localhost", *context.args]
+    command = [sys.executable, "-m", "jupyterlab", str(course.folder())]
+    if not any(re.match(r"--(ServerApp\.|NotebookApp\.)?ip(=|$)", argument) for argument in context.args):
+        command.append("--ServerApp.ip=localhost")
+    command += context.args
     raise typer.Exit(subprocess.run(command).returncode)
