@@ -45,9 +45,13 @@ ROWS = (
     "images dropped without a word",
     "hidden files, names with spaces, doubled notebooks",
     "remedies that do not exist",
+    "the user's own matplotlib settings",
+    "two trainings, one folder",
     "a lock that outlives its process",
     "false causes",
     "errors of the environment",
+    "a checkout on Windows",
+    "options that go to JupyterLab",
 )
 
 # row: tests in other folders. Those in this folder say in their first line which rows they inflict.

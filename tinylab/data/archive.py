@@ -315,6 +315,8 @@ def _clutter(parts: Sequence[str]) -> bool:
 def _check_member(member: str, size: int, path: Path) -> None:
     if _CONTROL.search(member):  # a line break in a name would break every message and list that it stands in
         raise DataError(f"{member!r} in {path} has a control character in its name; refused")
+    if not member.isascii() and member.encode(errors="replace").decode() != member:
+        raise DataError(f"{member!r} in {path} has a name that is not in UTF-8; rename it")
     if size > MEMBER_LIMIT:
         raise DataError(f"{member!r} in {path} has {size:,} bytes, more than the {MEMBER_LIMIT:,} allowed; refused")
 

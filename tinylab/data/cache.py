@@ -37,6 +37,7 @@ from tinylab.data.folders import (  # fmt: skip
     cache_root,
     cannot_write,
     locked,
+    open_like,
     readable,
     require_space,
     writable_folder,
@@ -46,7 +47,7 @@ from tinylab.data.manifest import FILE, describe, inside, sha256
 from tinylab.data.manifest import state as read_state
 from tinylab.support.cores import core_count
 from tinylab.support.errors import DataError, FileError, InvalidInputError, whole
-from tinylab.support.files import atomic_write
+from tinylab.support.files import atomic_write, status
 from tinylab.support.table import Table
 
 log = logging.getLogger("tinylab.data")
@@ -148,7 +149,9 @@ def ensure(
     if not rebuild and _why_build(folder, fingerprint, wanted) is None:
         return folder  # without lock or write: a prepared cache may lie on a read-only disk
     writable_folder(folder)
+    open_like(folder.parents[1], folder.parent, folder)
     with locked(folder / ".lock", name):
+        open_like(folder.parents[1], folder / ".lock")
         reason = "asked to rebuild" if rebuild else _why_build(folder, fingerprint, wanted)
         if reason is None:  # another process has just done it
             return folder
@@ -197,7 +200,9 @@ def _build(source: Path, folder: Path, fingerprint: str, workers: int | None, wa
         if report.faults:
             raise _unusable(source, folder, report)
         manifest = describe(build, layout, source, fingerprint, wanted, report.converted)
+        open_like(folder.parents[1], build, *build.iterdir())
         atomic_write(folder / FILE, json.dumps(manifest, indent=1).encode())
+        open_like(folder.parents[1], folder / FILE)
     except (OSError, FileError) as error:
         shutil.rmtree(build, ignore_errors=True)
         raise cannot_write(folder, error, needed) from error
@@ -336,7 +341,7 @@ def renew(name: str, root: Path | None = None) -> None:
         made = {"resize": bool(old.get("resized", False)), "convert": bool(old.get("converted", {}))}
     except (KeyError, TypeError, AttributeError):  # of a version that nobody knows any more
         return
-    if source.is_absolute() and source.exists():
+    if source.is_absolute() and status(source) is not None:
         prepare(source, name, size=size, root=root, **made)
 
 
@@ -361,7 +366,15 @@ def state(name: str, root: Path | None = None) -> str:
 def prepared_names(root: Path | None = None) -> list[str]:
     """The names of the data sets that are ready to load."""
     found = inside((root or cache_root()) / "prepared")
-    return [path.name for path in found if path.is_dir() and read_state(path)[0] == "ready"]
+    return [path.name for path in found if path.is_dir() and _known(path)[0] == "ready"]
+
+
+def _known(folder: Path) -> tuple[str, dict[str, Any] | None]:
+    """As `manifest.state`, for a list that has other rows, too."""
+    try:
+        return read_state(folder)
+    except DataError:
+        return "not readable", None
 
 
 def info(root: Path | None = None) -> Table:
@@ -369,10 +382,10 @@ def info(root: Path | None = None) -> Table:
     root = root or cache_root()
     rows: list[list[object]] = []
     archive = root / ARCHIVE
-    if archive.is_file():
-        rows.append(["archive", "downloaded", "–", "–", readable(archive.stat().st_size), archive])
+    if (there := status(archive)) is not None:
+        rows.append(["archive", "downloaded", "–", "–", readable(there.st_size), archive])
     for folder in filter(Path.is_dir, inside(root / "prepared")):
-        state, manifest = read_state(folder)
+        state, manifest = _known(folder)
         if state == "absent":  # a preparation that failed
             continue
         if manifest is None:

@@ -60,6 +60,27 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
+def open_like(root: Path, *paths: Path) -> None:
+    """Let those who may read, and write, the cache folder `root` do so with `paths` in it, whatever this user's umask.
+
+    So a class shares one cache: the teacher makes a folder that all may write, and sets the variable to it.
+    """
+    with contextlib.suppress(OSError):  # another user's file, or a system without these permissions
+        there = root.stat()
+        for path in paths:
+            with contextlib.suppress(OSError, AttributeError):
+                os.chown(path, -1, there.st_gid)
+            path.chmod(there.st_mode & (0o2777 if path.is_dir() else 0o666))
+
+
+def cannot_read(path: Path, error: OSError) -> DataError:
+    """What to say when `path` of the cache cannot be read."""
+    return DataError(
+        f"cannot read {path} ({reason(error)}); ask its owner to open it (chmod -R a+rX), or set {VARIABLE} to a "
+        "folder that you may read"
+    )
+
+
 def cannot_write(folder: Path, error: OSError | FileError, needed: int = 0) -> DataError:
     """What to say when a write to `folder` failed; `needed` in bytes, if it is known."""
     cause = error.__cause__ if isinstance(error, FileError) else error
@@ -92,21 +113,19 @@ def no_space(folder: Path, needed: int, free: int) -> str:
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file `path`, which the system releases if this process dies; says so when it has to wait."""
-    held = False
 
     def busy() -> None:
         log.warning("another process is at work on %s (it holds %s); waiting for it", what, path)
 
-    try:
-        with files.locked(path, busy):
-            held = True
-            yield
-    except OSError as error:
-        if held:  # an error of whoever holds it, and none of the lock's
-            raise
-        raise DataError(
-            f"cannot lock {path} ({reason(error)}); set {VARIABLE} to a folder on a local disk that you may write to"
-        ) from None
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(files.locked(path, busy))
+        except OSError as error:
+            raise DataError(
+                f"cannot lock {path} ({reason(error)}); set {VARIABLE} to a folder on a local disk "
+                "that you may write to"
+            ) from None
+        yield
 
 
 def readable(count: int) -> str:

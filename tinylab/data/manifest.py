@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from tinylab.data.decode import Wanted
-from tinylab.data.folders import VARIABLE
+from tinylab.data.folders import cannot_read
 from tinylab.data.layout import SPLITS, Layout
-from tinylab.support.errors import DataError
 
 FILE = "manifest.json"
 SCHEMA = 1  # raise it whenever files or manifest change their meaning; older caches are then rebuilt
@@ -37,9 +36,7 @@ def state(folder: Path) -> tuple[str, dict[str, Any] | None]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "incomplete", None
     except OSError as error:
-        raise DataError(
-            f"cannot read {folder} ({error.strerror}); set {VARIABLE} to a folder that you may read"
-        ) from None
+        raise cannot_read(folder, error) from None
     return ("ready", manifest) if whole else ("incomplete", None)
 
 
@@ -69,11 +66,13 @@ def _all(kind: type, values: list[object]) -> None:
 
 
 def inside(folder: Path) -> list[Path]:
-    """What a folder holds, sorted; nothing if it is not there or not readable."""
+    """What a folder holds, sorted; nothing if it is not there. DataError if it may not be read."""
     try:
         return sorted(folder.iterdir())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise cannot_read(folder, error) from None
 
 
 def describe(

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.figures.style import (  # fmt: skip
+from tinylab.figures.style import (
     GREY,
     HUES,
     TRAINING,
@@ -23,6 +23,7 @@ from tinylab.figures.style import (  # fmt: skip
     Style,
     array,
     decimate,
+    drawn,  # fmt: skip
     dress,
     label_ends,
     look,
@@ -190,6 +191,7 @@ def _side_by_side(picture: Picture, runs: Mapping[str, "History"], style: Style)
             _panel(ax, history, kind, style, names=column == len(runs) - 1, best=False)
 
 
+@drawn
 def curves(
     histories: "History | Mapping[str, History]",
     *,
@@ -245,6 +247,7 @@ class Progress:
     steps_per_epoch: int = 1
 
 
+@drawn
 def live(
     now: Progress,
     *,

@@ -29,6 +29,7 @@ from tinylab.figures.style import (
     Picture,
     Style,
     decimate,
+    drawn,
     dress,
     look,
     percent,
@@ -91,6 +92,7 @@ class Scene:
     strip: Strip | None = field(default=None)
 
 
+@drawn
 def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
     """Loss and accuracy of all futures, marks, best epoch, key, images; always of the same size.
 
@@ -181,6 +183,7 @@ def _limits(ax: Axes, kind: str, epochs: int, top: float) -> None:
 
 
 @functools.lru_cache(maxsize=8)
+@drawn
 def _frames(epochs: int, top: float, classes: int, style: Style) -> np.ndarray:
     """Both panels without a run: RGBA, from the bottom up. Axes and their numbers are half of a picture's cost."""
     picture = Picture(_WIDTH * style.size, _HEIGHT * style.size, style, layout=None)
@@ -280,6 +283,7 @@ def _strip(picture: Picture, strip: Strip, style: Style) -> None:
 
 
 @functools.lru_cache(maxsize=8)
+@drawn
 def _images(watched: Watched, style: Style) -> np.ndarray:
     """The images under their names: RGBA, from the bottom up. Drawn once: they cost more than both panels."""
     inches = _HEIGHT * _STRIP
