@@ -14,7 +14,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import re
 import shutil
 import sys

@@ -46,8 +46,9 @@ def train(
     _holds_what_it_should(checkpoint, resume)
     changes = {"epochs": epochs, "learning_rate": learning_rate, "dropout": dropout, "l2": l2, "batch": batch}
     named = {
-        "model": model, "data": None if data is None else images.resolve(data), "recipe": recipe, "classes": classes, "per_class": per_class, "seed": seed,
-        "watch": watch, "changes": {name: value for name, value in changes.items() if value is not None},
+        "model": model, "data": None if data is None else images.resolve(data), "recipe": recipe, "classes": classes,
+        "per_class": per_class, "seed": seed, "watch": watch,
+        "changes": {name: value for name, value in changes.items() if value is not None},
     }  # fmt: skip
     asked = _asked(out / "asked.json", named, resume)
     if asked["recipe"] not in training.RECIPES:
@@ -70,7 +71,8 @@ def train(
             progress=sys.stderr.isatty(),
         )
         files.atomic_write(out / "asked.json", json.dumps(asked, indent=1).encode())
-        print(f"{len(dataset.train):,} training images of {len(dataset.classes)} classes, on {target.label}", flush=True)
+        count = f"{len(dataset.train):,} training images of {len(dataset.classes)} classes"
+        print(f"{count}, on {target.label}", flush=True)
         for epoch in run:
             run.history.save(out / "history.json")
             print(
@@ -87,7 +89,8 @@ def train(
         except Exception as error:  # whatever it is, hours of training are not lost for a picture
             print(f"tinylab: curves.png is missing ({files.reason(error)})", file=sys.stderr)
         best = run.history.best
-        print(f"lowest {watched} loss in epoch {best.epoch}: {best.validation_loss:.3f} / {best.validation_accuracy:.1%}")
+        lowest = f"{best.validation_loss:.3f} / {best.validation_accuracy:.1%}"
+        print(f"lowest {watched} loss in epoch {best.epoch}: {lowest}")
         if final:
             official = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=target)
             measured = training.score(run.measured, official)
