@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import tarfile
 
 import numpy as np
@@ -11,7 +12,8 @@ from PIL import Image
 from tests import tiny
 from tests.data.crafted import craft, jpeg, write_folder, write_zip
 from tests.faults.test_other_data import made, turned
-from tinylab import training
+from tests.tools.notebooks import crafted
+from tinylab import course, training
 from tinylab.data import Normalisation, load, open_archive, open_cache, prepare
 from tinylab.data.decode import decode
 from tinylab.support.errors import DataError, InvalidInputError
@@ -302,3 +304,50 @@ def test_a_failed_preparation_leaves_no_row(tmp_path, call):
     assert "bad" not in out
     with pytest.raises(InvalidInputError):
         prepare(path, "sample")
+
+
+# ---- another kind of data set: what the lectures ask for
+
+
+@pytest.fixture
+def five(tmp_path):
+    """Five classes of 32 pixels: 12 training images each, one to validate."""
+    return write_zip(tmp_path / "five.zip", made({c: 12 for c in "abcde"}, size=(32, 32)))
+
+
+def test_lectures_ask_for_what_there_is(five, call, monkeypatch):
+    """another kind of data set: fewer classes and images than the profile asks for; the sample as ever."""
+    monkeypatch.delenv("TINYLAB_CLASSES", raising=False)
+    assert call("data", "prepare", "--from", five, "--name", "five", "--size", "32")[0] == 0
+    settings = course.settings("lecture", "five")
+    assert (settings.classes, settings.per_class, settings.watched) == (5, 11, 1)
+    assert (settings.many_classes, settings.many_per_class) == (5, 11)
+    part = settings.part(load("five", settings.classes))
+    assert len(part.train) == 55
+    assert part.train.images.shape[1:] == (32, 32, 3)
+    assert course.settings("full", "five").classes is None
+    assert (course.settings("lecture").classes, course.settings("lecture").per_class) == (10, 36)
+    assert course.settings("lecture", "not-there").classes == 10  # `load` will say so
+    monkeypatch.setenv("TINYLAB_CLASSES", "3")
+    assert course.settings("lecture", "five").classes == course.settings("full", "five").classes == 3
+    assert course.settings("lecture", "five").many_classes == 3
+    monkeypatch.setenv("TINYLAB_CLASSES", "one")
+    with pytest.raises(InvalidInputError, match=r"TINYLAB_CLASSES='one' is not possible\. Allowed: a whole"):
+        course.settings()
+
+
+def test_run_takes_a_number_of_classes(five, tmp_path, call, monkeypatch):
+    """another kind of data set: `run --classes` reaches the notebooks, and ends with the command."""
+    call("data", "prepare", "--from", five, "--name", "five", "--size", "32")
+    cell = "import tinylab\nfrom tinylab import course\nprint(course.settings(profile, data, seed).classes)"
+    lecture = crafted.write(tmp_path, "01_data", crafted.notebook(cell))
+    command = ["run", lecture, "--data", "five", "--profile", "smoke", "--out", tmp_path / "pages"]
+    code, _, error = call(*command, "--classes", "3")
+    assert code == 0, error
+    assert ">3\n<" in (tmp_path / "pages" / "01_data.html").read_text()
+    assert "TINYLAB_CLASSES" not in os.environ
+    code, _, error = call(*command, "--classes", "9")
+    assert code == 2
+    assert "classes=9; five has 5" in error
+    code, _, error = call(*command, "--classes", "1")
+    assert (code, error) == (2, "tinylab: classes 1 is not possible. Allowed: a whole number from 2\n")
