@@ -202,6 +202,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "story.read(None)": ("no story here",),
     "course.settings('lectur')": ("'lectur'", "did you mean 'lecture'?"),
     "course.settings(3)": ("3", "smoke, lecture, full"),
+    "course.settings(['smoke'])": ("['smoke']", "smoke, lecture, full"),
     "course.settings(seed=-1)": ("seed -1", "from 0"),
     "course.settings(seed='0')": ("seed '0'", "a whole number"),
     "course.settings(data=' ')": ("' '", "'sample', 'tiny-imagenet' or a path"),

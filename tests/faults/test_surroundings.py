@@ -71,6 +71,17 @@ def test_a_long_path_in_an_option_is_one_line(tmp_path, root, call, monkeypatch,
     assert list(tmp_path.iterdir()) in ([], [root])
 
 
+@pytest.mark.parametrize("content", [b"", "{}".encode("utf-16"), b"\xff"])
+def test_a_notebook_that_is_none(tmp_path, call, content):
+    """errors of the environment: an empty notebook, one in another encoding; the file is named, nothing is written."""
+    (tmp_path / "01_data.ipynb").write_bytes(content)
+    code, _, error = call("student", tmp_path / "out", tmp_path / "01_data.ipynb")
+    assert code == 2
+    assert f"{tmp_path / '01_data.ipynb'} is no readable notebook" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_working_folder_that_is_gone(tmp_path):
     """errors of the environment: somebody deleted the folder that the terminal stands in."""
     gone = tmp_path / "gone"

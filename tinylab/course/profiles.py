@@ -106,7 +106,7 @@ def settings(profile: str | None = None, data: str = "sample", seed: int = 0, le
     if profile is None and os.environ.get(VARIABLE):
         profile, origin = os.environ[VARIABLE], f" (from the environment variable {VARIABLE})"
     profile = DEFAULT_PROFILE if profile is None else profile
-    if profile not in _PROFILES:
+    if not isinstance(profile, str) or profile not in _PROFILES:
         raise InvalidInputError(f"profile {profile!r}{origin} is unknown{nearest(str(profile), PROFILES)}")
     whole("seed", seed, 0)
     if not str(data).strip():
