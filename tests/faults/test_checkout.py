@@ -1,6 +1,7 @@
 """A checkout on another system, JupyterLab and make with options, notebooks that were duplicated."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,13 @@ def test_make_hands_options_on_and_installs_into_its_own_environment():
     installs = [line for line in done.stdout.splitlines() if "-m pip" in line]
     assert installs
     assert all("PIP_USER=0 " in line for line in installs)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+def test_the_lectures_are_tested_without_a_home_to_write_to():
+    """the user's own matplotlib settings: it says on standard error, in a cell, where else it keeps its own files."""
+    done = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.search(r"MPLCONFIGDIR=\S+/build/matplotlib .*\\\n.*--nbval", done.stdout)
 
 
 def test_a_duplicate_is_said(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 load("sample")                      the generated sample, drawn and prepared on first use
 load("tiny-imagenet", classes=10)   a prepared data set by name; the first ten classes of its wnids.txt
-load("path/to/archive.zip")         a zip or folder in the Stanford layout, prepared on first use
+load("path/to/archive.zip")         an archive or folder in its layout, or a folder a class; prepared on first use
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def load(
     seed: int = 0,
     cache: Path | None = None,
 ) -> Dataset:
-    """Load a data set: "sample", the name of a prepared one, or the path of a zip or folder in its layout.
+    """Load a data set: "sample", the name of a prepared one, or the path of an archive or folder in its layout.
 
     classes:      None for all; a number for so many of the first in wnids.txt; or a list of wnids or words, whose
                   order then gives the labels 0, 1, 2, …
