@@ -12,13 +12,15 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 # Python compiles what is imported when it is first imported; compiling all that is installed would take a third longer
-PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --quiet --no-compile
+# PIP_USER, which some systems set, does not go with an environment of our own
+PIP = PIP_USER=0 $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --quiet --no-compile
 INSTALLED = $(VENV)/.installed
 INSTALLED_TEST = $(VENV)/.installed-test
 INSTALLED_BENCH = $(VENV)/.installed-bench
 KILLS ?= 100
 OLDEST ?= .venv-oldest
 BUT ?=
+ARGS ?=
 # what leans on a dependency each; the whole suite would show little more
 OLDEST_TESTS ?= tests/data tests/training tests/filters tests/figures tests/lab tests/evaluation tests/models tests/support tests/tools/notebooks tests/test_*.py \
 	--ignore tests/data/test_sample_calibration.py --ignore tests/test_project.py
@@ -32,14 +34,14 @@ help:  ## say what there is to make
 course: $(INSTALLED)  ## run all lectures on the generated sample, pages in build/course/index.html
 	@$(VENV)/bin/tinylab run --profile $(PROFILE) --data $(DATA) --jobs $(JOBS) --out $(OUT)
 
-lab: $(INSTALLED)  ## open JupyterLab on the lectures
-	@$(VENV)/bin/tinylab lab
+lab: $(INSTALLED)  ## open JupyterLab on the lectures; ARGS=… are JupyterLab's own options
+	@$(VENV)/bin/tinylab lab $(ARGS)
 
 # two processes with a thread each: two with two each would wait for one another
 test: $(INSTALLED_TEST) check  ## run all tests: style, types, units, and the lectures against their stored outputs
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
 	$(VENV)/bin/python -c "import tinylab; tinylab.data.load('sample')"  # so that no lecture draws its progress bar
-	TINYLAB_PROFILE=smoke TINYLAB_HEADLESS=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope \
+	MPLCONFIGDIR=$(CURDIR)/build/matplotlib TINYLAB_PROFILE=smoke TINYLAB_HEADLESS=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope \
 		--nbval --nbval-current-env --nbval-cell-timeout 300 \
 		--nbval-sanitize-with tests/notebooks/sanitise.cfg notebooks
 

@@ -230,5 +230,5 @@ def test_half_a_zip_is_told(source):
 
 
 def test_a_missing_path_is_told(tmp_path):
-    with pytest.raises(DataError, match=r"nothing at .*no-such.zip; expected a zip or a folder"):
+    with pytest.raises(DataError, match=r"nothing at .*no-such.zip; expected a zip, a tar or a folder"):
         open_archive(tmp_path / "no-such.zip")

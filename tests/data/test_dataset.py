@@ -364,7 +364,7 @@ def test_tiny_imagenet_that_is_not_prepared_says_the_two_commands(root):
         ("smaple", "no data set or path 'smaple', did you mean 'sample'"),
         ("tiny-imgenet", "did you mean 'tiny-imagenet'"),
         ("tony", "did you mean 'tiny'"),
-        ("no/such/path", "nothing at .*no/such/path; expected a zip or a folder"),
+        ("no/such/path", "nothing at .*no/such/path; expected a zip, a tar or a folder"),
         ("gone.zip", "nothing at .*gone.zip"),
     ],
 )

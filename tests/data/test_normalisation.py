@@ -1,6 +1,7 @@
 """A normalisation that is kept equals the fitted one, and is never that of other images."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(split, tmp_path, monkeyp
     def refuses(*arguments: object) -> None:
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(normalisation.os, "replace", refuses)
+    monkeypatch.setattr(os, "replace", refuses)
     assert _same(normalisation.fitted(split), Normalisation.fit(split))
     assert list(tmp_path.iterdir()) == [tmp_path / "train_images.npy"]
 

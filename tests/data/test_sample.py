@@ -1,8 +1,10 @@
 """The generated sample: the layout of its zip, read here from the bytes alone, its traps, and its pictures."""
 
+import errno
 import hashlib
 import io
 import itertools
+import os
 import re
 import zipfile
 from collections import defaultdict
@@ -173,11 +175,11 @@ def test_a_smaller_sample_holds_pictures_of_the_larger(members: dict[str, bytes]
 
 def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     destination = tmp_path / "sample.zip"
     destination.write_bytes(b"the old one")
-    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(DataError, match=r"not enough disk: needs .* MB, has .* at "):
         write_sample(destination, 0, 2, 1, 1, 1)
     assert [file.name for file in tmp_path.iterdir()] == ["sample.zip"]

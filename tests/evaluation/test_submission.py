@@ -1,5 +1,7 @@
 """The submission file: round trip, numeric order, whole or not at all; every kind of oddity named with its line."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,7 @@ from tinylab.evaluation import (
     truth,
     write_submission,
 )
-from tinylab.support.errors import DataError, InvalidInputError, TrainingError
-from tinylab.training import checkpoints
+from tinylab.support.errors import DataError, FileError, InvalidInputError
 
 CLASSES = ("n03", "n01", "n02")
 FILES = ("test_10.JPEG", "test_9.JPEG", "test_0.JPEG")
@@ -50,8 +51,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*names):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "replace", full)
-    with pytest.raises(TrainingError, match="No space left"):
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(FileError, match="No space left"):
         write_submission(path, predictions(said=(1, 1, 1)), CLASSES)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["p.txt"]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
+NOBODY = 65534  # the user and group of nobody, on Linux
 PATIENCE = 120.0  # seconds after which a child that hangs fails a test
 
 
@@ -82,3 +83,16 @@ def start(work: Callable[[], object]) -> tuple[int, int]:
 
             traceback.print_exc()
     os._exit(code)
+
+
+def as_somebody(work: Callable[[], object]) -> Callable[[], object]:
+    """The same work without the superuser's rights, for a child: who has them is not stopped by any permission."""
+
+    def run() -> object:
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        return work()
+
+    return run

@@ -19,7 +19,7 @@ from tests import tiny
 from tests.faults import kills
 from tinylab import figures
 from tinylab.data import loading
-from tinylab.support.errors import TinylabError, TrainingError
+from tinylab.support.errors import FileError, TinylabError, TrainingError
 from tinylab.tools import cli
 from tinylab.training import History, Recipe, checkpoints, train
 from tinylab.training.checkpoints import Checkpoint
@@ -146,7 +146,7 @@ def test_a_disk_that_fills_while_a_checkpoint_is_written(state, path, room):
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
-        with pytest.raises(TrainingError, match=r"run\.ckpt: 0\.0 MB could not be written \(File too large\)"):
+        with pytest.raises(FileError, match=r"run\.ckpt: 0\.0 MB could not be written \(File too large\)"):
             checkpoints.save(path, state)
 
     kills.undisturbed(with_little_room)

@@ -1,5 +1,6 @@
 """Disk full: what the notebooks' tools write is the old file or the new one, never a part, and a rerun works."""
 
+import importlib.util
 import shutil
 import subprocess
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.notebooks.test_stored import executed
 from tests.tools.notebooks import crafted
-from tinylab.support.errors import TrainingError
+from tinylab.support.errors import FileError
 from tinylab.tools.cli import lectures
 from tinylab.tools.notebooks import pages, slides, stored, student
 from tinylab.tools.notebooks.runner import Outcome
@@ -50,10 +51,11 @@ def _pages(out, path, made):
 
 
 def test_a_stored_notebook_is_the_old_one_or_the_new_one(disk, tmp_path):
+    """the disk fills while a file is replaced: a small disk, and a rerun that works."""
     path = _lecture(disk)
     before = path.read_bytes()
     large = nbformat.read(_lecture(tmp_path, 30_000), as_version=4)
-    with pytest.raises(TrainingError, match=r"01_small\.ipynb: .* could not be written .*there before is intact"):
+    with pytest.raises(FileError, match=r"01_small\.ipynb: .* could not be written .*there before is intact"):
         _store(path, large)
     assert path.read_bytes() == before
     assert [one.name for one in disk.iterdir()] == ["01_small.ipynb"]
@@ -62,28 +64,32 @@ def test_a_stored_notebook_is_the_old_one_or_the_new_one(disk, tmp_path):
 
 
 def test_a_student_edition_is_whole_or_not_there(disk, tmp_path):
+    """the disk fills while a file is replaced: a small disk, and a rerun that works."""
     lecture = _lecture(tmp_path)
     made = nbformat.read(lecture, as_version=4)
     made.cells[0].source += "\n\n" + "word " * 8_000
     nbformat.write(made, lecture)
-    with pytest.raises(TrainingError, match=r"01_small\.ipynb: .* could not be written"):
+    with pytest.raises(FileError, match=r"01_small\.ipynb: .* could not be written"):
         student.write([lecture], disk / "class")
     assert list((disk / "class").iterdir()) == []
     student.write([_lecture(tmp_path)], disk / "class")
 
 
 def test_pages_are_the_old_ones_or_the_new_ones(disk, tmp_path):
+    """the disk fills while a file is replaced: a small disk, and a rerun that works."""
     path = _lecture(tmp_path)
     (disk / "01_small.html").write_text("the old page")
-    with pytest.raises(TrainingError, match=r"01_small\.html: .* could not be written"):
+    with pytest.raises(FileError, match=r"01_small\.html: .* could not be written"):
         _pages(disk, path, nbformat.read(_lecture(tmp_path, 60_000), as_version=4))
     assert (disk / "01_small.html").read_text() == "the old page"
     assert [one.name for one in disk.iterdir()] == ["01_small.html"]
 
 
 def test_slides_are_the_old_ones_or_the_new_ones(disk, tmp_path):
-    pytest.importorskip("sphinx_revealjs")  # its script alone is larger than the disk
+    """the disk fills while a file is replaced: a small disk, and a rerun that works."""
+    if importlib.util.find_spec("sphinx_revealjs") is None:
+        pytest.skip("no sphinx_revealjs, whose script alone is larger than the disk")
     (disk / "01_small.html").write_text("the old deck")
-    with pytest.raises(TrainingError, match=r"01_small\.html: .* could not be written"):
+    with pytest.raises(FileError, match=r"01_small\.html: .* could not be written"):
         slides.write([_lecture(tmp_path)], disk)
     assert (disk / "01_small.html").read_text() == "the old deck"

@@ -133,7 +133,7 @@ def test_a_resize_keeps_the_middle_and_the_camera_s_way_up():
 
 
 def test_images_that_fit_are_the_same_with_and_without_a_resize(source):
-    """another kind of data set: a resize touches nothing that fits, not even what the camera held upside down."""
+    """another kind of data set: a resize changes nothing that fits; what the camera held upside down is turned."""
     prepare(source, "plain", progress=False)
     prepare(source, "resized", resize=True, progress=False)
     one, other = open_cache("plain"), open_cache("resized")

@@ -13,7 +13,7 @@ import torch
 from tests import tiny
 from tinylab import models
 from tinylab.evaluation import predict
-from tinylab.support.errors import TrainingError
+from tinylab.support.errors import FileError, TrainingError
 from tinylab.training import History, Recipe, checkpoints, train
 
 
@@ -195,7 +195,7 @@ def test_a_full_disk_is_named_and_the_old_one_stays(run, path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(TrainingError, match=r"run\.ckpt: 0\.0 MB could not be written \(No space left"):
+    with pytest.raises(FileError, match=r"run\.ckpt: 0\.0 MB could not be written \(No space left"):
         checkpoints.save(path, run.state())
     assert path.read_bytes() == old
     assert list(path.parent.iterdir()) == [path]
@@ -203,7 +203,7 @@ def test_a_full_disk_is_named_and_the_old_one_stays(run, path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made(run, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TrainingError, match="could not be written"):
+    with pytest.raises(FileError, match="could not be written"):
         checkpoints.save(tmp_path / "file" / "run.ckpt", run.state())
 
 

@@ -8,6 +8,7 @@ results/    records of full-size trainings, stored with the package
 
 from tinylab.course.lectures import ROOMS, find, folder
 from tinylab.course.profiles import (
+    CLASSES_VARIABLE,
     DEFAULT_PROFILE,
     KEY_FIGURE_MIME,
     PROFILES,
@@ -20,6 +21,7 @@ from tinylab.course.profiles import (
 )
 
 __all__ = [
+    "CLASSES_VARIABLE",
     "DEFAULT_PROFILE",
     "KEY_FIGURE_MIME",
     "PROFILES",

@@ -60,6 +60,8 @@ def _find_one(name: str) -> Path:
     fitting = [
         stem for stem in lectures if stem == wanted or stem[:2] == number or stem[3:] == wanted
     ]  # "03_model_1", "03", "3" or "model_1"
-    if len(fitting) != 1:
+    if len(fitting) > 1:  # JupyterLab's Duplicate makes 01_data-Copy1
+        raise NotebookError(f"notebook {name!r} could be {' or '.join(sorted(fitting, key=len))}. Give the whole name")
+    if not fitting:
         raise NotebookError(f"notebook {name!r} is unknown{nearest(wanted, lectures)}")
     return lectures[fitting[0]]

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinylab.support.errors import InvalidInputError, nearest, whole
+from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     RecipeLike = TypeVar("RecipeLike", bound=DataclassInstance)
 
 VARIABLE = "TINYLAB_PROFILE"
+CLASSES_VARIABLE = "TINYLAB_CLASSES"  # so many classes instead of the profile's: what `tinylab run --classes` sets
 DEFAULT_PROFILE = "lecture"
 SETTINGS_MIME = "application/vnd.tinylab.settings+json"
 KEY_FIGURE_MIME = "application/vnd.tinylab.key-figure+json"
@@ -95,6 +96,9 @@ TIMEOUTS = {"smoke": 300.0, "lecture": 1800.0, "full": 21600.0}  # seconds for o
 def settings(profile: str | None = None, data: str = "sample", seed: int = 0, lecture: str | None = None) -> Settings:
     """The settings of a profile: "smoke", "lecture" or "full"; None takes $TINYLAB_PROFILE, else "lecture".
 
+    Of another data set than the sample, no more classes and images are asked for than it has; $TINYLAB_CLASSES says how
+    many classes instead of the profile.
+
     Raises InvalidInputError for an unknown profile (naming the variable if it came from there), a seed that
     is no integer ≥ 0, or a data set that is no name or path.
     """
@@ -102,12 +106,41 @@ def settings(profile: str | None = None, data: str = "sample", seed: int = 0, le
     if profile is None and os.environ.get(VARIABLE):
         profile, origin = os.environ[VARIABLE], f" (from the environment variable {VARIABLE})"
     profile = DEFAULT_PROFILE if profile is None else profile
-    if profile not in _PROFILES:
+    if not isinstance(profile, str) or profile not in _PROFILES:
         raise InvalidInputError(f"profile {profile!r}{origin} is unknown{nearest(str(profile), PROFILES)}")
     whole("seed", seed, 0)
     if not str(data).strip():
         raise InvalidInputError(f"data {data!r} is not allowed. Allowed: 'sample', 'tiny-imagenet' or a path")
-    return Settings(profile=profile, data=str(data), seed=seed, lecture=lecture, **_PROFILES[profile])
+    sizes = dict(_PROFILES[profile])
+    if asked := os.environ.get(CLASSES_VARIABLE):
+        if not asked.isdecimal() or int(asked) < 2:
+            raise InvalidInputError(f"{CLASSES_VARIABLE}={asked!r} is not possible. Allowed: a whole number from 2")
+        sizes["classes"] = int(asked)
+    sizes |= {} if data == "sample" else _what_there_is(str(data), seed, sizes)
+    sizes["many_classes"] = _least(sizes["many_classes"], sizes["classes"])
+    return Settings(profile=profile, data=str(data), seed=seed, lecture=lecture, **sizes)
+
+
+def _what_there_is(data: str, seed: int, sizes: dict[str, Any]) -> dict[str, Any]:
+    """No more classes and images than the data set has; nothing of one that cannot be loaded, as `load` will say."""
+    from tinylab import data as room
+
+    try:
+        classes = _least(sizes["classes"], len(room.load(data, seed=seed).classes))
+        found = room.load(data, classes, seed=seed)
+    except TinylabError:
+        return {}
+    return {
+        "classes": None if sizes["classes"] is None else classes,
+        "per_class": _least(sizes["per_class"], found.train.fewest),
+        "many_per_class": _least(sizes["many_per_class"], found.train.fewest),
+        "watched": _least(sizes["watched"], min(found.development.fewest, found.validation.fewest)),
+    }
+
+
+def _least(wanted: int | None, there: int | None) -> int | None:
+    """`wanted`, None for all, as far as it is there; `there` None: as wanted."""
+    return wanted if wanted is None or there is None else min(wanted, there)
 
 
 def _device() -> str:

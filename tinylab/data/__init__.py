@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset, Twin
     from tinylab.data.download import fetch
     from tinylab.data.folders import cache_root
-    from tinylab.data.loading import load
+    from tinylab.data.loading import load, resolve
     from tinylab.data.normalisation import Normalisation
     from tinylab.data.sample import write_sample
     from tinylab.data.split import Split
@@ -44,6 +44,7 @@ _ROOM_OF = {
     "open_cache": "cache",
     "prepare": "cache",
     "prepared_names": "cache",
+    "resolve": "loading",
     "verify": "cache",
     "write_sample": "sample",
 }
@@ -64,6 +65,7 @@ __all__ = [
     "open_cache",
     "prepare",
     "prepared_names",
+    "resolve",
     "verify",
     "write_sample",
 ]

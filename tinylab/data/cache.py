@@ -11,13 +11,14 @@ others wait and use it.
 """
 
 import contextlib
+import io
 import json
 import logging
-import os
 import re
 import shutil
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from tinylab.data.archive import open_archive
-from tinylab.data.decode import BLOCK, Block, run_blocks
+from tinylab.data.archive import Archive, open_archive
+from tinylab.data.decode import BLOCK, REMEDIES, Block, Report, Wanted, run_blocks
 from tinylab.data.folders import (  # fmt: skip
     ARCHIVE,
     VARIABLE,
@@ -35,20 +36,24 @@ from tinylab.data.folders import (  # fmt: skip
     cache_root,
     cannot_write,
     locked,
+    open_like,
     readable,
     require_space,
     writable_folder,
 )
-from tinylab.data.layout import SPLITS, Listing, read_layout, short_names
+from tinylab.data.layout import SPLITS, Layout, Listing, natural, read_layout, short_names
 from tinylab.data.manifest import FILE, describe, inside, sha256
 from tinylab.data.manifest import state as read_state
 from tinylab.support.cores import core_count
-from tinylab.support.errors import DataError, InvalidInputError, whole
+from tinylab.support.errors import DataError, FileError, InvalidInputError, whole
+from tinylab.support.files import atomic_write, status
 from tinylab.support.table import Table
 
 log = logging.getLogger("tinylab.data")
 
 LARGEST = 1024  # pixels: the side of an image that this course could still do something with
+UNUSABLE = "unusable.txt"  # in the prepared folder: which images kept a preparation from succeeding
+_SAID = 3  # images that cannot be used: so many are named in the error itself
 _PER_WORKER = 2_000  # images below which another process costs more than it brings: 0.5 s of decoding
 
 
@@ -97,11 +102,13 @@ def prepare(
     root: Path | None = None,
     rebuild: bool = False,
     resize: bool = False,
+    convert: bool = False,
 ) -> Path:
     """Decode the archive or folder `source` into the cache as `name`; returns the prepared folder.
 
     `size` is the width and height that all images must have, in pixels; with `resize`, others are scaled until
-    their shorter side fits, and their middle is taken. `workers` processes decode, None for one a processor (for
+    their shorter side fits, and their middle is taken; with `convert`, other formats and colour modes become RGB.
+    Images that say how the camera was held are turned. `workers` processes decode, None for one a processor (for
     few images, one). `root` is the cache folder, None for `cache_root()`. What is prepared already from the same
     source is kept, unless `rebuild`. Raises InvalidInputError for an impossible argument, DataError for a wrong
     layout or damaged member (named), a disk that is full, or a folder not writable.
@@ -121,7 +128,7 @@ def prepare(
 
     return ensure(
         name, fingerprint, given,
-        root=root, workers=workers, size=size, resize=resize, progress=progress, rebuild=rebuild,
+        root=root, workers=workers, wanted=Wanted(size, resize, convert), progress=progress, rebuild=rebuild,
     )  # fmt: skip
 
 
@@ -132,39 +139,43 @@ def ensure(
     *,
     root: Path | None = None,
     workers: int | None = None,
-    size: int = 64,
-    resize: bool = False,
+    wanted: Wanted = Wanted(64),  # noqa: B008 (frozen)
     progress: bool = True,
     rebuild: bool = False,
 ) -> Path:
     """Prepare `name` unless it is there with this fingerprint; `provide` gives the source, if needed."""
     folder = prepared_folder(name, root)
-    if not rebuild and _why_build(folder, fingerprint, size, resize) is None:
+    if not rebuild and _why_build(folder, fingerprint, wanted) is None:
         return folder  # without lock or write: a prepared cache may lie on a read-only disk
     writable_folder(folder)
+    open_like(folder.parents[1], folder.parent, folder)
     with locked(folder / ".lock", name):
-        reason = "asked to rebuild" if rebuild else _why_build(folder, fingerprint, size, resize)
+        open_like(folder.parents[1], folder / ".lock")
+        reason = "asked to rebuild" if rebuild else _why_build(folder, fingerprint, wanted)
         if reason is None:  # another process has just done it
             return folder
         if reason:
             log.warning("%s: %s, rebuilding", name, reason)
         _sweep(folder)
         with provide() as source:
-            _build(source, folder, fingerprint, workers, size, resize, progress)
+            _build(source, folder, fingerprint, workers, wanted, progress)
         _sweep(folder)
+        (folder / UNUSABLE).unlink(missing_ok=True)  # of a preparation that failed
     return folder
 
 
-def _why_build(folder: Path, fingerprint: str, size: int, resize: bool) -> str | None:
+def _why_build(folder: Path, fingerprint: str, wanted: Wanted) -> str | None:
     """None if the folder holds what is wanted; else why not, for the user ("" if there is simply nothing)."""
     state, manifest = read_state(folder)
     if manifest is None:
         return "" if state == "absent" else state
     if manifest["source"]["fingerprint"] != fingerprint:
         return "source changed"
-    if manifest["size"] != size:
+    if manifest["size"] != wanted.size:
         return f"prepared for {manifest['size']} pixels"
-    return None if resize or not manifest.get("resized", False) else "prepared with other images made to fit"
+    if manifest.get("resized", False) and not wanted.resize:
+        return "prepared with other images made to fit"
+    return "prepared with other images converted" if manifest.get("converted") and not wanted.convert else None
 
 
 def _sweep(folder: Path) -> None:
@@ -175,33 +186,23 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _build(
-    source: Path, folder: Path, fingerprint: str, workers: int | None, size: int, resize: bool, progress: bool
-) -> None:
-    with open_archive(source) as archive:
-        layout = read_layout(archive)
-    count = sum(len(layout.splits[split].members) for split in SPLITS)
-    needed = count * (size * size * 3 + 256)  # pixels, and generously all that is kept beside them
-    require_space(folder, needed)
-    build = folder / uuid.uuid4().hex[:12]
+def _build(source: Path, folder: Path, fingerprint: str, workers: int | None, wanted: Wanted, progress: bool) -> None:
+    build, needed = folder / uuid.uuid4().hex[:12], 0
     try:
         build.mkdir()
-        offsets: dict[str, int] = {}
-        blocks: list[Block] = []
-        for split in SPLITS:
-            offsets |= _create(build, split, layout.splits[split], size)
-            members = layout.splits[split].members
-            blocks += [Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)]
-        workers = workers or max(1, min(core_count(), count // _PER_WORKER))
-        done = run_blocks(source, build, offsets, blocks, size, resize, workers)
-        with _bar(count, folder.name, progress) as advance, contextlib.closing(done):
-            for images in done:
-                advance(images)
-        manifest = describe(build, layout, source, fingerprint, size, resize)
-        draft = build / FILE
-        draft.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(draft, folder / FILE)
-    except OSError as error:
+        with open_archive(source, scratch=build) as archive:
+            layout = read_layout(archive)
+            count = sum(len(layout.splits[split].members) for split in SPLITS)
+            needed = count * (wanted.size**2 * 3 + 256)  # pixels, and generously all that is kept beside them
+            require_space(folder, needed)
+            report = _decode(archive, layout, build, workers, wanted, progress)
+        if report.faults:
+            raise _unusable(source, folder, report)
+        manifest = describe(build, layout, source, fingerprint, wanted, report.converted)
+        open_like(folder.parents[1], build, *build.iterdir())
+        atomic_write(folder / FILE, json.dumps(manifest, indent=1).encode())
+        open_like(folder.parents[1], folder / FILE)
+    except (OSError, FileError) as error:
         shutil.rmtree(build, ignore_errors=True)
         raise cannot_write(folder, error, needed) from error
     except BaseException:
@@ -209,12 +210,48 @@ def _build(
         raise
 
 
+def _decode(
+    archive: Archive, layout: Layout, build: Path, workers: int | None, wanted: Wanted, progress: bool
+) -> Report:
+    """Fill the arrays in the folder `build`; what became of all images together."""
+    offsets: dict[str, int] = {}
+    blocks: list[Block] = []
+    for split in SPLITS:
+        offsets |= _create(build, split, layout.splits[split], wanted.size)
+        members = layout.splits[split].members
+        blocks += [Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)]
+    count = sum(len(block.members) for block in blocks)
+    workers = workers or max(1, min(core_count(), count // _PER_WORKER))
+    done = run_blocks(archive, build, offsets, blocks, wanted, workers)
+    total, converted = Report(), Counter[str]()
+    with _bar(count, build.parent.name, progress) as advance, contextlib.closing(done):
+        for report in done:
+            advance(report.images)
+            converted.update(report.converted)
+            total.faults += report.faults
+    total.converted = dict(sorted(converted.items()))
+    return total
+
+
+def _unusable(source: Path, folder: Path, report: Report) -> DataError:
+    """Every image that cannot be used, in one line or, if there are many, in a list beside what was prepared."""
+    faults = sorted(report.faults, key=natural)
+    said = "; ".join(faults[:_SAID])
+    if len(faults) > _SAID:
+        path = folder / UNUSABLE
+        atomic_write(path, "".join(f"{fault}\n" for fault in faults).encode(errors="backslashreplace"))
+        said = f"{len(faults):,} images cannot be used, all of them listed in {path}: {said}; …"
+    options = [option for option, words in REMEDIES.items() if any(words in fault for fault in faults)]
+    made = f". To have them made so: tinylab data prepare --from {source} {' '.join(options)}"
+    return DataError(said + (made if options else ""))
+
+
 def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, int]:
     """Write a split's labels and names, lay out its other arrays; returns their bytes of header by file."""
     count = len(listing.members)
     if listing.labels is not None:
-        np.save(build / f"{split}_labels.npy", listing.labels)
-    np.save(build / f"{split}_files.npy", np.array([member.rpartition("/")[2] for member in listing.members], np.str_))
+        _save(build / f"{split}_labels.npy", listing.labels)
+    _save(build / f"{split}_files.npy", np.array(listing.files, np.str_))
     offsets = {}
     kinds = (("images", (size, size, 3), np.uint8), ("greyscale", (), np.bool_), ("digests", (20,), np.uint8))
     for kind, shape, dtype in kinds:
@@ -223,6 +260,13 @@ def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, i
         array = np.lib.format.open_memmap(path, "w+", dtype, (count, *shape))
         offsets[path.name] = array.offset
     return offsets
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """As np.save, which does not say why it could not write."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    path.write_bytes(stream.getbuffer())
 
 
 @contextlib.contextmanager
@@ -292,11 +336,12 @@ def renew(name: str, root: Path | None = None) -> None:
         return
     old = json.loads((folder / FILE).read_text(encoding="utf-8"))
     try:
-        source, size, resize = Path(old["source"]["path"]), old.get("size", 64), bool(old.get("resized", False))
+        source, size = Path(old["source"]["path"]), old.get("size", 64)
+        made = {"resize": bool(old.get("resized", False)), "convert": bool(old.get("converted", {}))}
     except (KeyError, TypeError, AttributeError):  # of a version that nobody knows any more
         return
-    if source.is_absolute() and source.exists():
-        prepare(source, name, size=size, resize=resize, root=root)
+    if source.is_absolute() and status(source) is not None:
+        prepare(source, name, size=size, root=root, **made)
 
 
 def verify(name: str, root: Path | None = None) -> None:
@@ -320,7 +365,15 @@ def state(name: str, root: Path | None = None) -> str:
 def prepared_names(root: Path | None = None) -> list[str]:
     """The names of the data sets that are ready to load."""
     found = inside((root or cache_root()) / "prepared")
-    return [path.name for path in found if path.is_dir() and read_state(path)[0] == "ready"]
+    return [path.name for path in found if path.is_dir() and _known(path)[0] == "ready"]
+
+
+def _known(folder: Path) -> tuple[str, dict[str, Any] | None]:
+    """As `manifest.state`, for a list that has other rows, too."""
+    try:
+        return read_state(folder)
+    except DataError:
+        return "not readable", None
 
 
 def info(root: Path | None = None) -> Table:
@@ -328,10 +381,12 @@ def info(root: Path | None = None) -> Table:
     root = root or cache_root()
     rows: list[list[object]] = []
     archive = root / ARCHIVE
-    if archive.is_file():
-        rows.append(["archive", "downloaded", "–", "–", readable(archive.stat().st_size), archive])
+    if (there := status(archive)) is not None:
+        rows.append(["archive", "downloaded", "–", "–", readable(there.st_size), archive])
     for folder in filter(Path.is_dir, inside(root / "prepared")):
-        state, manifest = read_state(folder)
+        state, manifest = _known(folder)
+        if state == "absent":  # a preparation that failed
+            continue
         if manifest is None:
             rows.append([folder.name, state, "–", "–", "–", folder])
             continue

@@ -7,6 +7,7 @@ macOS), or fork a Jupyter kernel with its threads. They write rows straight into
 over their standard output.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -17,17 +18,27 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from tinylab.data.archive import Archive, open_archive
 from tinylab.support.errors import DataError
 
 BLOCK = 256  # images decoded and written at a time: 3 MiB
+REMEDIES = {"--resize": "or ask for a resize", "--convert": "or ask for it to be converted"}  # the option that is it
+FORMATS = ("JPEG", "PNG")
+OTHERS = ("WEBP", "GIF", "BMP", "TIFF")  # taken if they are to be converted
+_GREY = ("L", "LA", "La", "1", "I", "I;16", "I;16B", "I;16L")  # colour modes, in Pillow's words
+_TURNS = {  # from what Exif calls an orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 _JPEG = b"\xff\xd8\xff"
 LARGEST = 50_000_000  # pixels of an image that may be resized: a camera's, not a bomb's
 
@@ -41,25 +52,57 @@ class Block:
     members: list[str]
 
 
-def decode(raw: bytes, size: int, name: str, resize: bool = False) -> tuple[np.ndarray, bool]:
-    """Pixels, uint8 (size, size, 3) in RGB, and whether the file was greyscale; `name` is for a DataError.
+@dataclass
+class Report:
+    """What became of a block."""
 
-    resize  an image of another size is scaled until its shorter side fits, and its middle is taken
+    images: int = 0
+    converted: dict[str, int] = field(default_factory=dict)  # how many by what they were: {"CMYK": 3}
+    faults: list[str] = field(default_factory=list)  # a sentence for each image that cannot be used
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What images are made to be."""
+
+    size: int  # pixels, width and height
+    resize: bool = False  # an image of another size is scaled until its shorter side fits, and its middle is taken
+    convert: bool = False  # another format or colour mode becomes RGB; what is transparent becomes white
+
+
+def decode(raw: bytes, size: int, name: str, resize: bool = False, convert: bool = False) -> tuple[np.ndarray, bool]:
+    """Pixels, uint8 (size, size, 3) in RGB, turned as the camera was held, and whether the file was greyscale.
+
+    name     is for a DataError
+    resize   an image of another size is scaled until its shorter side fits, and its middle is taken
+    convert  WebP, GIF, BMP and TIFF, and other colour modes than RGB and greyscale are taken, too
     """
+    return _decoded(raw, Wanted(size, resize, convert), name)[:2]
+
+
+def _decoded(raw: bytes, wanted: Wanted, name: str) -> tuple[np.ndarray, bool, str]:
+    """The same, and what it was before it was converted, such as "CMYK" or "WEBP"; "" if nothing had to be."""
+    size = wanted.size
     if (plain := _plain(raw, size)) is not None:
-        return plain
+        return *plain, ""
     try:
-        with Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(raw), formats=FORMATS + OTHERS) as image:
             width, height = image.size  # from the header, before a byte is decoded: no decompression bombs
-            fits = (width, height) == (size, size)
-            if not fits and not resize:
+            if (width, height) != (size, size) and not wanted.resize:
                 raise DataError(f"{name} has {width}×{height} pixels; expected {size}×{size}, or ask for a resize")
             if width * height > max(LARGEST, size * size):
                 raise DataError(f"{name} has {width}×{height} pixels; expected at most {LARGEST:,} of them")
-            if image.mode not in ("RGB", "L"):
-                raise DataError(f"{name} is in colour mode {image.mode}; expected RGB or greyscale")
-            grey = image.mode == "L"
-            return np.asarray((image if fits else _resized(image, size)).convert("RGB")), grey
+            kind = image.format if image.format in OTHERS else "" if image.mode in ("RGB", "L") else image.mode
+            if kind and not wanted.convert:
+                what = f"a {kind}" if kind in OTHERS else f"in colour mode {kind}"
+                expected = "JPEG or PNG" if kind in OTHERS else "RGB or greyscale"
+                raise DataError(f"{name} is {what}; expected {expected}, or ask for it to be converted")
+            image.draft(None, (2 * size, 2 * size))  # a JPEG can be decoded at a half, a quarter or an eighth
+            grey = image.mode in _GREY
+            turned = _turned(_flat(image) if kind else image, image)
+            if turned.size != (size, size):
+                turned = ImageOps.fit(turned, (size, size), Image.Resampling.LANCZOS)
+            return np.asarray(turned.convert("RGB")), grey, str(kind)
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -68,12 +111,34 @@ def decode(raw: bytes, size: int, name: str, resize: bool = False) -> tuple[np.n
         raise DataError(f"{name} is damaged ({' '.join(str(error).split(' <')[0].split())})") from None
 
 
+def _flat(image: Image.Image) -> Image.Image:
+    """An image of any colour mode in RGB or greyscale: 16 bits become 8, what is transparent becomes white."""
+    if image.mode == "F":
+        raise ValueError("pixels are fractions of an unknown range")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        values = values // 257 if image.mode != "I" or values.max(initial=0) > 255 else values
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _turned(image: Image.Image, source: Image.Image) -> Image.Image:
+    """`image`, made from `source`, which may say how the camera was held."""
+    orientation: Any = 1
+    with contextlib.suppress(Exception):  # notes that are damaged spoil no pixel
+        orientation = source.getexif().get(ExifTags.Base.Orientation)
+    turn = _TURNS.get(orientation or 1)
+    return image if turn is None else image.transpose(turn)
+
+
 def _plain(raw: bytes, size: int) -> tuple[np.ndarray, bool] | None:
     """What nearly every file is, a sound JPEG of the right size, in colour or grey; None: let Pillow see to it.
 
     Straight to libjpeg-turbo, which is inside Pillow as well: the same pixels in a quarter of the time.
     """
-    if not raw.startswith(_JPEG):
+    if not raw.startswith(_JPEG) or b"Exif\0\0" in raw:  # it may say that the camera was held upside down
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(raw)
@@ -84,56 +149,52 @@ def _plain(raw: bytes, size: int) -> tuple[np.ndarray, bool] | None:
         return None
 
 
-def _resized(image: Image.Image, size: int) -> Image.Image:
-    """The middle of an image, size×size pixels, turned as the camera was held."""
-    image.draft(None, (2 * size, 2 * size))  # a JPEG can be decoded at a half, a quarter or an eighth of its size
-    return ImageOps.fit(ImageOps.exif_transpose(image), (size, size), Image.Resampling.LANCZOS)
-
-
-def write_block(
-    archive: Archive, folder: Path, offsets: dict[str, int], block: Block, size: int, resize: bool = False
-) -> None:
+def write_block(archive: Archive, folder: Path, offsets: dict[str, int], block: Block, wanted: Wanted) -> Report:
     """Decode the members of a block, write their rows to `<split>_<kind>.npy` behind `offsets` header bytes.
 
     Plain writes, because a full disk then raises an OSError; a store into a memory map would kill the
-    process.
+    process. The row of an image that cannot be used stays empty.
     """
-    rows = len(block.members)
-    images = np.empty((rows, size, size, 3), np.uint8)
-    greyscale = np.empty(rows, np.bool_)
-    digests = np.empty((rows, 20), np.uint8)  # SHA-1 of the file, to find identical ones without the archive
+    rows, report = len(block.members), Report(len(block.members))
+    images = np.zeros((rows, wanted.size, wanted.size, 3), np.uint8)
+    greyscale = np.zeros(rows, np.bool_)
+    digests = np.zeros((rows, 20), np.uint8)  # SHA-1 of the file, to find identical ones without the archive
     for row, member in enumerate(block.members):
-        raw = archive.read(member)
-        images[row], greyscale[row] = decode(raw, size, f"{member} in {archive.path}", resize)
+        try:
+            raw = archive.read(member)
+            images[row], greyscale[row], kind = _decoded(raw, wanted, f"{member} in {archive.path}")
+        except DataError as error:
+            report.faults.append(str(error))
+            continue
+        if kind:
+            report.converted[kind] = report.converted.get(kind, 0) + 1
         digests[row] = np.frombuffer(hashlib.sha1(raw, usedforsecurity=False).digest(), np.uint8)
     for kind, array in (("images", images), ("greyscale", greyscale), ("digests", digests)):
         name = f"{block.split}_{kind}.npy"
         with (folder / name).open("r+b") as stream:
             stream.seek(offsets[name] + block.first * array[0].nbytes)
             stream.write(array.data)  # buffered, so that all of it is written or an error raised
+    return report
 
 
 def run_blocks(
-    path: Path, folder: Path, offsets: dict[str, int], blocks: list[Block], size: int, resize: bool, workers: int
-) -> Generator[int, None, None]:
-    """Decode all blocks with `workers` processes; yields the number of images just done.
+    archive: Archive, folder: Path, offsets: dict[str, int], blocks: list[Block], wanted: Wanted, workers: int
+) -> Generator[Report, None, None]:
+    """Decode all blocks with `workers` processes; yields what became of each, as they are done.
 
-    The archive at `path` is read, the files named in `offsets` (bytes of header by name) in `folder` are
-    written. DataError for the first bad member, OSError if the disk fails; the other workers are ended then.
+    The archive is read, the files named in `offsets` (bytes of header by name) in `folder` are written. OSError if the
+    disk fails; the other workers are ended then.
     """
     if workers <= 1 or not sys.executable:
-        with open_archive(path) as archive:
-            for block in blocks:
-                write_block(archive, folder, offsets, block, size, resize)
-                yield len(block.members)
+        for block in blocks:
+            yield write_block(archive, folder, offsets, block, wanted)
         return
     plan = folder / "plan.json"
     plan.write_text(
         json.dumps({
-            "archive": str(path), "size": size, "resize": resize, "offsets": offsets,
+            "archive": str(archive.opened), "known_as": str(archive.path), "wanted": vars(wanted), "offsets": offsets,
             "blocks": [vars(block) for block in blocks],
-        }),
-        encoding="utf-8",
+        })
     )  # fmt: skip
     yield from _watch([_start(plan, number, workers) for number in range(workers)])
     plan.unlink()
@@ -159,7 +220,7 @@ def _start(plan: Path, number: int, workers: int) -> "subprocess.Popen[str]":
     )
 
 
-def _watch(workers: "list[subprocess.Popen[str]]") -> Iterator[int]:
+def _watch(workers: "list[subprocess.Popen[str]]") -> Iterator[Report]:
     """Reports of all workers as they come; ends every worker before it returns or raises."""
     lines: queue.Queue[tuple[int, str | None]] = queue.Queue()
 
@@ -181,8 +242,8 @@ def _watch(workers: "list[subprocess.Popen[str]]") -> Iterator[int]:
                 if code := workers[number].wait():
                     last = other[number].strip().splitlines()[-1:] or ["no message"]
                     raise DataError(f"a decoding process ended early (exit code {code}: {last[0]}); try workers=1")
-            elif line.isdigit():
-                yield int(line)
+            elif line.startswith('{"images": '):
+                yield Report(**json.loads(line))
             elif line.startswith('{"data": '):
                 raise DataError(json.loads(line)["data"])
             elif line.startswith('{"disk": '):
@@ -206,11 +267,11 @@ def main() -> None:
     path, number, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     plan = json.loads(path.read_text(encoding="utf-8"))
     try:
-        with open_archive(plan["archive"]) as archive:
+        with open_archive(plan["archive"], known_as=Path(plan["known_as"])) as archive:
+            wanted = Wanted(**plan["wanted"])
             for fields in plan["blocks"][number::workers]:
-                block = Block(**fields)
-                write_block(archive, path.parent, plan["offsets"], block, plan["size"], plan["resize"])
-                print(len(block.members), flush=True)  # fails, and so ends us, when the parent has died
+                report = write_block(archive, path.parent, plan["offsets"], Block(**fields), wanted)
+                print(json.dumps(vars(report)), flush=True)  # fails, and so ends us, when the parent has died
     except DataError as error:
         print(json.dumps({"data": str(error)}), flush=True)
     except BrokenPipeError:

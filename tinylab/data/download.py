@@ -6,19 +6,29 @@ than the published archive has.
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from tinylab.data.folders import ARCHIVE, as_path, cache_root, cannot_write, locked, require_space, writable_folder
+from tinylab.data.folders import (
+    ARCHIVE,
+    as_path,
+    cache_root,
+    cannot_write,
+    locked,
+    open_like,
+    require_space,
+    writable_folder,
+)
 from tinylab.support.errors import DataError, InvalidInputError, between
+from tinylab.support.files import move_into_place, reason, replaceable
 
 log = logging.getLogger("tinylab.data")
 
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"  # of the published archive
 SIZE = 248_100_043  # bytes of the published archive
+_LINE = 300  # letters of a library's message that are passed on
 MIRRORS = (
     "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
     "https://github.com/tjmoon0104/pytorch-tiny-imagenet/releases/download/tiny-imagenet-dataset/tiny-imagenet-200.zip",
@@ -46,7 +56,10 @@ def fetch(
         raise InvalidInputError(f"mirrors {mirrors!r} are not possible. Allowed: a list of one URL or more")
     between("timeout", timeout, 0, 86_400, low_open=True)
     target = as_path(destination) if destination is not None else cache_root() / ARCHIVE
-    target = (target / ARCHIVE if target.is_dir() else target).absolute()
+    target = target / ARCHIVE if target.is_dir() else target
+    if (real := replaceable(target)) is None:
+        raise InvalidInputError(f"{target} is a device or a pipe, which holds no archive. Name a file or a folder")
+    target = real
     if _is_archive(target, md5, size):
         return target
     if target.exists():
@@ -61,8 +74,10 @@ def fetch(
         failures: list[str] = []
         for position, url in enumerate(mirrors):
             try:
-                os.replace(_download(url, partial, md5, size, progress, timeout), target)
+                move_into_place(_download(url, partial, md5, size, progress, timeout), target)
                 shutil.rmtree(partial, ignore_errors=True)
+                if destination is None:
+                    open_like(target.parent, target)
                 return target
             except DataError as error:
                 failures.append(str(error))
@@ -129,11 +144,28 @@ def _download(url: str, folder: Path, md5: str, size: int, progress: bool, timeo
         return Path(pooch.retrieve(url, f"md5:{md5}", fname=ARCHIVE, path=folder, downloader=download))
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else "an error"
-        reason = f"the server answered HTTP {status}"
+        why = f"the server answered HTTP {status}"
     except requests.RequestException as error:
-        reason = f"connection lost or refused ({type(error).__name__})"
+        why = _cause(error)
     except DataError as error:
-        reason = str(error)
-    except OSError as error:
-        reason = str(cannot_write(folder, error, size))
-    raise DataError(f"{url}: {received:,} bytes received, {reason}")
+        why = str(error)
+    except OSError as error:  # one without a number comes from no disk
+        why = _cause(error) if error.errno is None else str(cannot_write(folder, error, size))
+    raise DataError(f"{url}: {received:,} bytes received, {why}")
+
+
+def _cause(error: OSError) -> str:
+    """What the libraries below said, their own first line, and what to do about it."""
+    import requests
+
+    said = reason(error)
+    said = said if len(said) <= _LINE else f"{said[: _LINE // 2]}…{said[-_LINE // 2 :]}"
+    if isinstance(error, requests.exceptions.SSLError) or "certificate" in said.lower():
+        return f"no trusted certificate: {said}. Name your network's file of certificates in REQUESTS_CA_BUNDLE"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy does not answer: {said}. Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+    if "SOCKS" in said:
+        return f"{said} Install that library (pip install pysocks), or set another proxy"
+    if isinstance(error, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError):
+        return f"connection lost or refused: {said}"
+    return said

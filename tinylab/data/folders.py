@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinylab.support.errors import DataError, InvalidInputError
+from tinylab.support import files
+from tinylab.support.errors import DataError, FileError, InvalidInputError
+from tinylab.support.files import FULL, reason
 
 log = logging.getLogger("tinylab.data")
 
 VARIABLE = "TINYLAB_CACHE"
 ARCHIVE = "tiny-imagenet-200.zip"  # the name of the published archive
-FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # full disk, file limit, quota
 
 
 def as_path(given: str | Path) -> Path:
@@ -28,9 +29,15 @@ def as_path(given: str | Path) -> Path:
 
 
 def cache_root() -> Path:
-    """The folder that holds downloads and prepared data sets: $TINYLAB_CACHE, else the user's own."""
+    """The folder that holds downloads and prepared data sets: $TINYLAB_CACHE, else the user's own.
+
+    A relative path in the variable is written out there at once: for this process in another folder, and for the
+    kernels that it starts, it means the same place.
+    """
     if value := os.environ.get(VARIABLE):
-        return as_path(value).absolute()
+        root = as_path(value).absolute()
+        os.environ[VARIABLE] = str(root)
+        return root
     import pooch
 
     try:  # without HOME and an entry for this user, some versions raise and others leave "~" as it is
@@ -53,13 +60,37 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
-def cannot_write(folder: Path, error: OSError, needed: int = 0) -> DataError:
+def open_like(root: Path, *paths: Path) -> None:
+    """Let those who may read, and write, the cache folder `root` do so with `paths` in it, whatever this user's umask.
+
+    So a class shares one cache: the teacher makes a folder that all may write, and sets the variable to it.
+    """
+    with contextlib.suppress(OSError):  # another user's file, or a system without these permissions
+        there = root.stat()
+        for path in paths:
+            with contextlib.suppress(OSError, AttributeError):
+                os.chown(path, -1, there.st_gid)
+            path.chmod(there.st_mode & (0o2777 if path.is_dir() else 0o666))
+
+
+def cannot_read(path: Path, error: OSError) -> DataError:
+    """What to say when `path` of the cache cannot be read."""
+    return DataError(
+        f"cannot read {path} ({reason(error)}); ask its owner to open it (chmod -R a+rX), or set {VARIABLE} to a "
+        "folder that you may read"
+    )
+
+
+def cannot_write(folder: Path, error: OSError | FileError, needed: int = 0) -> DataError:
     """What to say when a write to `folder` failed; `needed` in bytes, if it is known."""
-    full = error.errno in FULL or error.errno is None  # numpy says of a short write how short, but not why
+    cause = error.__cause__ if isinstance(error, FileError) else error
+    if not isinstance(cause, OSError):
+        return DataError(str(error))
+    full = cause.errno in FULL
     if full and needed:
         return DataError(no_space(folder, needed, shutil.disk_usage(folder).free))
     return DataError(
-        f"cannot write to {folder} ({error.strerror or error}); set {VARIABLE} to a folder that you may write to"
+        f"cannot write to {folder} ({reason(cause)}); set {VARIABLE} to a folder that you may write to"
         + (", on a disk with room" if full else "")
     )
 
@@ -82,23 +113,19 @@ def no_space(folder: Path, needed: int, free: int) -> str:
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file `path`, which the system releases if this process dies; says so when it has to wait."""
-    from filelock import FileLock, Timeout
 
-    lock = FileLock(path)
-    try:
+    def busy() -> None:
+        log.warning("another process is at work on %s (it holds %s); waiting for it", what, path)
+
+    with contextlib.ExitStack() as held:
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.warning("another process is at work on %s; waiting for it", what)
-            lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        raise DataError(
-            f"cannot lock {path} ({error}); set {VARIABLE} to a folder on a local disk that you may write to"
-        ) from None
-    try:
+            held.enter_context(files.locked(path, busy))
+        except OSError as error:
+            raise DataError(
+                f"cannot lock {path} ({reason(error)}); set {VARIABLE} to a folder on a local disk "
+                "that you may write to"
+            ) from None
         yield
-    finally:
-        lock.release()
 
 
 def readable(count: int) -> str:

@@ -2,12 +2,13 @@
 
 load("sample")                      the generated sample, drawn and prepared on first use
 load("tiny-imagenet", classes=10)   a prepared data set by name; the first ten classes of its wnids.txt
-load("path/to/archive.zip")         a zip or folder in the Stanford layout, prepared on first use
+load("path/to/archive.zip")         an archive or folder in its layout, or a folder a class; prepared on first use
 """
 
 import contextlib
 import difflib
 import hashlib
+import logging
 import os
 import tempfile
 import zlib
@@ -18,12 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from tinylab.data import cache as caches
-from tinylab.data.archive import open_archive
+from tinylab.data.archive import ENDINGS, open_archive, stem
 from tinylab.data.cache import Cache, Decoded
 from tinylab.data.dataset import Dataset
 from tinylab.data.folders import ARCHIVE, as_path, cache_root, cannot_write, writable_folder
 from tinylab.data.split import Split, by_class
+from tinylab.support import files
 from tinylab.support.errors import DataError, InvalidInputError, between, nearest, whole
+
+log = logging.getLogger("tinylab.data")
 
 SAMPLE_BYTES = 20_000_000  # of the generated sample's archive, generously
 
@@ -37,7 +41,7 @@ def load(
     seed: int = 0,
     cache: Path | None = None,
 ) -> Dataset:
-    """Load a data set: "sample", the name of a prepared one, or the path of a zip or folder in its layout.
+    """Load a data set: "sample", the name of a prepared one, or the path of an archive or folder in its layout.
 
     classes:      None for all; a number for so many of the first in wnids.txt; or a list of wnids or words, whose
                   order then gives the labels 0, 1, 2, …
@@ -77,26 +81,48 @@ def load(
     )
 
 
-def _find(name_or_path: str | Path, root: Path | None) -> Cache:
-    """The prepared cache of a name or path; the sample and paths are prepared if they are not."""
-    root = cache_root() if root is None else as_path(root)
+def resolve(name_or_path: str | Path, cache: Path | None = None) -> str:
+    """What `load` takes it for, whoever asks, and from whichever folder: a name as it is, a path made absolute.
+
+    "sample" is the generated sample; a text without "/" and without an archive's ending is a prepared data set if there
+    is one of that name, and said to be that if a file or folder here is called the same; all else is a path if
+    something is there. What is nothing at all stays as it is, for `load` to refuse. Raises InvalidInputError for what
+    is neither text nor a path.
+    """
     path, text = as_path(name_or_path), str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or os.sep in text or text.endswith((*ENDINGS, ".")):
+        return str(path.absolute())
+    if text == "sample" or not text.strip():
+        return text
+    here = files.status(path) is not None
+    if caches.state(text, _root(cache)) == "absent":
+        return str(path.absolute()) if here else text
+    if here:
+        log.warning("%s: taking the prepared data set of that name; what lies in this folder is ./%s", text, text)
+    return text
+
+
+def _root(cache: Path | None) -> Path:
+    return cache_root() if cache is None else as_path(cache)
+
+
+def _find(name_or_path: str | Path, cache: Path | None) -> Cache:
+    """The prepared cache of a name or path; the sample and paths are prepared if they are not."""
+    root, text = _root(cache), resolve(name_or_path, cache)
     if not text.strip():
         raise InvalidInputError("data set ''; allowed are \"sample\", the name of a prepared one, or a path")
     if text == "sample":
         return caches.open_cache(_sample(root))
-    named = not isinstance(name_or_path, Path) and not ("/" in text or os.sep in text or text.endswith((".zip", ".")))
-    if named:
-        if caches.state(text, root) != "absent":
-            caches.renew(text, root)
-            return caches.open_cache(text, root)
-        if not path.exists():
+    if not os.path.isabs(text):
+        if caches.state(text, root) == "absent":
             raise _absent(text, root)
-    path = path.absolute()
+        caches.renew(text, root)
+        return caches.open_cache(text, root)
+    path = Path(text)
     with open_archive(path) as archive:
         fingerprint = archive.fingerprint()
     # the same file always lands in the same place, so that a changed one replaces what was made of it
-    name = f"{_slug(path.stem)}-{hashlib.sha1(str(path).encode(), usedforsecurity=False).hexdigest()[:8]}"
+    name = f"{_slug(stem(path))}-{hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()[:8]}"
     return caches.open_cache(caches.ensure(name, fingerprint, lambda: contextlib.nullcontext(path), root=root))
 
 
@@ -104,7 +130,7 @@ def _absent(name: str, root: Path) -> DataError:
     if name == "tiny-imagenet":
         archive = root / ARCHIVE
         prepare = f"tinylab data prepare --from {archive}"
-        steps = prepare if archive.is_file() else f"tinylab data fetch, then {prepare}"
+        steps = prepare if files.status(archive) is not None else f"tinylab data fetch, then {prepare}"
         return DataError(f"tiny-imagenet is not prepared in {root}; type: {steps}")
     allowed = dict.fromkeys(["sample", "tiny-imagenet", *caches.prepared_names(root)])
     return DataError(f"no data set or path {name!r}{nearest(name, allowed)}, or the path of a zip or folder")
@@ -118,7 +144,8 @@ def _slug(text: str) -> str:
 def _sample(root: Path) -> Path:
     """The prepared folder of the generated sample, drawn again when the code that draws it has changed."""
     here = Path(__file__).parent
-    code = b"".join((here / file).read_bytes() for file in ("sample.py", "drawing.py") if (here / file).exists())
+    # with other line ends, as git writes them on Windows, it draws the same
+    code = b"".join((here / file).read_bytes().replace(b"\r\n", b"\n") for file in ("sample.py", "drawing.py"))
 
     @contextlib.contextmanager
     def draw() -> Iterator[Path]:

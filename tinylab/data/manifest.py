@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tinylab.data.folders import VARIABLE
+from tinylab.data.decode import Wanted
+from tinylab.data.folders import cannot_read
 from tinylab.data.layout import SPLITS, Layout
-from tinylab.support.errors import DataError
 
 FILE = "manifest.json"
 SCHEMA = 1  # raise it whenever files or manifest change their meaning; older caches are then rebuilt
@@ -36,9 +36,7 @@ def state(folder: Path) -> tuple[str, dict[str, Any] | None]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "incomplete", None
     except OSError as error:
-        raise DataError(
-            f"cannot read {folder} ({error.strerror}); set {VARIABLE} to a folder that you may read"
-        ) from None
+        raise cannot_read(folder, error) from None
     return ("ready", manifest) if whole else ("incomplete", None)
 
 
@@ -51,6 +49,7 @@ def _check(manifest: dict[str, Any]) -> None:
     _all(int, [manifest["size"], *(entry["bytes"] for entry in manifest["arrays"].values())])
     _all(bool, [manifest.get("resized", False), *(manifest["splits"][split]["labelled"] for split in SPLITS)])
     _all(int, [manifest["splits"][split]["images"] for split in SPLITS])
+    _all(int, [*manifest.get("converted", {}).values()])
     needed = {f"{split}_{kind}.npy" for split in SPLITS for kind in ("images", "files", "greyscale", "digests")}
     needed |= {f"{split}_labels.npy" for split in SPLITS if manifest["splits"][split]["labelled"]}
     if (
@@ -67,14 +66,18 @@ def _all(kind: type, values: list[object]) -> None:
 
 
 def inside(folder: Path) -> list[Path]:
-    """What a folder holds, sorted; nothing if it is not there or not readable."""
+    """What a folder holds, sorted; nothing if it is not there. DataError if it may not be read."""
     try:
         return sorted(folder.iterdir())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise cannot_read(folder, error) from None
 
 
-def describe(build: Path, layout: Layout, source: Path, fingerprint: str, size: int, resized: bool) -> dict[str, Any]:
+def describe(
+    build: Path, layout: Layout, source: Path, fingerprint: str, wanted: Wanted, converted: dict[str, int]
+) -> dict[str, Any]:
     """The manifest of the arrays in the folder `build`."""
     from tinylab import __version__
 
@@ -92,8 +95,9 @@ def describe(build: Path, layout: Layout, source: Path, fingerprint: str, size: 
         "tinylab": __version__,
         "prepared": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": {"path": str(source), "fingerprint": fingerprint},
-        "size": size,
-        "resized": resized,  # whether images of another size were made to fit
+        "size": wanted.size,
+        "resized": wanted.resize,  # whether images of another size were made to fit
+        "converted": converted,  # images by what they were before they became RGB: {"CMYK": 3}
         "splits": splits,
         "build": build.name,
         "arrays": arrays,

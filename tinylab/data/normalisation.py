@@ -7,8 +7,7 @@ to one choice of images, and goes when the build goes.
 
 import contextlib
 import hashlib
-import os
-import secrets
+import io
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ import torch
 from torch import Tensor
 
 from tinylab.data.split import Split
-from tinylab.support.errors import DataError, InvalidInputError, TinylabError
+from tinylab.support.errors import DataError, FileError, InvalidInputError, TinylabError
+from tinylab.support.files import atomic_write
 
 KEPT_FROM = 5000  # images; fewer are fitted in a moment
 # 256 squares of a byte add up to 16,646,400 < 2**24, so float32 sums over this many images are exact
@@ -99,7 +99,7 @@ def fitted(split: Split) -> Normalisation:
         return kept
     made = Normalisation.fit(split)
     if path is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileError):
             _write(path, made)
     return made
 
@@ -123,10 +123,6 @@ def _read(path: Path, shape: tuple[int, ...]) -> Normalisation | None:
 
 def _write(path: Path, made: Normalisation) -> None:
     """Whole or not at all: another notebook may read it in this moment."""
-    partial = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, mean=made.mean, scale=made.scale)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    stream = io.BytesIO()
+    np.savez(stream, mean=made.mean, scale=made.scale)
+    atomic_write(path, stream.getbuffer())

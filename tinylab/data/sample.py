@@ -22,7 +22,8 @@ from tinylab.data import drawing
 from tinylab.data.drawing import Kind
 from tinylab.data.folders import as_path, cannot_write
 from tinylab.support.cores import core_count
-from tinylab.support.errors import DataError, whole
+from tinylab.support.errors import DataError, FileError, whole
+from tinylab.support.files import atomic_write
 
 ROOT = "tinylab-sample"  # the folder that holds everything, as `tiny-imagenet-200` does in the real archive
 QUALITY = 88  # of the JPEGs: about 2.5 kB each, as in the real archive
@@ -114,7 +115,7 @@ def write_sample(destination: Path | str, seed: int = 0, classes: int = 20, trai
     _plant_duplicates(drawn, wnids)
     try:
         return _write(destination, seed, wnids, drawn)
-    except OSError as error:
+    except FileError as error:
         needed = sum(len(file.data) for files in drawn.values() for file in files)
         raise cannot_write(destination.parent, error, needed) from error
 
@@ -183,16 +184,13 @@ def _write(destination: Path, seed: int, wnids: list[str], drawn: dict[tuple[str
         )
         members |= {f"{split}/images/{split}_{number}.JPEG": files[i].data for number, i in enumerate(order)}
 
-    temporary = destination.with_name(f"{destination.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # JPEGs do not compress further
-            for name, data in members.items():
-                info = zipfile.ZipInfo(f"{ROOT}/{name}", (2016, 3, 13, 0, 0, 0))  # fixed, so that bytes repeat
-                info.external_attr = 0o644 << 16
-                archive.writestr(info, data)
-        os.replace(temporary, destination)
-    finally:
-        temporary.unlink(missing_ok=True)
+    stream = io.BytesIO()  # 15 MB for the whole sample
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:  # JPEGs do not compress further
+        for name, data in members.items():
+            info = zipfile.ZipInfo(f"{ROOT}/{name}", (2016, 3, 13, 0, 0, 0))  # fixed, so that bytes repeat
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, data)
+    atomic_write(destination, stream.getbuffer())
     return destination
 
 

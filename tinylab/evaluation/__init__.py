@@ -28,7 +28,7 @@ from tinylab.evaluation.scoring_errors import (
     wrong_pixels,
 )
 from tinylab.evaluation.significance import binomial_tail, dependence, images_needed, paired_test
-from tinylab.evaluation.submission import read_submission, score_submission, truth, write_submission
+from tinylab.evaluation.submission import check_names, read_submission, score_submission, truth, write_submission
 
 __all__ = [
     "PIXELS",
@@ -38,6 +38,7 @@ __all__ = [
     "Predictions",
     "best_relabelling",
     "binomial_tail",
+    "check_names",
     "class_accuracy",
     "class_shares",
     "confusion",

@@ -21,21 +21,25 @@ def write_submission(path: str | Path, predictions: Predictions, classes: Sequen
     """Write the predicted class of every image to `path`, in numeric order of the file names; gives the path.
 
     classes: wnids in the order of the network's outputs. The file appears under its name only when it is whole.
-    Raises InvalidInputError for what the format cannot hold, TrainingError if it cannot be written.
+    Raises InvalidInputError for what the format cannot hold, FileError if it cannot be written.
     """
     if predictions.probabilities.shape[1] != len(classes):
         count = predictions.probabilities.shape[1]
         raise InvalidInputError(f"predictions for {count} classes do not fit {len(classes)} wnids. Give one each")
-    names = predictions.files.tolist()
-    _refuse_repeated("file name", names)
-    _refuse_repeated("wnid", classes)
-    for name in (*names, *classes):
-        if name.split() != [name]:
-            raise InvalidInputError(f"the name {name!r} has spaces, which separate the columns. Rename it")
+    check_names(predictions.files.tolist(), classes)
     said = predictions.by_file()
     lines = [f"{name} {classes[said[name]]}\n" for name in sorted(said, key=natural)]
     atomic_write(path, "".join(lines).encode())
     return Path(path)
+
+
+def check_names(files: Sequence[str], classes: Sequence[str]) -> None:
+    """Raises InvalidInputError for file names or wnids that the format cannot hold: repeated, or with spaces."""
+    _refuse_repeated("file name", files)
+    _refuse_repeated("wnid", classes)
+    for name in (*files, *classes):
+        if name.split() != [name]:
+            raise InvalidInputError(f"the name {name!r} has spaces, which separate the columns. Rename it")
 
 
 def read_submission(path: str | Path, classes: Iterable[str], files: Iterable[str] | None = None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from tinylab.figures.style import (
     Picture,
     Style,
     array,
+    drawn,
     dress,
     label_ends,
     look,
@@ -37,6 +38,7 @@ MOST_PATHS = 8  # of settings that can still be told apart in one plane
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 3)), (0, (3, 1, 1, 1)))
 
 
+@drawn
 def turning(
     history: "History",
     found: "Turning",
@@ -88,6 +90,7 @@ def turning(
     return picture
 
 
+@drawn
 def one_factor(
     outcomes: Sequence["Outcome"], *, title: str = "", chance: float | None = None, style: str | None = None
 ) -> Picture:
@@ -145,6 +148,7 @@ def _pair(
                 mfc=colour if filled else "white", zorder=2)  # fmt: skip
 
 
+@drawn
 def fingerprints(
     ways: Mapping[str, np.ndarray],
     rows: Mapping[str, tuple[float, float]],

@@ -24,6 +24,7 @@ from tinylab.figures.style import (
     EndLabel,
     Picture,
     Style,
+    drawn,
     dress,
     label_ends,
     listed,
@@ -45,6 +46,7 @@ _LOOKS = {  # way: colour, line, marker; told apart without colour, too
 _SECTIONS = {"reported": GREY, "reproduced": VERMILLION, "done well": BLUE, "beyond": GREEN}
 
 
+@drawn
 def few_images(
     results: "Results", *, title: str = "", chance: float | None = None, style: str | None = None
 ) -> Picture:
@@ -87,6 +89,7 @@ def few_images(
     return picture
 
 
+@drawn
 def longer(
     runs: Mapping[str, Mapping[int, tuple[float, float]]],
     *,
@@ -134,6 +137,7 @@ def longer(
     return picture
 
 
+@drawn
 def costs(
     networks: Mapping[str, tuple[int, Mapping[str, float]]],
     *,
@@ -188,6 +192,7 @@ def costs(
     return picture
 
 
+@drawn
 def ladder(rows: Sequence[tuple[str, str, str]], *, title: str = "", style: str | None = None) -> Picture:
     """Validation accuracies from the report to the best, a bar each; what has not been run has none and says so.
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from tinylab.figures.lines import lines
-from tinylab.figures.style import (  # fmt: skip
+from tinylab.figures.style import (
     BLUE,
     GREY,
     INK,
@@ -21,6 +21,7 @@ from tinylab.figures.style import (  # fmt: skip
     Picture,
     Style,
     array,
+    drawn,  # fmt: skip
     dress,
     listed,
     look,
@@ -37,6 +38,7 @@ def _finite(value: float | None) -> bool:
     return value is not None and bool(np.isfinite(value))
 
 
+@drawn
 def comparison(
     results: Mapping[str, Mapping[str, tuple[float | None, float | None]]],
     *,
@@ -92,6 +94,7 @@ def comparison(
     return picture
 
 
+@drawn
 def bars(
     values: Mapping[str, float],
     *,
@@ -201,6 +204,7 @@ def _cells(ax: Axes, matrix: np.ndarray, shares: np.ndarray, style: Style) -> No
                     color="white" if shares[r, c] > 0.42 else INK)  # fmt: skip
 
 
+@drawn
 def confusion(matrix: Any, words: Sequence[str], *, title: str = "", style: str | None = None) -> Picture:
     """Which class is taken for which: int (C, C), rows are true classes, columns predicted ones, C ≤ 20.
 

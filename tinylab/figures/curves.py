@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.figures.style import (  # fmt: skip
+from tinylab.figures.style import (
     GREY,
     HUES,
     TRAINING,
@@ -21,6 +21,7 @@ from tinylab.figures.style import (  # fmt: skip
     Picture,
     Style,
     decimate,
+    drawn,  # fmt: skip
     dress,
     label_ends,
     look,
@@ -188,6 +189,7 @@ def _side_by_side(picture: Picture, runs: Mapping[str, "History"], style: Style)
             _panel(ax, history, kind, style, names=column == len(runs) - 1, best=False)
 
 
+@drawn
 def curves(
     histories: "History | Mapping[str, History]",
     *,

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
 
-from tinylab.figures.style import BLUE, DPI, INK, VERMILLION, Picture, Style, array, listed, look
+from tinylab.figures.style import BLUE, DPI, INK, VERMILLION, Picture, Style, array, drawn, listed, look
 from tinylab.support.errors import InvalidInputError
 
 Pixels = Any  # numpy array or torch tensor
@@ -69,6 +69,7 @@ def _headline_width(text: str, style: Style) -> float:
     return float(width)
 
 
+@drawn
 def _mosaic(
     rows: Sequence[Sequence[np.ndarray]],
     style: Style,

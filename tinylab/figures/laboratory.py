@@ -27,6 +27,7 @@ from tinylab.figures.style import (
     Picture,
     Style,
     decimate,
+    drawn,
     dress,
     label_ends,
     look,
@@ -89,6 +90,7 @@ class Scene:
     neighbours: float | None = None  # accuracy 0..1 of a k-nearest-neighbour classifier
 
 
+@drawn
 def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
     """Loss and accuracy of all futures, marks, best epoch, key, images; always of the same size.
 

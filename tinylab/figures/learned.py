@@ -10,13 +10,14 @@ import numpy as np
 from matplotlib import colormaps
 
 from tinylab.figures.images import Pixels, image_grid, pixels, signed
-from tinylab.figures.style import BLUE, DPI, GREY, INK, VERMILLION, Picture, array, dress, listed, look
+from tinylab.figures.style import BLUE, DPI, GREY, INK, VERMILLION, Picture, array, drawn, dress, listed, look
 from tinylab.support.errors import InvalidInputError
 
 MAP = "inferno"  # perceptually uniform; JET draws edges where there are none
 _STRIP = 26  # stored pixels between two groups
 
 
+@drawn
 def side_by_side(
     groups: Mapping[str, Sequence[Pixels] | Pixels],
     *,
@@ -187,6 +188,7 @@ def cam_overlay(
     return picture
 
 
+@drawn
 def rankings(
     qualities: Mapping[str, Sequence[float]],
     accuracies: Sequence[float],

@@ -5,13 +5,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.figures.style import GREY, HUES, EndLabel, Picture, array, decimate, dress, label_ends, look, quantity
+from tinylab.figures.style import (
+    GREY,
+    HUES,
+    EndLabel,
+    Picture,
+    array,
+    decimate,
+    drawn,
+    dress,
+    label_ends,
+    look,
+    quantity,
+)
 from tinylab.support.errors import InvalidInputError
 
 FEW = 16  # points, up to which each gets a marker
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # told apart without colour, too
 
 
+@drawn
 def lines(
     series: Mapping[str, Sequence[float]],
     *,

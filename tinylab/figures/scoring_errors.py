@@ -7,12 +7,26 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinylab.figures.charts import _BLUES, MOST_CLASSES
-from tinylab.figures.style import BLUE, GREY, INK, VERMILLION, Picture, Style, array, dress, listed, look, percent
+from tinylab.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    VERMILLION,
+    Picture,
+    Style,
+    array,
+    drawn,
+    dress,
+    listed,
+    look,
+    percent,
+)
 from tinylab.support.errors import InvalidInputError
 
 _MOST_CASES = 6  # side by side on a page
 
 
+@drawn
 def signatures(
     matrices: Mapping[str, Any], *, classes: Sequence[int] | None = None, title: str = "", style: str | None = None
 ) -> Picture:

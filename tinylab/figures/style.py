@@ -5,12 +5,16 @@ is unsafe in the background threads that the live controls draw from.
 """
 
 import base64
+import contextlib
+import functools
 import io
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -29,6 +33,8 @@ HUES = (BLUE, VERMILLION, GREEN, PURPLE, BLACK)
 CSS_DPI = 96  # a browser's pixels per inch: what widths on the page are given in
 DPI = 144  # stored pixels per inch: 1.5 for each of the browser's, sharp on most screens and still small
 VARIABLE = "TINYLAB_STYLE"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,31 @@ def look(name: str | None = None) -> Style:
     return STYLES[name]
 
 
+_LOCK = threading.RLock()  # matplotlib's settings belong to the whole process
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """Matplotlib's own settings instead of the user's, for one thread at a time, and the user's again.
+
+    A matplotlibrc may ask for LaTeX, which is not there, or for letters that do not fit.
+    """
+    with _LOCK, matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+def drawn(function: Callable[P, R]) -> Callable[P, R]:
+    """For every function that makes a `Picture`: it draws with `own_settings`."""
+
+    @functools.wraps(function)
+    def with_own_settings(*arguments: P.args, **named: P.kwargs) -> R:
+        with own_settings():
+            return function(*arguments, **named)
+
+    return with_own_settings
+
+
 class Picture(Figure):
     """A figure that carries its own description; notebooks show the image and keep the text beside it.
 
@@ -65,8 +96,9 @@ class Picture(Figure):
 
     def __init__(self, width: float, height: float, style: Style, layout: str | None = "constrained") -> None:
         """`width`, `height`: inches; `layout`: "constrained" for charts, None where all is placed by hand."""
-        super().__init__(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
-        FigureCanvasAgg(self)
+        with own_settings():
+            super().__init__(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
+            FigureCanvasAgg(self)
         self.alt = ""
         self.look = style
 
@@ -79,7 +111,8 @@ class Picture(Figure):
 
         compact: at most 256 colours, a third of the size for charts; False is faster (live redraws).
         """
-        self.canvas.draw()
+        with own_settings():
+            self.canvas.draw()
         image = Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB")  # type: ignore[attr-defined]
         if compact:
             image = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)

@@ -16,6 +16,7 @@ from tinylab.figures.style import (
     Picture,
     Style,
     array,
+    drawn,
     dress,
     label_ends,
     look,
@@ -38,6 +39,7 @@ def _hue(name: str, place: int) -> tuple[str, object]:
     return HUES[place], _DASHES[place]
 
 
+@drawn
 def surface(surface: "Surface", paths: Mapping[str, "Path"], *, title: str = "", style: str | None = None) -> Picture:
     """A surface as lines of equal height, and the paths that optimizers took down it, their names at the ends.
 
@@ -80,6 +82,7 @@ def surface(surface: "Surface", paths: Mapping[str, "Path"], *, title: str = "",
     return picture
 
 
+@drawn
 def range_tests(results: "Mapping[str, RangeTest]", *, title: str = "", style: str | None = None) -> Picture:
     """Loss over the learning rate (logarithmic), a panel for each optimizer: batches grey, their running mean blue.
 
@@ -126,6 +129,7 @@ def _said(seen: "RangeTest") -> str:
     return f"{found}; {seen.reason}." + (f" Warning: {seen.warning}." if seen.warning else "")
 
 
+@drawn
 def bands(
     groups: Mapping[str, Sequence[Sequence[float]]],
     *,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinylab.figures.images import Pixels, pixels, signed, stretched
-from tinylab.figures.style import BLUE, GREY, INK, VERMILLION, Picture, Style, array, dress, look
+from tinylab.figures.style import BLUE, GREY, INK, VERMILLION, Picture, Style, array, drawn, dress, look
 from tinylab.support.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def _show(ax: Axes, image: np.ndarray, style: Style, title: str) -> None:
         spine.set_color(GREY)
 
 
+@drawn
 def mean_image(normalisation: "Normalisation", *, title: str = "", style: str | None = None) -> Picture:
     """The mean of all training images, its contrast stretched, and mean ± scale of each colour channel."""
     look_ = look(style)
@@ -52,6 +53,7 @@ def mean_image(normalisation: "Normalisation", *, title: str = "", style: str | 
     return picture
 
 
+@drawn
 def batch_before_after(
     raw: Pixels, normalised: Pixels, *, count: int = 6, title: str = "", style: str | None = None
 ) -> Picture:
@@ -110,6 +112,7 @@ def batch_before_after(
     return picture
 
 
+@drawn
 def convolution(
     image: Pixels, kernel: Pixels, response: Pixels, *, title: str = "", style: str | None = None
 ) -> Picture:

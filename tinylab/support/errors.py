@@ -25,6 +25,10 @@ class TrainingError(TinylabError):
     """A run that cannot go on: a loss that is NaN or infinite, a checkpoint that does not fit."""
 
 
+class FileError(TinylabError):
+    """A file that cannot be read or written: no room, no permission, no such place."""
+
+
 class NotebookError(TinylabError):
     """A lecture that failed when it was executed, or cannot be executed as asked."""
 

@@ -211,17 +211,6 @@ def test_duplicate_parameters_cells_and_bad_python_are_refused():
     assert inspection.parameters(crafted.notebook(parameters="a: int = 1\nb = c = 2")) == {"a", "b", "c"}
 
 
-def test_paths_are_made_absolute_and_names_are_not(tmp_path, monkeypatch):
-    """The notebooks run in their own folder, so that a relative path would mean something else there."""
-    (tmp_path / "flowers").mkdir()
-    (tmp_path / "sample").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert runner._absolute("flowers") == str(tmp_path / "flowers")
-    assert runner._absolute("x/y.zip") == str(tmp_path / "x" / "y.zip")
-    assert runner._absolute("y.zip") == str(tmp_path / "y.zip")
-    assert [runner._absolute(name) for name in ("sample", "tiny-imagenet")] == ["sample", "tiny-imagenet"]
-
-
 def test_the_laboratory_s_names_are_the_ones_watched_for(tmp_path):
     from tinylab import lab
 

@@ -11,6 +11,7 @@ them, so that `tinylab --help` does not wait for torch.
 """
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from tinylab import __version__
+from tinylab.support import files
 from tinylab.support.errors import TinylabError
 from tinylab.tools.cli import data, lectures, sweeps, training
 
@@ -70,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _call(arguments: list[str], traces: bool) -> int:
     """Run one command; returns its exit code. What went wrong is one line on standard error."""
     try:
+        os.getcwd()  # without one, torch's own libraries end the process
         code = app(arguments, prog_name="tinylab", standalone_mode=False)
         if code == 130:  # typer's Ctrl-C
             return _say("interrupted", 130, traces)
@@ -78,14 +81,22 @@ def _call(arguments: list[str], traces: bool) -> int:
         return _say(str(error), 2, traces)
     except KeyboardInterrupt:
         return _say("interrupted", 130, traces)
+    except OSError as error:  # of the environment; one without a number may come from anywhere
+        if error.errno is not None:
+            return _say(files.environment(error), 2, traces)
+        return _defect(error, traces)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own, for a wrong option; its class moved between versions
             message = _named(error)  # empty without a command: the help is on the screen already
             return _say(f"{message} (tinylab --help tells more)", 2, traces) if message else 2
         if type(error).__name__ == "Abort":  # that of older versions
             return _say("interrupted", 130, traces)
-        hint = "" if traces else " (a defect of tinylab; --traceback shows where)"
-        return _say(f"{type(error).__name__}: {error}{hint}", 1, traces)
+        return _defect(error, traces)
+
+
+def _defect(error: Exception, traces: bool) -> int:
+    hint = "" if traces else " (a defect of tinylab; --traceback shows where)"
+    return _say(f"{type(error).__name__}: {error}{hint}", 1, traces)
 
 
 def _named(error: Any) -> str:

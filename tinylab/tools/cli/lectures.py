@@ -1,5 +1,7 @@
 """`tinylab run`, `student`, `slides`, `lab`, `kernel`: the lectures run headlessly, for a class, in JupyterLab."""
 
+import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -7,18 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from tinylab.support.errors import InvalidInputError, NotebookError
+from tinylab.support.errors import InvalidInputError, NotebookError, whole
 from tinylab.tools.cli.options import DATA, output
 
 kernel_app = typer.Typer(help="A Jupyter kernel for your own JupyterLab, VS Code or JupyterHub.", no_args_is_help=True)
 
 
 def run_lectures(
+    context: typer.Context,
     notebooks: Annotated[
         list[str] | None, typer.Argument(help="Names (03_model_1), numbers (03) or paths; by default all.")
     ] = None,
     profile: Annotated[str | None, typer.Option(help="smoke, lecture or full; by default lecture.")] = None,
     data: Annotated[str, DATA] = "sample",
+    classes: Annotated[
+        int | None, typer.Option(help="So many of the classes; by default the profile's, or as many as there are.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="An integer from 0.")] = 0,
     jobs: Annotated[int, typer.Option(help="Notebooks at a time; they share the cores.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("build/course"),
@@ -36,11 +42,17 @@ def run_lectures(
     from tinylab.tools.notebooks.progress import Progress
 
     paths = course.find(notebooks or [])
+    if classes is not None:
+        whole("classes", classes, 2)
+        os.environ[course.CLASSES_VARIABLE] = str(classes)  # for the notebooks, which ask for their settings themselves
+        context.call_on_close(lambda: os.environ.pop(course.CLASSES_VARIABLE, None))
+    data = images.resolve(data)
     settings = course.settings(profile, data, seed)
     output(out)
-    if store and (settings.profile, data, seed) != ("lecture", "sample", 0):
+    if store and (settings.profile, data, seed, classes) != ("lecture", "sample", 0, None):
         raise InvalidInputError("--store needs profile lecture, data sample and seed 0: what readers of the web see")
-    images.load(data, settings.classes, seed=seed)  # a wrong name or path is said here, once; the sample is made
+    # a wrong name or path is said here, once; the sample is made
+    images.load(data, classes or settings.classes, seed=seed)
     started = time.perf_counter()
     with Progress(Console()) as progress:
         outcomes = runner.run(
@@ -190,6 +202,12 @@ def lab(context: typer.Context) -> None:
     import subprocess
 
     from tinylab import course
+    from tinylab.data.folders import VARIABLE, cache_root
 
-    command = [sys.executable, "-m", "jupyterlab", str(course.folder()), "--ServerApp.ip=localhost", *context.args]
+    if os.environ.get(VARIABLE):
+        cache_root()  # writes a relative path out, for kernels that run elsewhere
+    command = [sys.executable, "-m", "jupyterlab", str(course.folder())]
+    if not any(re.match(r"--(ServerApp\.|NotebookApp\.)?ip(=|$)", argument) for argument in context.args):
+        command.append("--ServerApp.ip=localhost")
+    command += context.args
     raise typer.Exit(subprocess.run(command).returncode)

@@ -22,9 +22,10 @@ def sweep(
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
     """Train every row of a plan that is not yet trained, and write a record of each."""
+    from tinylab import data as images
     from tinylab.tools import experiments
 
-    chosen = experiments.load(plan, data=data)
+    chosen = experiments.load(plan, data=None if data is None else images.resolve(data))
     folder = out or Path("runs") / chosen.name
     if listing:
         print(experiments.listing(chosen, folder, device))

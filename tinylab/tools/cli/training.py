@@ -1,14 +1,18 @@
 """`tinylab train` and `tinylab predict`: one network trained as the lectures do, and what it says of a folder."""
 
+import contextlib
 import json
+import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tinylab.support.errors import InvalidInputError, nearest, whole
+from tinylab.support import files
+from tinylab.support.errors import FileError, InvalidInputError, nearest, whole
 from tinylab.tools.cli.options import DATA, output
 
 
@@ -37,17 +41,14 @@ def train(
     from tinylab import figures, models, training
     from tinylab.data import Batches
     from tinylab.support.device import pick
-    from tinylab.support.files import atomic_write
 
     checkpoint = output(out) / "checkpoint.pt"
-    if checkpoint.exists() and not resume:
-        raise InvalidInputError(f"{out} holds a run already. Go on with it (--resume), or choose another --out")
-    if resume and not checkpoint.exists():
-        raise InvalidInputError(f"there is no run to resume in {out}. Start one without --resume")
+    _holds_what_it_should(checkpoint, resume)
     changes = {"epochs": epochs, "learning_rate": learning_rate, "dropout": dropout, "l2": l2, "batch": batch}
     named = {
-        "model": model, "data": data, "recipe": recipe, "classes": classes, "per_class": per_class, "seed": seed,
-        "watch": watch, "changes": {name: value for name, value in changes.items() if value is not None},
+        "model": model, "data": None if data is None else images.resolve(data), "recipe": recipe, "classes": classes,
+        "per_class": per_class, "seed": seed, "watch": watch,
+        "changes": {name: value for name, value in changes.items() if value is not None},
     }  # fmt: skip
     asked = _asked(out / "asked.json", named, resume)
     if asked["recipe"] not in training.RECIPES:
@@ -57,35 +58,75 @@ def train(
     dataset = images.load(asked["data"], asked["classes"], per_class=asked["per_class"], seed=asked["seed"])
     size, watched = dataset.train.images.shape[1], asked["watch"]
     network = models.build(asked["model"], len(dataset.classes), size=size, seed=asked["seed"])
-    run = training.train(
-        network,
-        dataset,
-        chosen,
-        watch=watched,
-        device=target,
-        checkpoint=checkpoint,
-        resume=resume,
-        progress=sys.stderr.isatty(),
-    )
-    atomic_write(out / "asked.json", json.dumps(asked, indent=1).encode())
-    print(f"{len(dataset.train):,} training images of {len(dataset.classes)} classes, on {target.label}", flush=True)
-    for epoch in run:
-        run.history.save(out / "history.json")
-        print(
-            f"epoch {epoch.epoch} of {chosen.epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
-            f"{watched} {epoch.validation_loss:.3f} / {epoch.validation_accuracy:.1%}, "
-            f"{epoch.images_per_second:.0f} images/s",
-            flush=True,
+    with _alone(out):
+        _holds_what_it_should(checkpoint, resume)  # for as long as nobody else writes there
+        run = training.train(
+            network,
+            dataset,
+            chosen,
+            watch=watched,
+            device=target,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=sys.stderr.isatty(),
         )
-    run.history.save(out / "history.json")  # a run killed after its last checkpoint has one that lacks an epoch
-    atomic_write(out / "curves.png", figures.curves(run.history).png())
-    best = run.history.best
-    print(f"lowest {watched} loss in epoch {best.epoch}: {best.validation_loss:.3f} / {best.validation_accuracy:.1%}")
-    if final:
-        official = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=target)
-        measured = training.score(run.measured, official)
-        print(f"official validation images, after the last epoch: {measured.loss:.3f} / {measured.accuracy:.1%}")
-    print(f"written to {out}: history.json, checkpoint.pt, checkpoint.best.pt, curves.png")
+        files.atomic_write(out / "asked.json", json.dumps(asked, indent=1).encode())
+        count = f"{len(dataset.train):,} training images of {len(dataset.classes)} classes"
+        print(f"{count}, on {target.label}", flush=True)
+        for epoch in run:
+            run.history.save(out / "history.json")
+            print(
+                f"epoch {epoch.epoch} of {chosen.epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
+                f"{watched} {epoch.validation_loss:.3f} / {epoch.validation_accuracy:.1%}, "
+                f"{epoch.images_per_second:.0f} images/s",
+                flush=True,
+            )
+        run.history.save(out / "history.json")  # a run killed after its last checkpoint has one that lacks an epoch
+        written = "history.json, checkpoint.pt, checkpoint.best.pt"
+        try:
+            files.atomic_write(out / "curves.png", figures.curves(run.history).png())
+            written += ", curves.png"
+        except Exception as error:  # whatever it is, hours of training are not lost for a picture
+            print(f"tinylab: curves.png is missing ({files.reason(error)})", file=sys.stderr)
+        best = run.history.best
+        lowest = f"{best.validation_loss:.3f} / {best.validation_accuracy:.1%}"
+        print(f"lowest {watched} loss in epoch {best.epoch}: {lowest}")
+        if final:
+            official = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=target)
+            measured = training.score(run.measured, official)
+            print(f"official validation images, after the last epoch: {measured.loss:.3f} / {measured.accuracy:.1%}")
+        print(f"written to {out}: {written}")
+
+
+def _holds_what_it_should(checkpoint: Path, resume: bool) -> None:
+    there = files.status(checkpoint) is not None
+    if there and not resume:
+        out = checkpoint.parent
+        raise InvalidInputError(f"{out} holds a run already. Go on with it (--resume), or choose another --out")
+    if resume and not there:
+        raise InvalidInputError(f"there is no run to resume in {checkpoint.parent}. Start one without --resume")
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Nobody else trains into this folder; InvalidInputError if somebody does."""
+
+    def busy() -> None:
+        raise InvalidInputError(f"another `tinylab train` is at work in {out}. Wait for it, or choose another --out")
+
+    with contextlib.ExitStack() as held:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(files.locked(out / ".lock", busy))
+        except OSError as error:
+            raise FileError(f"{out} cannot be locked ({files.reason(error)}). Choose another --out") from None
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if os.listdir(out) == [".lock"]:  # nothing came of it
+                    (out / ".lock").unlink()
+                    out.rmdir()
 
 
 def _asked(path: Path, named: dict[str, Any], resume: bool) -> dict[str, Any]:
@@ -94,7 +135,7 @@ def _asked(path: Path, named: dict[str, Any], resume: bool) -> dict[str, Any]:
         "model": None, "data": "sample", "recipe": "report", "classes": None, "per_class": None, "seed": 0,
         "watch": "development", "changes": {},
     }  # fmt: skip
-    if resume and path.exists():
+    if resume and files.status(path) is not None:
         try:
             before = json.loads(path.read_bytes())
             defaults = {name: before[name] for name in defaults}
@@ -114,6 +155,8 @@ def predict(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that `tinylab train` wrote.")],
     images: Annotated[Path, typer.Option(help="Folder of JPEG or PNG files, as large as those of the training.")],
     out: Annotated[Path, typer.Option(help="File for the predictions, a line 'file wnid' for each image.")],
+    resize: Annotated[bool, typer.Option("--resize", help="As for data prepare: other sizes made to fit.")] = False,
+    convert: Annotated[bool, typer.Option("--convert", help="As for data prepare: other kinds are taken.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
     top: Annotated[int | None, typer.Option(help="Also print so many likeliest classes, with probabilities.")] = None,
     data: Annotated[str, typer.Option(help="With --top: the prepared data set that knows the classes' words.")] = "",
@@ -124,15 +167,17 @@ def predict(
     from tinylab.support.device import pick
     from tinylab.training import checkpoints
 
-    if out.is_dir():
-        raise InvalidInputError(f"--out {out} is a folder. Name a file, such as {out / 'predictions.txt'}")
+    files.replaceable(out)  # said now rather than when all images have been asked about
     target = pick(device)
     saved = checkpoints.load(checkpoint)
     if top is not None:
         whole("top", top, 1, len(saved.classes))
     known = room.load(data) if data else None
     words = dict(zip(known.classes, known.words, strict=True)) if known else {}
-    predictions = evaluation.predict_folder(saved, images, target, progress=sys.stderr.isatty())
+    evaluation.check_names([path.name for path in evaluation.images_in(images)], saved.classes)
+    predictions = evaluation.predict_folder(
+        saved, images, target, progress=sys.stderr.isatty(), resize=resize, convert=convert
+    )
     evaluation.write_submission(out, predictions, saved.classes)
     if top is not None:
         print(predictions.likeliest([words.get(name, name) for name in saved.classes], top))

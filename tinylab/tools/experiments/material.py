@@ -14,6 +14,7 @@ from tinylab import data, models, training
 from tinylab.data.dataset import Dataset
 from tinylab.data.normalisation import Normalisation
 from tinylab.support.device import Device
+from tinylab.support.files import locked
 from tinylab.tools.experiments.rows import Row
 from tinylab.training import Run, checkpoints, transfer
 from tinylab.training.history import Epoch, History
@@ -158,14 +159,13 @@ def donor(
 
     Rows with the same network, seed and pre-training have it in common, whoever comes first trains it.
     """
-    from filelock import FileLock
-
     assert row.donor is not None
     same = Row("", "", row.network, row.donor, row.data, row.classes, normalisation=row.normalisation)
     same = replace(same, initialisation=row.initialisation, source=row.source, target=row.target)
     path = folder / f"{same.identifier}.pt"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    lock = path.with_suffix(".lock")
+    with locked(lock, lambda: say(f"another process trains the donor (it holds {lock}); waiting for it")):
         source = _normalised(_parts(row).source, row)
         run = start(same, source, device, path)
         for _ in until(run, deadline, lambda line: say(f"donor, {line}")):

@@ -29,7 +29,7 @@ from tinylab.data.batches import Batches
 from tinylab.data.dataset import Dataset
 from tinylab.support.device import pick
 from tinylab.support.errors import TinylabError, TrainingError
-from tinylab.support.files import atomic_write
+from tinylab.support.files import atomic_write, locked
 from tinylab.tools.experiments import material
 from tinylab.tools.experiments.rows import Row
 from tinylab.training import checkpoints
@@ -79,7 +79,7 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
     What goes wrong in the training is written into the row's record, not raised.
     """
     started = time.time() if job.started is None else job.started
-    with _alone(job):
+    with _alone(job, say):
         record = result(job.row, job.out)
         if record is not None and record.finished:
             return DONE
@@ -248,21 +248,17 @@ def _weights(job: Job, epoch: int) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(job: Job) -> Iterator[None]:
+def _alone(job: Job, say: Callable[[str], None]) -> Iterator[None]:
     """Nobody else is at work on this row: the system releases the lock of a process that dies."""
-    from filelock import FileLock
-
     folder = _folder(job)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_suffix(".lock"))
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        raise TrainingError(f"{folder} cannot be written or locked ({error}). Choose another --out") from None
-    try:
+    lock = folder.with_suffix(".lock")
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(lock, lambda: say(f"another process is at work on this row (it holds {lock})")))
+        except OSError as error:
+            raise TrainingError(f"{folder} cannot be written or locked ({error}). Choose another --out") from None
         yield
-    finally:
-        lock.release()
 
 
 def log(job: Job) -> Path:

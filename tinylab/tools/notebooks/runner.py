@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 
 from tinylab.support.cores import core_count
 from tinylab import course
+from tinylab.data import resolve
 from tinylab.support.errors import NotebookError, between, whole
 from tinylab.tools.notebooks import inspection, watch
 from tinylab.tools.notebooks.inspection import Fault
@@ -73,7 +74,7 @@ def run(
     settings = course.settings(profile, data, seed)
     whole("jobs", jobs, 1)
     between("timeout", timeout, 1, math.inf)
-    values = {"profile": settings.profile, "data": _absolute(settings.data), "seed": settings.seed}
+    values = {"profile": settings.profile, "data": resolve(settings.data), "seed": settings.seed}
     outcomes = [_waiting(Path(path)) for path in notebooks]
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="tinylab-run-", ignore_cleanup_errors=True) as scratch:
@@ -109,13 +110,6 @@ def _waiting(path: Path) -> Outcome:
         return Outcome(path, path.stem, 0, faults=[Fault(None, "", str(error))])
     cells = sum(map(inspection.runs, notebook.cells))
     return Outcome(path, inspection.title(notebook) or path.stem, cells, notebook=notebook)
-
-
-def _absolute(data: str) -> str:
-    """A path made absolute (the notebooks run in their own folder); a name stays as it is."""
-    path = Path(data).expanduser()
-    looks_like_path = "/" in data or os.sep in data or path.suffix == ".zip" or path.exists()
-    return str(path.absolute()) if looks_like_path and data != "sample" else data
 
 
 def _environment(scratch: Path, jobs: int) -> dict[str, str]:

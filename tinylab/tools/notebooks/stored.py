@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tinylab import course
+from tinylab.support.files import atomic_write
 from tinylab.tools.notebooks.inspection import runs, tags
 
 PARAMETERS = """\
@@ -154,7 +155,7 @@ def main(paths: list[str]) -> int:
         notebook = cleaned(nbformat.reads(before, as_version=4))
         after = nbformat.writes(notebook) + "\n"
         if after != before:
-            path.write_text(after, encoding="utf-8")
+            atomic_write(path, after.encode())
             print(f"{path}: cleaned")
         for fault in (found := faults(notebook)):
             print(f"{path}: {fault}")
