@@ -102,10 +102,10 @@ def settings(profile: str | None = None, data: str = "sample", seed: int = 0, le
     if profile is None and os.environ.get(VARIABLE):
         profile, origin = os.environ[VARIABLE], f" (from the environment variable {VARIABLE})"
     profile = DEFAULT_PROFILE if profile is None else profile
-    if profile not in _PROFILES:
+    if not isinstance(profile, str) or profile not in _PROFILES:
         raise InvalidInputError(f"profile {profile!r}{origin} is unknown{nearest(str(profile), PROFILES)}")
     whole("seed", seed, 0)
-    if not str(data).strip():
+    if not isinstance(data, str | os.PathLike) or not str(data).strip():
         raise InvalidInputError(f"data {data!r} is not allowed. Allowed: 'sample', 'tiny-imagenet' or a path")
     return Settings(profile=profile, data=str(data), seed=seed, lecture=lecture, **_PROFILES[profile])
 

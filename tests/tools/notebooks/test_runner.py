@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 
 from tinylab.support.errors import InvalidInputError, NotebookError
-from tinylab.tools.notebooks import inspection, runner
+from tinylab.tools.notebooks import inspection, pages, runner
 
 from . import crafted
 
@@ -46,6 +47,31 @@ HIDDEN = {
         "import traceback\ntry:\n    int('x')\nexcept ValueError:\n    traceback.print_exc()",
         "traceback was printed: ValueError: invalid literal",
     ),
+    "shell": ("!exit 3", "a shell command: `exit 3` ended with code 3"),
+    "child": (
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'raise SystemExit(3)'])",
+        "a child process: ",
+    ),
+    "child of multiprocessing": (
+        "import multiprocessing, os\nchild = multiprocessing.get_context('fork').Process(target=os._exit, args=(4,))\n"
+        "child.start()\nchild.join()",
+        "ended with code 4",
+    ),
+    "future": (
+        "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)\n"
+        "lost = pool.submit(int, 'no number')\npool.shutdown()",
+        "a future whose result nobody asked for: ValueError: invalid literal for int() with base 10: 'no number'",
+    ),
+    "future, asked for": (
+        "fine = ThreadPoolExecutor(1).submit(int, 'x')\nassert fine.exception() is not None",
+        None,
+    ),
+    "captured": ("%%capture\nraise LookupError('captured')", "LookupError: captured"),
+    "daemon": (
+        "def quiet():\n    gate.wait(30)\n    raise OSError('in a daemon')\n"
+        "threading.Thread(target=quiet, daemon=True).start()",
+        "background thread: OSError: in a daemon",
+    ),
     "end": ("threading.Timer(0.5, gate.set).start()", None),  # the late thread fails after the last cell
 }
 
@@ -79,6 +105,14 @@ def outcomes(tmp_path_factory):
         "import threading\nthread = threading.Thread(target=print)\nthread.start()\nthread.join()",
     )
     paths.append(crafted.write(folder, "healthy", healthy))
+    unsolved = crafted.notebook("from tinylab.course.exercises import check", 'check("01.1", 3)', 'check("01.1", 12288)')
+    for cell in unsolved.cells[-2:]:
+        cell.metadata["tags"] = ["exercise-check"]
+    paths.append(crafted.write(folder, "unsolved", unsolved))
+    unsolved.metadata["tinylab"] = {"edition": "student"}
+    paths.append(crafted.write(folder, "unsolved_by_a_student", unsolved))
+    overridden = crafted.notebook("profile = 'full'", "from tinylab import course\ncourse.settings('lecture', data, seed)")
+    paths.append(crafted.write(folder, "overridden", overridden))
     paths.append(crafted.write(folder, "untagged", crafted.notebook(FINE, parameters=None)))
     unseeded = crafted.notebook(FINE, parameters="profile = None\ndata = 'sample'")
     paths.append(crafted.write(folder, "unknown_parameter", unseeded))
@@ -140,6 +174,25 @@ def test_cells_of_the_runner_are_gone_and_counts_start_at_one(outcomes):
     assert not any("watch" in cell.source for cell in code)
 
 
+def test_an_unsolved_exercise_is_red_but_in_the_student_edition(outcomes):
+    (fault,) = outcomes["unsolved"].faults
+    assert str(fault).startswith('cell 3 (`check("01.1", 3)`): Exercise 01.1: not yet.')
+    assert outcomes["unsolved_by_a_student"].faults == []
+
+
+def test_parameters_that_a_cell_overrides_are_red_and_the_page_says_what_ran(outcomes):
+    overridden = outcomes["overridden"]
+    (fault,) = overridden.faults
+    assert "it ran with {'profile': 'full', 'data': 'sample', 'seed': '3'}, not with" in str(fault)
+    assert overridden.settings["profile"] == "full"
+    facts = {"profile": "smoke", "data": "sample", "seed": 3, "device": "CPU", "versions": {}}
+    assert "profile full, data sample, seed 3" in pages.lecture(overridden, None, None, facts)
+
+
+def test_a_notebook_that_never_started_took_no_time(outcomes):
+    assert str(outcomes["damaged"].seconds) == "0.0"
+
+
 def test_missing_parameters_are_errors(outcomes):
     assert str(outcomes["untagged"].faults[0]).startswith("no cell is tagged 'parameters'")
     message = str(outcomes["unknown_parameter"].faults[0])
@@ -192,12 +245,14 @@ def test_only_a_kernel_that_never_started_is_tried_again(tmp_path, monkeypatch, 
         ({"profile": "lecure"}, "did you mean 'lecture'?"),
         ({"jobs": 0}, "jobs 0 is not possible"),
         ({"timeout": 0}, "timeout 0 is not possible"),
+        ({"profile": ["smoke"]}, "profile ['smoke'] is unknown"),
+        ({"data": ["x"]}, "data ['x'] is not allowed"),
         ({"seed": -1}, "seed -1 is not possible"),
     ],
 )
 def test_impossible_settings_are_refused_before_anything_starts(tmp_path, wrong, words):
     path = crafted.write(tmp_path, "fine", crafted.notebook(FINE))
-    with pytest.raises(InvalidInputError, match=words.replace("?", r"\?")):
+    with pytest.raises(InvalidInputError, match=re.escape(words)):
         runner.run([path], **wrong)
 
 

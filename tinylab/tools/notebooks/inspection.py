@@ -21,6 +21,7 @@ from tinylab.support.files import atomic_write
 
 WATCH_TAG = "tinylab-watch"
 _OURS = {WATCH_TAG, "injected-parameters", "papermill-error-cell-tag"}  # cells that the author did not write
+SOLUTION, CHECK = "solution", "exercise-check"
 ERROR_CLASS = "tinylab-error"  # how a control of the laboratory marks the error that it shows
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -158,6 +159,15 @@ def inspect(
     for event in events:
         if event["event"] == "error" and not (timed_out and event["message"].startswith("KeyboardInterrupt")):
             add(event["count"], f"in {event['where']}: {event['message']}", event["message"])
+    if notebook.metadata.get("tinylab", {}).get("edition") != "student":  # there, an exercise may be unsolved
+        for count, cell in enumerate(executed, start=1):
+            for output in cell.outputs if CHECK in tags(cell) else []:
+                said = str(output.get("data", {}).get("text/plain", ""))
+                if re.match(r"Exercise \S+: not yet", said):
+                    add(count, said)
+    for event in events:
+        if event["event"] == "ran":
+            add(None, f"it ran with {event['settings']}, not with the {event['asked']} that it was given: a cell changes them")
     known = " ".join(error for _, error in found)
     for error in _widget_errors(notebook):
         if error not in known:

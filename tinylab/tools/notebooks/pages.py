@@ -64,7 +64,7 @@ def lecture(outcome: Outcome, before: Outcome | None, after: Outcome | None, fac
     main = body(outcome) if outcome.notebook is not None else ""
     ran = "Executed" if outcome.status == "ok" else "Executed, and failed,"
     foot = (
-        f"{ran} in {duration(outcome.seconds)}, {html.escape(_settings_line(facts))}. "
+        f"{ran} in {duration(outcome.seconds)}, {html.escape(_settings_line(facts | outcome.settings))}. "
         f'<a href="{outcome.name}.ipynb">The notebook as executed</a>.'
     )
     return document(

@@ -48,6 +48,7 @@ class Outcome:
     notebook: NotebookNode | None = None  # as executed, without the cells that the run added
     key_figures: list[dict[str, str]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)  # profile, data, seed, device, as the lecture said
+    asked: dict[str, Any] = field(default_factory=dict)  # the parameters that it was given
 
     @property
     def name(self) -> str:
@@ -89,7 +90,7 @@ def run(
             except NotebookError as error:
                 outcome.faults.append(Fault(None, "", str(error)))
             outcome.status = "failed" if outcome.faults else "ok"
-            outcome.seconds = time.monotonic() - (outcome.started or time.monotonic())
+            outcome.seconds = time.monotonic() - outcome.started if outcome.started is not None else 0.0
             watcher(outcome)
 
         with ThreadPoolExecutor(jobs) as pool:
@@ -155,7 +156,7 @@ def _execute(
     command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "-f", "parameters.yaml"]
     command += ["-k", "python3", "--cwd", str(outcome.path.resolve().parent), "--no-progress-bar"]
     command += ["--execution-timeout", str(round(timeout)), "--log-level", "ERROR"]
-    outcome.status, outcome.started = "running", time.monotonic()
+    outcome.status, outcome.started, outcome.asked = "running", time.monotonic(), dict(values)
     watcher(outcome)
     for attempt in range(STARTS):
         process, events, hung = _attempt(command, outcome, folder, environment, timeout, watcher, stop)
@@ -171,6 +172,7 @@ def _execute(
     outcome.notebook = inspection.authored(executed)
     outcome.key_figures = inspection.displayed(executed, course.KEY_FIGURE_MIME)
     outcome.settings = next(iter(inspection.displayed(executed, course.SETTINGS_MIME)), {})
+    outcome.settings |= next((event["settings"] for event in events if event["event"] == "ran"), {})
 
 
 def _attempt(
@@ -187,7 +189,7 @@ def _attempt(
         process = subprocess.Popen(
             command,
             cwd=folder,  # relative names: papermill would format braces in a longer path
-            env=environment | {watch.VARIABLE: str(notes)},
+            env=environment | {watch.VARIABLE: str(notes), watch.ASKED: json.dumps(outcome.asked)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
