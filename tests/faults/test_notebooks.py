@@ -97,7 +97,8 @@ def test_a_notebook_that_a_program_runs_knows_that_nobody_can_press(tmp_path, mo
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("from tinylab import lab\nlab.headless()")])
     NotebookClient(made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert made.cells[0].outputs[0].data["text/plain"] == "True"
-    monkeypatch.setattr("tinylab.lab.control.get_ipython", lambda: SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True)))
+    somebody = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True))
+    monkeypatch.setattr("tinylab.lab.control.get_ipython", lambda: somebody)
     assert not headless()
 
 
