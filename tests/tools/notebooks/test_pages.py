@@ -200,6 +200,8 @@ def test_the_search_knows_every_section_and_leads_to_it(written):
 
 def test_words_of_a_lecture_cannot_end_the_script(tmp_path):
     entry = {"href": "x.html", "title": "</script><script>alert(1)</script>", "text": "<!--"}
-    page = pages.index([], {"profile": "", "data": "", "seed": 0, "device": "", "versions": {}, "finished": ""}, 1, [entry])
+    page = pages.index(
+        [], {"profile": "", "data": "", "seed": 0, "device": "", "versions": {}, "finished": ""}, 1, [entry]
+    )
     assert page.count("</script>") == 2  # the data's own end and the code's
     assert json.loads(re.search(r'id="sections">(.*?)</script>', page, re.DOTALL)[1]) == [entry]

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import Future
 from concurrent.futures import thread as executors
 from types import TracebackType
@@ -26,6 +27,7 @@ PATIENCE = 10.0  # seconds that a thread may go on after the last cell
 
 _children: list[tuple[int, Any]] = []  # the cell that started it, a Popen or a multiprocessing.Process
 _futures: dict[int, tuple[int, Future[Any], BaseException]] = {}  # whose error nobody has asked for
+_tasks: "weakref.WeakSet[asyncio.Task[Any]]" = weakref.WeakSet()
 _before: set[threading.Thread] = set()
 _cells = 1  # executed so far; counted here because versions of IPython differ on when its own count moves
 
@@ -50,6 +52,8 @@ def start() -> None:
 
 def finish() -> None:
     """Wait for threads that the lecture left behind, so that their errors count (the last cell calls this)."""
+    from IPython.core.getipython import get_ipython
+
     if VARIABLE not in os.environ:
         return
     pooled = set(executors._threads_queues)  # type: ignore[attr-defined]  # idle workers wait for ever
@@ -59,13 +63,19 @@ def finish() -> None:
         if thread.is_alive() and not thread.daemon:  # a daemon may go on for ever, but not fail unseen
             message = f"thread {thread.name!r} was still running {PATIENCE:.0f} s after the last cell; join it"
             _write(event="error", where="a background thread", count=None, message=message)
+    shell: Any = get_ipython()
+    for task in list(_tasks):  # whose failure nobody has asked for; the loop tells of it only when it forgets the task
+        if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
+            error = task.exception()
+            if error is not None:
+                _error(shell, "a background task", type(error), error, error.__traceback__)
     for count, child in _children:
         code = child.poll() if isinstance(child, subprocess.Popen) else child.exitcode
         if code:
             name = child.args if isinstance(child, subprocess.Popen) else child.name
             _write(event="error", where="a child process", count=count, message=f"{name!r:.60} ended with code {code}")
-    for count, _, error in _futures.values():
-        message = f"{type(error).__name__}: {error}"
+    for count, _, lost in _futures.values():
+        message = f"{type(lost).__name__}: {lost}"
         _write(event="error", where="a future whose result nobody asked for", count=count, message=message)
     _write_settings()
     _write(event="end")
@@ -129,7 +139,13 @@ def _watch_tasks(shell: Any) -> None:
             _error(shell, "a background task", type(error), error, error.__traceback__)
         loop.default_exception_handler(context)
 
+    def started(loop: asyncio.AbstractEventLoop, work: Any, **names: Any) -> "asyncio.Task[Any]":
+        task = asyncio.Task(work, loop=loop, **names)
+        _tasks.add(task)
+        return task
+
     loop.set_exception_handler(handle)
+    loop.set_task_factory(started)
 
 
 def _watch_commands(shell: Any) -> None:
