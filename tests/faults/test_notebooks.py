@@ -3,16 +3,19 @@
 import ast
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 from papermill.iorw import read_yaml_file
 from papermill.translators import papermill_translators
 
 from tests.tools.notebooks import crafted
+from tinylab.lab import headless
 from tinylab.tools.notebooks import runner
 
 ROOT = Path(__file__).parent.parent.parent
@@ -86,6 +89,17 @@ def test_parameters_arrive_as_data_and_never_as_code(outcomes):
     assert ast.literal_eval(printed) == HOSTILE
     assert sorted(ast.literal_eval(listed)) == sorted(f"{name}.ipynb" for name in NOTEBOOKS)
     assert not Path("pwned").exists()
+
+
+def test_a_notebook_that_a_program_runs_knows_that_nobody_can_press(tmp_path, monkeypatch):
+    """lectures under plain papermill: nbclient, which it stands on, without any variable of ours."""
+    monkeypatch.delenv("TINYLAB_HEADLESS", raising=False)
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("from tinylab import lab\nlab.headless()")])
+    NotebookClient(made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert made.cells[0].outputs[0].data["text/plain"] == "True"
+    somebody = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True))
+    monkeypatch.setattr("tinylab.lab.control.get_ipython", lambda: somebody)
+    assert not headless()
 
 
 def test_a_name_that_looks_like_a_number_stays_a_name(tmp_path):

@@ -42,7 +42,7 @@ def executed() -> NotebookNode:
     made.cells[5].outputs = [
         nbformat.v4.new_output("display_data", picture, metadata={"image/png": {"alt": "a curve"}})
     ]
-    return made
+    return stored.sealed(made)
 
 
 def test_a_sound_notebook_has_no_fault():
@@ -128,6 +128,24 @@ SPOILT: dict[str, tuple[Callable[[NotebookNode], object], str]] = {
     "standard error": (_stderr, "standard error is stored"),
     "widget": (_widget, "an output of one session"),
     "picture without alt": (lambda nb: nb.cells[5].outputs[0].metadata.clear(), "without alt text"),
+    "another number": (
+        lambda nb: nb.cells[2].outputs[0].update(text="71.3 %\n"),
+        "not those that `tinylab run --store` wrote",
+    ),
+    "another picture": (
+        lambda nb: nb.cells[5].outputs[0].data.update({"image/png": "AAAA"}),
+        "not those that `tinylab run --store` wrote",
+    ),
+    "another text twin": (
+        lambda nb: nb.cells[5].outputs[0].data.update({"text/plain": "a line"}),
+        "not those that `tinylab run --store` wrote",
+    ),
+    "other code": (lambda nb: nb.cells[3].update(source="1 + 2"), "not those that `tinylab run --store` wrote"),
+    "other versions": (
+        lambda nb: nb.metadata.tinylab.versions.update(torch="1.0"),
+        "not those that `tinylab run --store` wrote",
+    ),
+    "no seal": (lambda nb: nb.metadata.pop("tinylab"), "not those that `tinylab run --store` wrote"),
     "remote picture": (
         lambda nb: nb.cells[0].update(source="# A\n![x](https://example.org/x.png)"),
         "the network",
@@ -153,7 +171,7 @@ def test_cleaning_makes_an_executed_notebook_fit():
     ]
     _widget(dirty)
     before = copy.deepcopy(dirty)
-    clean = stored.cleaned(dirty)
+    clean = stored.sealed(stored.cleaned(dirty))
     assert stored.faults(clean) == []
     assert dirty == before
     assert clean.cells[2].outputs == [nbformat.v4.new_output("stream", name="stdout", text="text\n")]

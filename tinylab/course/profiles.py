@@ -109,7 +109,7 @@ def settings(profile: str | None = None, data: str = "sample", seed: int = 0, le
     if not isinstance(profile, str) or profile not in _PROFILES:
         raise InvalidInputError(f"profile {profile!r}{origin} is unknown{nearest(str(profile), PROFILES)}")
     whole("seed", seed, 0)
-    if not str(data).strip():
+    if not isinstance(data, str | os.PathLike) or not str(data).strip():
         raise InvalidInputError(f"data {data!r} is not allowed. Allowed: 'sample', 'tiny-imagenet' or a path")
     sizes = dict(_PROFILES[profile])
     if asked := os.environ.get(CLASSES_VARIABLE):

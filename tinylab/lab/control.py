@@ -17,11 +17,13 @@ ERROR_CLASS = "tinylab-error"  # of the widget that shows errors and is empty wi
 
 
 def headless() -> bool:
-    """True if nobody can move a slider: $TINYLAB_HEADLESS says so, or this is not a notebook's kernel."""
+    """True if nobody can move a slider: $TINYLAB_HEADLESS says so, or this is not a notebook's kernel, or one that is
+    driven by a program (papermill, nbconvert, nbval), which allows no input."""
     asked = os.environ.get(VARIABLE)
     if asked is not None:
         return asked.lower() not in ("", "0", "false", "no")
-    return getattr(get_ipython(), "kernel", None) is None
+    kernel = getattr(get_ipython(), "kernel", None)
+    return kernel is None or not getattr(kernel, "_allow_stdin", True)
 
 
 class DescribedImage(widgets.Image):

@@ -79,7 +79,9 @@ def _renamed(made: NotebookNode) -> None:
 
 
 def _deleted(made: NotebookNode) -> None:
-    made.cells = [cell for cell in made.cells if "nbgrader" not in cell.metadata or "check" not in cell.metadata.nbgrader.grade_id]
+    made.cells = [
+        cell for cell in made.cells if "nbgrader" not in cell.metadata or "check" not in cell.metadata.nbgrader.grade_id
+    ]
 
 
 def _answer_deleted(made: NotebookNode) -> None:

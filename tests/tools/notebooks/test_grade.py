@@ -74,9 +74,7 @@ def test_a_submission_sees_none_of_the_lecturer_s_folders(tmp_path, monkeypatch)
     monkeypatch.setenv("SECRET_TOKEN", "swordfish")
     told = "import os\nanswer_2 = str([os.environ.get('SECRET_TOKEN'), os.getcwd(), os.path.expanduser('~')])"
     made = submissions.answered({"01.2": told})
-    cells = grade.needed(
-        [(i, cell) for i, cell in enumerate(made.cells) if cell.cell_type == "code"], ["answer_2"]
-    )
+    cells = grade.needed([(i, cell) for i, cell in enumerate(made.cells) if cell.cell_type == "code"], ["answer_2"])
     assert len(cells) == 1
     folder = tmp_path / "own"
     folder.mkdir()

@@ -95,12 +95,13 @@ class _Links(html.parser.HTMLParser):
             self.fetched.append(found.get("src") or found.get("href") or "")
 
 
-def test_pages_need_no_network_and_no_script(written):
+def test_pages_need_no_network_and_lectures_no_script(written):
     for name in ("01_data.html", "02_layers.html", "03_gone.html", "index.html"):
         links = _Links()
         links.feed(written[name])
-        assert all(source.startswith("data:") for source in links.fetched), name
-        assert "script" not in links.tags
+        assert all(source.startswith("data:") or not source for source in links.fetched), name
+        assert ("script" in links.tags) == (name == "index.html")
+        assert "src=" not in "".join(re.findall(r"<script[^>]*>", written[name]))
         styles = "".join(re.findall(r"<style>.*?</style>", written[name], re.DOTALL))
         assert "@import" not in styles
         assert "url(" not in styles
@@ -185,3 +186,22 @@ def test_summary_is_machine_readable(written):
 )
 def test_durations_read_well(seconds, text):
     assert pages.duration(seconds) == text
+
+
+def test_the_search_knows_every_section_and_leads_to_it(written):
+    known = json.loads(re.search(r'id="sections">(.*?)</script>', written["index.html"], re.DOTALL)[1])
+    titles = {entry["title"]: entry for entry in known}
+    assert {"01 · The data & more", "First", "Second", "02 · Layers"} <= set(titles)
+    assert "<tag> & text" in titles["Second"]["text"]
+    for entry in known:
+        file, _, anchor = entry["href"].partition("#")
+        assert not anchor or f'id="{anchor}"' in written[file]
+
+
+def test_words_of_a_lecture_cannot_end_the_script(tmp_path):
+    entry = {"href": "x.html", "title": "</script><script>alert(1)</script>", "text": "<!--"}
+    page = pages.index(
+        [], {"profile": "", "data": "", "seed": 0, "device": "", "versions": {}, "finished": ""}, 1, [entry]
+    )
+    assert page.count("</script>") == 2  # the data's own end and the code's
+    assert json.loads(re.search(r'id="sections">(.*?)</script>', page, re.DOTALL)[1]) == [entry]

@@ -2,16 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
-import threading
-from pathlib import Path
+import re
 
 import nbformat
 import pytest
 
 from tinylab.support.errors import InvalidInputError, NotebookError
-from tinylab.tools.notebooks import inspection, runner
+from tinylab.tools.notebooks import inspection, kernels, pages, runner
 
 from . import crafted
 
@@ -46,6 +43,31 @@ HIDDEN = {
         "import traceback\ntry:\n    int('x')\nexcept ValueError:\n    traceback.print_exc()",
         "traceback was printed: ValueError: invalid literal",
     ),
+    "shell": ("!exit 3", "a shell command: `exit 3` ended with code 3"),
+    "child": (
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'raise SystemExit(3)'])",
+        "a child process: ",
+    ),
+    "child of multiprocessing": (
+        "import multiprocessing, os\nchild = multiprocessing.get_context('fork').Process(target=os._exit, args=(4,))\n"
+        "child.start()\nchild.join()",
+        "ended with code 4",
+    ),
+    "future": (
+        "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)\n"
+        "lost = pool.submit(int, 'no number')\npool.shutdown()",
+        "a future whose result nobody asked for: ValueError: invalid literal for int() with base 10: 'no number'",
+    ),
+    "future, asked for": (
+        "fine = ThreadPoolExecutor(1).submit(int, 'x')\nassert fine.exception() is not None",
+        None,
+    ),
+    "captured": ("%%capture\nraise LookupError('captured')", "LookupError: captured"),
+    "daemon": (
+        "def quiet():\n    gate.wait(30)\n    raise OSError('in a daemon')\n"
+        "threading.Thread(target=quiet, daemon=True).start()",
+        "background thread: OSError: in a daemon",
+    ),
     "end": ("threading.Timer(0.5, gate.set).start()", None),  # the late thread fails after the last cell
 }
 
@@ -61,7 +83,7 @@ STOPPING = {
     "endless": (
         [FINE, "import time\nwhile True:\n    time.sleep(0.1)", FINE],
         3,
-        "still running after 12 s",
+        "still running after 30 s",
     ),
 }
 
@@ -79,6 +101,18 @@ def outcomes(tmp_path_factory):
         "import threading\nthread = threading.Thread(target=print)\nthread.start()\nthread.join()",
     )
     paths.append(crafted.write(folder, "healthy", healthy))
+    unsolved = crafted.notebook(
+        "from tinylab.course.exercises import check", 'check("01.1", 3)', 'check("01.1", 12288)'
+    )
+    for cell in unsolved.cells[-2:]:
+        cell.metadata["tags"] = ["exercise-check"]
+    paths.append(crafted.write(folder, "unsolved", unsolved))
+    unsolved.metadata["tinylab"] = {"edition": "student"}
+    paths.append(crafted.write(folder, "unsolved_by_a_student", unsolved))
+    overridden = crafted.notebook(
+        "profile = 'full'", "from tinylab import course\ncourse.settings('lecture', data, seed)"
+    )
+    paths.append(crafted.write(folder, "overridden", overridden))
     paths.append(crafted.write(folder, "untagged", crafted.notebook(FINE, parameters=None)))
     unseeded = crafted.notebook(FINE, parameters="profile = None\ndata = 'sample'")
     paths.append(crafted.write(folder, "unknown_parameter", unseeded))
@@ -86,7 +120,7 @@ def outcomes(tmp_path_factory):
     paths.append(folder / "damaged.ipynb")
     seen = []
     results = runner.run(
-        paths, profile="smoke", seed=3, jobs=2, timeout=12, watcher=lambda o: seen.append((o.name, o.status))
+        paths, profile="smoke", seed=3, jobs=2, timeout=30, watcher=lambda o: seen.append((o.name, o.status))
     )
     found = {outcome.name: outcome for outcome in results}
     assert list(found) == [path.stem for path in paths]
@@ -140,6 +174,25 @@ def test_cells_of_the_runner_are_gone_and_counts_start_at_one(outcomes):
     assert not any("watch" in cell.source for cell in code)
 
 
+def test_an_unsolved_exercise_is_red_but_in_the_student_edition(outcomes):
+    (fault,) = outcomes["unsolved"].faults
+    assert str(fault).startswith('cell 3 (`check("01.1", 3)`): Exercise 01.1: not yet.')
+    assert outcomes["unsolved_by_a_student"].faults == []
+
+
+def test_parameters_that_a_cell_overrides_are_red_and_the_page_says_what_ran(outcomes):
+    overridden = outcomes["overridden"]
+    (fault,) = overridden.faults
+    assert "it ran with {'profile': 'full', 'data': 'sample', 'seed': '3'}, not with" in str(fault)
+    assert overridden.settings["profile"] == "full"
+    facts = {"profile": "smoke", "data": "sample", "seed": 3, "device": "CPU", "versions": {}}
+    assert "profile full, data sample, seed 3" in pages.lecture(overridden, None, None, facts)
+
+
+def test_a_notebook_that_never_started_took_no_time(outcomes):
+    assert str(outcomes["damaged"].seconds) == "0.0"
+
+
 def test_missing_parameters_are_errors(outcomes):
     assert str(outcomes["untagged"].faults[0]).startswith("no cell is tagged 'parameters'")
     message = str(outcomes["unknown_parameter"].faults[0])
@@ -148,23 +201,33 @@ def test_missing_parameters_are_errors(outcomes):
     assert "is no readable notebook" in str(outcomes["damaged"].faults[0])
 
 
-@pytest.mark.parametrize("why", ["silent", "interrupted"])
-def test_a_process_without_a_sign_of_life_is_ended_with_its_kernel(tmp_path, monkeypatch, why):
-    monkeypatch.setattr(runner, "GRACE", 0.1)
-    asleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    process, kernel = subprocess.Popen(asleep), subprocess.Popen(asleep)
-    events = [{"event": "kernel", "pid": kernel.pid}, {"event": "cell", "count": 4}]
-    notes = tmp_path / "notes"
-    notes.write_text("".join(json.dumps(event) + "\n" for event in events) + '{"event": "cel')  # half a line
-    outcome = runner.Outcome(Path("x.ipynb"), "x", cells=9)
-    stop = threading.Event()
-    if why == "interrupted":
-        stop.set()
-    hung = runner._follow(process, outcome, notes, 0.1, lambda outcome: None, stop)
-    assert hung == (why == "silent")
-    assert outcome.cell == 2
-    assert process.returncode != 0
-    assert kernel.wait(30) != 0
+def test_an_interruption_ends_the_kernels(tmp_path, monkeypatch):
+    """Ctrl-C in the process that runs them: no kernel goes on, and nothing that has not begun begins."""
+    path = crafted.write(
+        tmp_path, "asleep", crafted.notebook("import os\nprint(os.getpid())", "import time\ntime.sleep(600)")
+    )
+    ended, end = [], runner._end
+
+    def watcher(outcome):
+        if outcome.cell == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "_end", lambda client: ended.append(end(client)))
+    with pytest.raises(KeyboardInterrupt):
+        runner.run([path], profile="smoke", watcher=watcher, timeout=100)
+
+
+def test_a_kernel_killed_from_outside_is_noticed_at_once(tmp_path):
+    path = crafted.write(tmp_path, "asleep", crafted.notebook("import time\ntime.sleep(600)"))
+    running, outcome = [], runner._waiting(path)
+
+    def watcher(outcome):
+        if outcome.cell == 2:
+            runner._end(running[0])
+
+    runner._execute(outcome, {"seed": 1}, tmp_path, kernels.environment(), 500, watcher, running)
+    assert [str(fault) for fault in outcome.faults] == ["cell 2 (`import time`): the kernel died"]
+    assert running == []
 
 
 @pytest.mark.parametrize(("events", "attempts"), [([], 3), ([{"event": "kernel", "pid": 0}], 1)])
@@ -173,17 +236,22 @@ def test_only_a_kernel_that_never_started_is_tried_again(tmp_path, monkeypatch, 
     path = crafted.write(tmp_path, "fine", crafted.notebook(FINE))
     calls = []
 
-    def fails(command, outcome, folder, *rest):
+    def fails(notebook, outcome, folder, *rest):
         calls.append(folder)
-        (folder / "stderr").write_text("RuntimeError: Kernel died before replying to kernel_info")
-        process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
-        process.wait()
-        return process, events, False
+        return RuntimeError("Kernel died before replying to kernel_info")
 
     monkeypatch.setattr(runner, "_attempt", fails)
+    monkeypatch.setattr(runner, "_events", lambda notes: events)
     (outcome,) = runner.run([path], profile="smoke")
     assert len(calls) == attempts
     assert "Kernel died before replying" in str(outcome.faults[0])
+
+
+def test_notes_cut_short_are_read_as_far_as_they_go(tmp_path):
+    notes = tmp_path / "notes"
+    assert runner._events(notes) == []
+    notes.write_text(json.dumps({"event": "cell", "count": 4}) + '\n{"event": "cel')
+    assert runner._events(notes) == [{"event": "cell", "count": 4}]
 
 
 @pytest.mark.parametrize(
@@ -192,12 +260,14 @@ def test_only_a_kernel_that_never_started_is_tried_again(tmp_path, monkeypatch, 
         ({"profile": "lecure"}, "did you mean 'lecture'?"),
         ({"jobs": 0}, "jobs 0 is not possible"),
         ({"timeout": 0}, "timeout 0 is not possible"),
+        ({"profile": ["smoke"]}, "profile ['smoke'] is unknown"),
+        ({"data": ["x"]}, "data ['x'] is not allowed"),
         ({"seed": -1}, "seed -1 is not possible"),
     ],
 )
 def test_impossible_settings_are_refused_before_anything_starts(tmp_path, wrong, words):
     path = crafted.write(tmp_path, "fine", crafted.notebook(FINE))
-    with pytest.raises(InvalidInputError, match=words.replace("?", r"\?")):
+    with pytest.raises(InvalidInputError, match=re.escape(words)):
         runner.run([path], **wrong)
 
 
@@ -214,7 +284,7 @@ def test_duplicate_parameters_cells_and_bad_python_are_refused():
 def test_the_laboratory_s_names_are_the_ones_watched_for(tmp_path):
     from tinylab import lab
 
-    environment = runner._environment(tmp_path, 2)
+    environment = kernels.environment(2)
     assert environment[lab.VARIABLE] == "1"
     assert inspection.ERROR_CLASS == lab.ERROR_CLASS
     run = inspection.prepared(crafted.notebook(), {})
@@ -224,7 +294,7 @@ def test_the_laboratory_s_names_are_the_ones_watched_for(tmp_path):
     silent = {"state": {"_dom_classes": [lab.ERROR_CLASS], "value": ""}}
     state = {"application/vnd.jupyter.widget-state+json": {"state": {"a": shown, "b": silent}}}
     run.metadata["widgets"] = nbformat.from_dict(state)
-    (fault,) = inspection.inspect(run, [{"event": "end"}], 0, "", 60)
+    (fault,) = inspection.inspect(run, [{"event": "end"}], None, 60)
     assert str(fault) == "in a widget: dropout 1.5 is not possible"
 
 
@@ -234,14 +304,14 @@ def test_nothing_is_believed_without_the_last_note():
     run = inspection.prepared(made, {"seed": 1})
     for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
         cell.execution_count = count
-    faults = inspection.inspect(run, [{"event": "cell", "count": 3}], 0, "", 60)
+    faults = inspection.inspect(run, [{"event": "cell", "count": 3}], None, 60)
     assert "did not reach its end" in str(faults[0])
-    assert inspection.inspect(run, [{"event": "end"}], 0, "", 60) == []
+    assert inspection.inspect(run, [{"event": "end"}], None, 60) == []
     run.cells[-2].execution_count = None
-    (fault,) = inspection.inspect(run, [{"event": "end"}], 0, "", 60)
+    (fault,) = inspection.inspect(run, [{"event": "end"}], None, 60)
     assert str(fault) == "cell 2 (`total = sum(range(10))`): never executed (1 cell in all)"
     run.cells[-2].execution_count = 3
-    assert "ended with code 3" in str(inspection.inspect(run, [{"event": "end"}], 3, "boom", 60)[0])
+    assert "could not be run: boom" in str(inspection.inspect(run, [{"event": "end"}], RuntimeError("boom"), 60)[0])
 
 
 def test_errors_in_widget_state_and_damaged_files(tmp_path):
@@ -251,6 +321,6 @@ def test_errors_in_widget_state_and_damaged_files(tmp_path):
     error = {"output_type": "error", "ename": "ValueError", "evalue": "hidden", "traceback": []}
     state = {"state": {"m": {"state": {"outputs": [error]}}}}
     run.metadata["widgets"] = nbformat.from_dict({"application/vnd.jupyter.widget-state+json": state})
-    assert "ValueError: hidden" in str(inspection.inspect(run, [{"event": "end"}], 0, "", 60)[0])
+    assert "ValueError: hidden" in str(inspection.inspect(run, [{"event": "end"}], None, 60)[0])
     with pytest.raises(NotebookError, match="there is no notebook"):
         inspection.read(tmp_path / "absent.ipynb")

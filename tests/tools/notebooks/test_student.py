@@ -44,7 +44,9 @@ def test_lectures_without_their_solutions(path):
     assert len(solutions) == len(checks) >= 4
     before = {cell.id: cell for cell in full.cells}
     added = [cell for cell in edition.cells if cell.id not in before]
-    assert [cell.source for cell in added] == [student.WORDS] * sum(task.solution is None for task in assignments.tasks(full))
+    assert [cell.source for cell in added] == [student.WORDS] * sum(
+        task.solution is None for task in assignments.tasks(full)
+    )
     for cell in edition.cells:
         assert not cell.get("outputs")
         if cell not in added and assignments.SOLUTION not in before[cell.id].metadata.get("tags", []):

@@ -79,7 +79,7 @@ def _store(outcome: Any, stored: Any) -> list[str]:
 
     if outcome.status != "ok":
         return []
-    notebook = stored.cleaned(outcome.notebook)
+    notebook = stored.sealed(stored.cleaned(outcome.notebook))
     faults: list[str] = stored.faults(notebook)
     for fault in faults:
         print(f"tinylab: {outcome.name} is not stored: {fault}", file=sys.stderr)

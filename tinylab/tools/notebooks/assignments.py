@@ -14,9 +14,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from tinylab.tools.notebooks.inspection import tags
+from tinylab.tools.notebooks.inspection import CHECK, SOLUTION, tags
 
-SOLUTION, CHECK = "solution", "exercise-check"
 _QUESTION = re.compile(r"\*\*(\d+)\.(\d+) \((\w+)\)\*\*")
 _KIND_OF_WORDS = "explain"
 

@@ -30,7 +30,9 @@ def write(lectures: Sequence[Path], out: Path) -> Path:
         command += ["--no-sandbox"] * (getattr(os, "geteuid", lambda: 1)() == 0)  # it refuses root otherwise
         command += ["--no-pdf-header-footer", f"--print-to-pdf={made}", page.as_uri()]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_LIMIT, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=_LIMIT, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NotebookError(f"{browser} could not print the book: {error}") from None
         if not made.is_file():
@@ -43,9 +45,7 @@ def write(lectures: Sequence[Path], out: Path) -> Path:
 def document(lectures: Sequence[Path]) -> str:
     """The book as one HTML file: a table of contents, then each lecture from a new page on."""
     notebooks = [inspection.read(path) for path in lectures]
-    titles = [
-        inspection.title(notebook) or path.stem for path, notebook in zip(lectures, notebooks, strict=True)
-    ]
+    titles = [inspection.title(notebook) or path.stem for path, notebook in zip(lectures, notebooks, strict=True)]
     contents = "".join(
         f'<li><a href="#{path.stem}">{title}</a></li>' for path, title in zip(lectures, titles, strict=True)
     )

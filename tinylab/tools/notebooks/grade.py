@@ -129,7 +129,9 @@ def write(submissions: Sequence[Submission], out: Path) -> Path:
         given = entered.get((row.student, row.exercise))
         if row.points is None and given:
             row.points = float(given)
-    values = [[r.student, r.exercise, "" if r.points is None else f"{r.points:g}", r.of, r.status, r.note] for r in rows]
+    values = [
+        [r.student, r.exercise, "" if r.points is None else f"{r.points:g}", r.of, r.status, r.note] for r in rows
+    ]
     folder = out.with_suffix("") if out.suffix else out.with_name(f"{out.name}-feedback")
     for number, submission in enumerate(submissions):
         name = f"{submission.path.stem}.html"
@@ -279,4 +281,3 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
     writer.writerow(header)
     writer.writerows(rows)
     return file.getvalue().encode()
-

@@ -1,8 +1,8 @@
 """Before a headless run: are the parameters there? After it: what went wrong, and in which cell?
 
 Cells are counted as JupyterLab does after "run all": the n-th code cell that is not blank is cell n.
-Nothing is believed because a program ended well: papermill only warns of a parameter that does not exist,
-takes `sys.exit(0)` for success and stores the cell that killed its kernel as completed.
+Nothing is believed because a program ended well: papermill only warns of a parameter that does not exist, and
+`sys.exit(0)` passes for success.
 """
 
 import ast
@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from tinylab.support.errors import NotebookError
 from tinylab.support.files import atomic_write
 
 WATCH_TAG = "tinylab-watch"
-_OURS = {WATCH_TAG, "injected-parameters", "papermill-error-cell-tag"}  # cells that the author did not write
+INJECTED_TAG = "injected-parameters"  # papermill's own
+_OURS = {WATCH_TAG, INJECTED_TAG}  # cells that the author did not write
+SOLUTION, CHECK = "solution", "exercise-check"
 ERROR_CLASS = "tinylab-error"  # how a control of the laboratory marks the error that it shows
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -65,6 +68,11 @@ def tags(cell: NotebookNode) -> set[str]:
 def runs(cell: NotebookNode) -> bool:
     """True for a cell that executes: code that is not blank."""
     return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def is_authored(cell: NotebookNode) -> bool:
+    """True for a cell that executes and was not added by a headless run."""
+    return runs(cell) and not _OURS & tags(cell)
 
 
 def parameters(notebook: NotebookNode) -> set[str]:
@@ -124,14 +132,15 @@ def authored(notebook: NotebookNode) -> NotebookNode:
 
 
 def inspect(
-    notebook: NotebookNode, events: Iterable[Mapping[str, Any]], returncode: int, stderr: str, timeout: float
+    notebook: NotebookNode, events: Iterable[Mapping[str, Any]], failure: Exception | None, timeout: float, at: int = 0
 ) -> list[Fault]:
     """What went wrong in a run, in the order of the cells; nothing only if it can be shown to have gone well.
 
-    `notebook`: as papermill left it; `events`: what `watch` noted; `returncode`, `stderr`: of papermill.
+    `notebook`: as nbclient left it; `events`: what `watch` noted; `failure`: what ended the run early, if anything did,
+    while the author's cell `at` ran (from 1; 0: none had begun).
     """
     events = list(events)
-    executed = [cell for cell in notebook.cells if runs(cell) and "papermill-error-cell-tag" not in tags(cell)]
+    executed = [cell for cell in notebook.cells if runs(cell)]
     numbers: dict[int, int] = {}  # execution count in this run -> the author's number of the cell
     for count, cell in enumerate(executed, start=1):
         if not _OURS & tags(cell):
@@ -144,20 +153,31 @@ def inspect(
         found.setdefault((number, error or message), Fault(number, sources.get(number or 0, ""), message))
 
     started = max((event["count"] for event in events if event["event"] == "cell"), default=1)
-    timed_out = "CellTimeoutError" in stderr
-    if timed_out:
-        add(started, f"still running after {timeout:g} s, the time limit of a cell (--timeout allows more)")
-    elif "DeadKernelError" in stderr:
-        add(started, "the kernel died")
+    if isinstance(failure, CellTimeoutError | DeadKernelError):
+        over = f"still running after {timeout:g} s, the time limit of a cell (--timeout allows more)"
+        message = over if isinstance(failure, CellTimeoutError) else "the kernel died"
+        found[at or None, message] = Fault(at or None, sources.get(at, ""), message)
     for count, cell in enumerate(executed, start=1):
         for output in cell.outputs:
-            if output.output_type == "error" and not (timed_out and output.ename == "KeyboardInterrupt"):
+            if output.output_type == "error":
                 error = f"{output.ename}: {output.evalue}"
                 left = output.ename == "SystemExit"
                 add(count, f"it left the kernel ({error}), so the rest did not run" if left else error, error)
     for event in events:
-        if event["event"] == "error" and not (timed_out and event["message"].startswith("KeyboardInterrupt")):
+        if event["event"] == "error":
             add(event["count"], f"in {event['where']}: {event['message']}", event["message"])
+    if notebook.metadata.get("tinylab", {}).get("edition") != "student":  # there, an exercise may be unsolved
+        for count, cell in enumerate(executed, start=1):
+            for output in cell.outputs if CHECK in tags(cell) else []:
+                said = str(output.get("data", {}).get("text/plain", ""))
+                if re.match(r"Exercise \S+: not yet", said):
+                    add(count, said)
+    for event in events:
+        if event["event"] == "ran":
+            add(
+                None,
+                f"it ran with {event['settings']}, not with the {event['asked']} that it was given: a cell changes them",
+            )
     known = " ".join(error for _, error in found)
     for error in _widget_errors(notebook):
         if error not in known:
@@ -167,8 +187,8 @@ def inspect(
             if error not in known:
                 add(count, f"a traceback was printed: {error}", error)
 
-    if returncode != 0 and not found:
-        add(None, f"papermill ended with code {returncode}: {_last_line(stderr) or 'it said nothing'}")
+    if failure is not None and not found:
+        add(None, f"it could not be run: {first_line(str(failure)) or type(failure).__name__}")
     skipped = [count for count, cell in enumerate(executed, 1) if cell.execution_count is None and count in numbers]
     if skipped and not found:
         add(skipped[0], f"never executed ({len(skipped)} cell{'s' if len(skipped) > 1 else ''} in all)")
@@ -230,7 +250,3 @@ def _renumbered(line: str, removed: int) -> str:
 def first_line(text: str) -> str:
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return line if len(line) <= 60 else line[:57] + "…"
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -14,7 +14,11 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from tinylab.support.cores import core_count
 from tinylab.support.errors import whole
+
+
+_STARTUP = 300  # seconds until a kernel answers: a machine may be busy
 
 
 class _ThisPython(KernelSpecManager):
@@ -28,10 +32,8 @@ class _ThisPython(KernelSpecManager):
 def environment(jobs: int = 1) -> dict[str, str]:
     """The environment of a kernel that runs beside `jobs` - 1 others: a fair share of the cores each."""
     whole("jobs", jobs, 1)
-    available = getattr(os, "sched_getaffinity", None)
-    cores = len(available(0)) if available else os.cpu_count() or 1
     # torch listens to both, and to MKL's first: whoever has set one of them means both
-    given = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // jobs))
+    given = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(max(1, core_count() // jobs))
     return {
         **os.environ,
         "OMP_NUM_THREADS": given,
@@ -44,6 +46,7 @@ def environment(jobs: int = 1) -> dict[str, str]:
 def client(notebook: NotebookNode, folder: Path, timeout: float, **hooks: Any) -> NotebookClient:
     """nbclient's own runner, with a kernel of this Python that works in `folder`; `timeout` in seconds for a cell."""
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisPython())
+    place = {"metadata": {"path": str(folder)}}
     return NotebookClient(
-        notebook, km=manager, timeout=round(timeout), resources={"metadata": {"path": str(folder)}}, **hooks
+        notebook, km=manager, timeout=round(timeout), startup_timeout=_STARTUP, resources=place, **hooks
     )

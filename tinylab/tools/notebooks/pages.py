@@ -64,7 +64,7 @@ def lecture(outcome: Outcome, before: Outcome | None, after: Outcome | None, fac
     main = body(outcome) if outcome.notebook is not None else ""
     ran = "Executed" if outcome.status == "ok" else "Executed, and failed,"
     foot = (
-        f"{ran} in {duration(outcome.seconds)}, {html.escape(_settings_line(facts))}. "
+        f"{ran} in {duration(outcome.seconds)}, {html.escape(_settings_line(facts | outcome.settings))}. "
         f'<a href="{outcome.name}.ipynb">The notebook as executed</a>.'
     )
     return document(
@@ -101,7 +101,9 @@ def index(
 
 def sections(outcome: Outcome, page: str) -> list[dict[str, str]]:
     """What the search knows of a lecture's page: for each section where it is, its title and its words."""
-    body = re.sub(r"<(style|script|math)\b.*?</\1>", " ", page.partition("<main>")[2].partition("</main>")[0], flags=re.S)
+    body = re.sub(
+        r"<(style|script|math)\b.*?</\1>", " ", page.partition("<main>")[2].partition("</main>")[0], flags=re.S
+    )
     parts = re.split(r'<h2 id="?([^">\s]+)"?[^>]*>(.*?)</h2>', body, flags=re.S)
     named = zip(["", *parts[1::3]], [outcome.title, *parts[2::3]], parts[0::3], strict=True)
     return [

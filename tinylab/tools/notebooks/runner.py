@@ -1,17 +1,14 @@
-"""Run lectures headlessly: one papermill process per notebook, several at once, and the truth about each.
+"""Run lectures headlessly: one kernel per notebook, several at once, and the truth about each.
 
-A process of its own for each notebook, because a kernel that dies or hangs must not take the others with it
-(and because papermill changes the working directory of its whole process). Its standard error and the notes of
-`watch` are read; what they mean is decided in `inspection`.
+papermill writes the parameters into a notebook, nbclient runs it: what ends a run early, a dead kernel or a cell over
+its time, is an exception with a name. What that and the notes of `watch` mean is decided in `inspection`.
 """
 
 import contextlib
 import json
 import math
 import os
-import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,17 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from tinylab.support.cores import core_count
 from tinylab import course
 from tinylab.data import resolve
 from tinylab.support.errors import NotebookError, between, whole
-from tinylab.tools.notebooks import inspection, watch
+from tinylab.tools.notebooks import inspection, kernels, watch
 from tinylab.tools.notebooks.inspection import Fault
 
-STARTS = 3  # two kernels that start at once can pick the same port; one of them dies before any cell has run
-GRACE = 120.0  # seconds beyond the limit of a cell before a silent papermill process is ended from outside
+STARTS = 3  # a port may be taken between its choice and its use; that kernel dies before any cell has run
 
 
 @dataclass
@@ -49,6 +46,7 @@ class Outcome:
     notebook: NotebookNode | None = None  # as executed, without the cells that the run added
     key_figures: list[dict[str, str]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)  # profile, data, seed, device, as the lecture said
+    asked: dict[str, Any] = field(default_factory=dict)  # the parameters that it was given
 
     @property
     def name(self) -> str:
@@ -78,7 +76,8 @@ def run(
     outcomes = [_waiting(Path(path)) for path in notebooks]
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="tinylab-run-", ignore_cleanup_errors=True) as scratch:
-        environment = _environment(Path(scratch), min(jobs, len(outcomes)))
+        environment = kernels.environment(max(1, min(jobs, len(outcomes))))
+        running: list[NotebookClient] = []
 
         def one(numbered: tuple[int, Outcome]) -> None:
             number, outcome = numbered
@@ -86,11 +85,11 @@ def run(
             folder.mkdir()
             try:
                 if not stop.is_set():
-                    _execute(outcome, values, folder, environment, timeout, watcher, stop)
+                    _execute(outcome, values, folder, environment, timeout, watcher, running)
             except NotebookError as error:
                 outcome.faults.append(Fault(None, "", str(error)))
             outcome.status = "failed" if outcome.faults else "ok"
-            outcome.seconds = time.monotonic() - (outcome.started or time.monotonic())
+            outcome.seconds = time.monotonic() - outcome.started if outcome.started is not None else 0.0
             watcher(outcome)
 
         with ThreadPoolExecutor(jobs) as pool:
@@ -99,6 +98,8 @@ def run(
                 list(pool.map(one, reversed(list(enumerate(outcomes)))))
             except BaseException:  # Ctrl-C: leave no kernel behind
                 stop.set()
+                for client in list(running):
+                    _end(client)
                 raise
     return outcomes
 
@@ -112,21 +113,6 @@ def _waiting(path: Path) -> Outcome:
     return Outcome(path, inspection.title(notebook) or path.stem, cells, notebook=notebook)
 
 
-def _environment(scratch: Path, jobs: int) -> dict[str, str]:
-    """For the children: a fair share of the cores each, and a "python3" kernel that is this very Python."""
-    environment = dict(os.environ)
-    # torch listens to both, and to MKL's first: whoever has set one of them means both
-    given = environment.get("MKL_NUM_THREADS") or environment.get("OMP_NUM_THREADS") or str(max(1, core_count() // jobs))
-    environment |= {"OMP_NUM_THREADS": given, "MKL_NUM_THREADS": given}
-    kernel = scratch / "kernels" / "python3" / "kernel.json"
-    kernel.parent.mkdir(parents=True)
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    kernel.write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
-    searched = [str(scratch), *filter(None, [os.environ.get("JUPYTER_PATH")])]
-    environment["JUPYTER_PATH"] = os.pathsep.join(searched)  # searched before the user's own kernels
-    environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    environment["TINYLAB_HEADLESS"] = "1"  # the laboratory's controls train at once instead of in a thread
-    return environment
 
 
 def _execute(
@@ -136,100 +122,78 @@ def _execute(
     environment: dict[str, str],
     timeout: float,
     watcher: Callable[[Outcome], None],
-    stop: threading.Event,
+    running: list[NotebookClient],
 ) -> None:
     if outcome.notebook is None:  # unreadable: the fault is noted already
         return
-    import nbformat
-    import yaml  # papermill's own
-
-    nbformat.write(inspection.prepared(outcome.notebook, values), folder / "in.ipynb")
-    # YAML's own writer: in JSON, which YAML nearly is, "📁" would arrive as two halves of a character
-    (folder / "parameters.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "-f", "parameters.yaml"]
-    command += ["-k", "python3", "--cwd", str(outcome.path.resolve().parent), "--no-progress-bar"]
-    command += ["--execution-timeout", str(round(timeout)), "--log-level", "ERROR"]
-    outcome.status, outcome.started = "running", time.monotonic()
+    prepared = inspection.prepared(outcome.notebook, values)
+    outcome.status, outcome.started, outcome.asked = "running", time.monotonic(), dict(values)
     watcher(outcome)
-    for attempt in range(STARTS):
-        process, events, hung = _attempt(command, outcome, folder, environment, timeout, watcher, stop)
-        if events or hung or stop.is_set() or attempt == STARTS - 1:
+    notes = folder / "notes"
+    environment = environment | {watch.VARIABLE: str(notes), watch.ASKED: json.dumps(values)}
+    for _ in range(STARTS):
+        executed = _parameterized(prepared, values)
+        failure = _attempt(executed, outcome, folder, environment, timeout, watcher, running)
+        events = _events(notes)
+        if events:
             break  # once the kernel has started, nothing is repeated
-    written = folder / "out.ipynb"
-    executed = inspection.read(written if written.exists() else folder / "in.ipynb")
-    said = (folder / "stderr").read_text(encoding="utf-8", errors="replace")
-    outcome.faults = inspection.inspect(executed, events, process.returncode, said, timeout)
-    if hung:
-        fault = f"no sign of life for {timeout + GRACE:.0f} s; ended from outside"
-        outcome.faults.insert(0, Fault(outcome.cell or None, "", fault))
+    outcome.faults = inspection.inspect(executed, events, failure, timeout, outcome.cell)
     outcome.notebook = inspection.authored(executed)
     outcome.key_figures = inspection.displayed(executed, course.KEY_FIGURE_MIME)
     outcome.settings = next(iter(inspection.displayed(executed, course.SETTINGS_MIME)), {})
+    outcome.settings |= next((event["settings"] for event in events if event["event"] == "ran"), {})
+
+
+def _parameterized(notebook: NotebookNode, values: dict[str, object]) -> NotebookNode:
+    """A copy with the cell of parameters that papermill writes, after the author's."""
+    from papermill.translators import translate_parameters
+
+    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    source = translate_parameters("python3", "python", values, "Parameters")
+    place = next(place for place, cell in enumerate(copy.cells) if "parameters" in inspection.tags(cell))
+    copy.cells.insert(place + 1, nbformat.v4.new_code_cell(source, metadata={"tags": [inspection.INJECTED_TAG]}))
+    return copy
 
 
 def _attempt(
-    command: list[str],
+    notebook: NotebookNode,
     outcome: Outcome,
     folder: Path,
     environment: dict[str, str],
     timeout: float,
     watcher: Callable[[Outcome], None],
-    stop: threading.Event,
-) -> tuple[subprocess.Popen[bytes], list[dict[str, Any]], bool]:
-    notes = folder / "notes"
-    with open(folder / "stderr", "wb") as stderr:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,  # relative names: papermill would format braces in a longer path
-            env=environment | {watch.VARIABLE: str(notes)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,  # Ctrl-C is ours to handle
-        )
-        hung = _follow(process, outcome, notes, timeout, watcher, stop)
-    return process, _events(notes), hung
+    running: list[NotebookClient],
+) -> Exception | None:
+    """Run a notebook in place, in a kernel of its own; what ended it early, or None."""
+    authored = [cell for cell in notebook.cells if inspection.is_authored(cell)]
 
-
-def _follow(
-    process: subprocess.Popen[bytes],
-    outcome: Outcome,
-    notes: Path,
-    timeout: float,
-    watcher: Callable[[Outcome], None],
-    stop: threading.Event,
-) -> bool:
-    """Wait for the process, passing on its progress; True if it had to be ended because nothing happened."""
-    seen, changed = 0, time.monotonic()
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.3)
-            return False
-        events = _events(notes)
-        if len(events) > seen:
-            seen, changed = len(events), time.monotonic()
-            # two cells run before the author's second: ours, and the injected parameters after the first
-            count = max((event["count"] for event in events if event["event"] == "cell"), default=0)
-            outcome.cell = min(max(count - 2, 1), outcome.cells)
+    def starts(cell: NotebookNode, cell_index: int) -> None:
+        if inspection.is_authored(cell):
+            outcome.cell = 1 + next(place for place, one in enumerate(authored) if one is cell)
             watcher(outcome)
-        hung = time.monotonic() - changed > timeout + GRACE
-        if hung or stop.is_set():
-            _end(process, events)
-            return hung
+
+    client = kernels.client(notebook, outcome.path.resolve().parent, timeout, on_cell_execute=starts)
+    running.append(client)
+    try:
+        with open(folder / "stderr", "wb") as stderr:
+            client.execute(env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
+    except Exception as error:  # of the notebook, its kernel, or of starting it
+        return error
+    finally:
+        running.remove(client)
+    return None
 
 
-def _end(process: subprocess.Popen[bytes], events: list[dict[str, Any]]) -> None:
-    """End papermill and its kernel (which has a session of its own, so that it has to be named)."""
-    process.kill()
-    process.wait()
-    for event in events:
-        if event["event"] == "kernel":
-            with contextlib.suppress(OSError):
-                os.kill(event["pid"], getattr(signal, "SIGKILL", signal.SIGTERM))
+def _end(client: NotebookClient) -> None:
+    """Kill a client's kernel from another thread: the client notices, and ends."""
+    process = getattr(getattr(client.km, "provisioner", None), "process", None)
+    if process is not None:
+        with contextlib.suppress(OSError):
+            process.kill()
 
 
 def _events(notes: Path) -> list[dict[str, Any]]:
-    """The notes so far; a line that is still being written is left for the next time."""
+    """What `watch` noted; the last line may be cut short by the kernel's end."""
     if not notes.exists():
         return []
     lines = notes.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import subprocess
 import symtable
 import time
 from collections.abc import Iterable
@@ -29,7 +30,19 @@ from tinylab.data import cache_root
 from tinylab.support.errors import NotebookError
 from tinylab.tools.notebooks import bridge, inspection, kernels
 
-_KEPT = ("PATH", "LANG", "LC_", "SYSTEMROOT", "TMP", "TEMP", "PYTHON", "VIRTUAL_ENV", "CONDA", "LD_LIBRARY_PATH", "CUDA")
+_KEPT = (
+    "PATH",
+    "LANG",
+    "LC_",
+    "SYSTEMROOT",
+    "TMP",
+    "TEMP",
+    "PYTHON",
+    "VIRTUAL_ENV",
+    "CONDA",
+    "LD_LIBRARY_PATH",
+    "CUDA",
+)
 _PREPARE = "from tinylab.tools.notebooks import bridge as _tinylab_bridge"
 _HANGS, _DIES = "it was still running when its time was over", "the kernel died"
 _FATAL = {_HANGS, _DIES}
@@ -97,8 +110,9 @@ class Sandbox:
             self._client = kernels.client(nbformat.v4.new_notebook(), self.folder, self.timeout, allow_errors=True)
             self._client.nb.cells = [nbformat.v4.new_code_cell("")]
             self._client.reset_execution_trackers()
-            self._client.start_new_kernel(env=self._environment, cwd=str(self.folder))
-            self._client.startup_timeout = round(_START)
+            self._client.start_new_kernel(
+                env=self._environment, cwd=str(self.folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             self._client.start_new_kernel_client()
             self._run(_PREPARE, _START)
             for number, parts in self.cells.items():

@@ -1,12 +1,16 @@
 """What a lecture in the repository may contain: `cleaned` makes it so, `faults` refuses what is not.
 
 The stored notebooks are read on the web and compared cell by cell (nbval), so they hold real outputs, executed in
-order, and nothing that belongs to one machine or one session.
+order, and nothing that belongs to one machine or one session. `sealed` adds a digest of code and outputs, pictures and
+their text twins included: an output that was edited, or that belongs to other code, is found by it.
 """
 
+import hashlib
+import importlib.metadata
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -33,6 +37,8 @@ METADATA = {
         "pygments_lexer": "ipython3",
     },  # without Python's version, which would change with every machine
 }
+SEAL = "tinylab"  # the notebook's metadata that `sealed` writes: {"digest": …, "versions": …}
+_VERSIONS = ("tinylab", "torch", "numpy", "matplotlib")  # that outputs depend on
 _KEPT = {"slideshow", "tags"}
 _SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 _EVASIONS = {"nbval-skip", "skip-execution", "raises-exception", "nbval-raises-exception"}
@@ -54,6 +60,19 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
     return copy
 
 
+def sealed(notebook: NotebookNode) -> NotebookNode:
+    """A copy of a cleaned notebook, with the digest of its code and outputs and the versions that they were made with."""
+    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
+    copy.metadata[SEAL] = {"digest": _digest(copy, versions), "versions": versions}
+    return copy
+
+
+def _digest(notebook: NotebookNode, versions: Mapping[str, str]) -> str:
+    code = [[cell.source, cell.outputs] for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps([code, versions], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
 def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """Neighbouring pieces of one stream joined: where they were cut depends on timing only."""
     joined: list[NotebookNode] = []
@@ -69,7 +88,10 @@ def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
 def faults(notebook: NotebookNode) -> list[str]:
     """Why a notebook must not be stored as it is; empty when it may."""
     found = []
-    stray = set(notebook.metadata) - set(METADATA)
+    seal = notebook.metadata.get(SEAL, {})
+    if seal.get("digest") != _digest(notebook, seal.get("versions", {})):
+        found.append("the outputs are not those that `tinylab run --store` wrote for this code; run it again")
+    stray = set(notebook.metadata) - set(METADATA) - {SEAL}
     if stray:
         found.append(f"stray metadata of the notebook: {', '.join(sorted(stray))}")
     if notebook.metadata.get("kernelspec", {}).get("name") != "python3":

@@ -27,7 +27,9 @@ from tinylab.tools.notebooks.inspection import tags
 HERE = "# your answer in place of the dots"
 WORDS = "*Your answer in place of this line.*"
 OURS = "tinylab"  # our metadata: of a cell {"written": digest}, of the notebook {"edition": "student"}
-CONFIG = 'c = get_config()  # noqa\nc.ClearSolutions.code_stub = {"python": ""}\n'  # the shape of an answer stays above it
+CONFIG = (
+    'c = get_config()  # noqa\nc.ClearSolutions.code_stub = {"python": ""}\n'  # the shape of an answer stays above it
+)
 
 
 def student(notebook: NotebookNode) -> NotebookNode:
@@ -252,4 +254,3 @@ def _without_body(function: ast.FunctionDef) -> str:
 
 def _copied(notebook: NotebookNode) -> NotebookNode:
     return nbformat.from_dict(json.loads(json.dumps(notebook)))
-

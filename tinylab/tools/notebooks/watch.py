@@ -2,22 +2,32 @@
 
 An exception in a background thread, in a widget callback, under `interact` or in `with Output():` does not
 stop a notebook, and what a thread prints after its cell has ended reaches no output at all. So each is written,
-as it happens, to the file that the runner reads: one JSON object a line. Does nothing when no file is named.
+as it happens, to the file that the runner reads: one JSON object a line. So is a shell command or a child process of a
+cell that failed, a future whose error nobody asked for, and what the lecture ran with, should a cell have changed it.
+Does nothing when no file is named.
 """
 
 import asyncio
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
+import weakref
+from concurrent.futures import Future
 from concurrent.futures import thread as executors
 from types import TracebackType
 from typing import Any
 
 VARIABLE = "TINYLAB_WATCH"  # the file to write to; set by the runner
+ASKED = "TINYLAB_ASKED"  # the parameters as JSON; set by the runner
+_STARTERS = {"subprocess", "multiprocessing"}
 PATIENCE = 10.0  # seconds that a thread may go on after the last cell
 
+_children: list[tuple[int, Any]] = []  # the cell that started it, a Popen or a multiprocessing.Process
+_futures: dict[int, tuple[int, Future[Any], BaseException]] = {}  # whose error nobody has asked for
+_tasks: "weakref.WeakSet[asyncio.Task[Any]]" = weakref.WeakSet()
 _before: set[threading.Thread] = set()
 _cells = 1  # executed so far; counted here because versions of IPython differ on when its own count moves
 
@@ -35,24 +45,60 @@ def start() -> None:
     _watch_callbacks(shell)
     _watch_threads(shell)
     _watch_tasks(shell)
+    _watch_commands(shell)
+    _watch_children()
+    _watch_futures()
 
 
 def finish() -> None:
     """Wait for threads that the lecture left behind, so that their errors count (the last cell calls this)."""
+    from IPython.core.getipython import get_ipython
+
     if VARIABLE not in os.environ:
         return
     pooled = set(executors._threads_queues)  # type: ignore[attr-defined]  # idle workers wait for ever
-    left = [thread for thread in threading.enumerate() if thread not in _before | pooled and not thread.daemon]
-    for thread in left:
+    left = [thread for thread in threading.enumerate() if thread not in _before | pooled]
+    for thread in (thread for thread in left if not thread.daemon or _of_a_cell(thread)):
         thread.join(PATIENCE)
-        if thread.is_alive():
+        if thread.is_alive() and not thread.daemon:  # a daemon may go on for ever, but not fail unseen
             message = f"thread {thread.name!r} was still running {PATIENCE:.0f} s after the last cell; join it"
             _write(event="error", where="a background thread", count=None, message=message)
+    shell: Any = get_ipython()
+    for task in list(_tasks):  # whose failure nobody has asked for; the loop tells of it only when it forgets the task
+        if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
+            error = task.exception()
+            if error is not None:
+                _error(shell, "a background task", type(error), error, error.__traceback__)
+    for count, child in _children:
+        code = child.poll() if isinstance(child, subprocess.Popen) else child.exitcode
+        if code:
+            name = child.args if isinstance(child, subprocess.Popen) else child.name
+            _write(event="error", where="a child process", count=count, message=f"{name!r:.60} ended with code {code}")
+    for count, _, lost in _futures.values():
+        message = f"{type(lost).__name__}: {lost}"
+        _write(event="error", where="a future whose result nobody asked for", count=count, message=message)
+    _write_settings()
     _write(event="end")
 
 
-def _started(info: object) -> None:
+def _write_settings() -> None:
+    """What the lecture ran with in the end, if that is not what the runner asked for."""
+    from IPython.core.getipython import get_ipython
+
+    names: dict[str, Any] = getattr(get_ipython(), "user_ns", {})
+    asked = json.loads(os.environ.get(ASKED) or "{}")
+    now = {name: names[name] for name in asked if name in names}
+    made = [vars(one) for one in names.values() if type(one).__name__ == "Settings" and set(asked) <= set(dir(one))]
+    for ran in [now, *({name: one[name] for name in asked} for one in made)]:
+        if any(ran[name] != asked[name] for name in ran):
+            _write(event="ran", settings={name: str(value) for name, value in ran.items()}, asked=asked)
+            return
+
+
+def _started(info: Any) -> None:
     global _cells
+    if not getattr(info, "store_history", True):  # a cell within a cell: `%%capture`
+        return
     _cells += 1
     _write(event="cell", count=_cells)
 
@@ -93,7 +139,82 @@ def _watch_tasks(shell: Any) -> None:
             _error(shell, "a background task", type(error), error, error.__traceback__)
         loop.default_exception_handler(context)
 
+    def started(loop: asyncio.AbstractEventLoop, work: Any, **names: Any) -> "asyncio.Task[Any]":
+        task = asyncio.Task(work, loop=loop, **names)
+        _tasks.add(task)
+        return task
+
     loop.set_exception_handler(handle)
+    loop.set_task_factory(started)
+
+
+def _watch_commands(shell: Any) -> None:
+    original = shell.system
+
+    def system(command: str) -> Any:
+        done = original(command)
+        code = shell.user_ns.get("_exit_code")
+        if code:
+            _write(event="error", where="a shell command", count=_cells, message=f"`{command}` ended with code {code}")
+        return done
+
+    shell.system = system
+
+
+def _watch_children() -> None:
+    """Remember the processes that a cell itself starts; those of a library are its own affair."""
+    from multiprocessing.process import BaseProcess
+
+    popen, start_process = subprocess.Popen.__init__, BaseProcess.start
+
+    def started(self: Any, *args: Any, **kwargs: Any) -> None:
+        popen(self, *args, **kwargs)
+        if _called_by_a_cell():
+            _children.append((_cells, self))
+
+    def start(self: Any) -> None:
+        start_process(self)
+        if _called_by_a_cell():
+            _children.append((_cells, self))
+
+    subprocess.Popen.__init__ = started  # type: ignore[method-assign]
+    BaseProcess.start = start  # type: ignore[method-assign]
+
+
+def _called_by_a_cell() -> bool:
+    """Whether the first frame outside the modules that start processes is a cell's."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _STARTERS:
+        frame = frame.f_back
+    return bool(frame.f_globals.get("__name__") == "__main__")
+
+
+def _of_a_cell(thread: threading.Thread) -> bool:
+    """Whether a thread runs a function that a cell defines."""
+    work = getattr(thread, "_target", None) or type(thread).run
+    return getattr(work, "__module__", "") == "__main__"
+
+
+def _watch_futures() -> None:
+    """An error that is put into a future is seen when somebody asks for the result, or never."""
+    put, result, exception = Future.set_exception, Future.result, Future.exception
+
+    def set_exception(self: Any, error: BaseException | None) -> None:
+        if error is not None and not self._done_callbacks:  # whoever waits for it by a callback sees it
+            _futures[id(self)] = (_cells, self, error)
+        put(self, error)
+
+    def asked(original: Any) -> Any:
+        def ask(self: Any, timeout: float | None = None) -> Any:
+            try:
+                return original(self, timeout)
+            finally:
+                _futures.pop(id(self), None)
+
+        return ask
+
+    Future.set_exception = set_exception  # type: ignore[method-assign, assignment]
+    Future.result, Future.exception = asked(result), asked(exception)  # type: ignore[method-assign]
 
 
 def _error(
@@ -108,7 +229,7 @@ def _error(
     while trace is not None:
         name = shell.compile.format_code_name(trace.tb_frame.f_code.co_filename)  # ("Cell", "In[3]") or None
         number = re.search(r"\d+", name[1]) if name else None
-        count = int(number.group()) if number else count
+        count = min(int(number.group()), _cells) if number else count  # a cell within a cell counts as the next one
         trace = trace.tb_next
     _write(event="error", where=where, count=count, message=f"{kind.__name__}: {value}")
 
