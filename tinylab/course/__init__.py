@@ -1,11 +1,15 @@
 """The course around the package: what a lecture asks for, its exercises, and the full-size trainings that it shows.
 
 profiles    sizes of a lecture under "smoke", "lecture" and "full"; key figures for the index page
+case        the board of suspects after each lecture, every lecture's verdict, the tribunal; `evidence` computes them
+foresight   a prediction before the run, its reveal after
 lectures    the notebooks, by number or name, and the room behind each
 exercises/  checks of the students' answers
 results/    records of full-size trainings, stored with the package
 """
 
+from tinylab.course.case import SUSPECTS, TITLES, Verdict, board, tribunal, verdict
+from tinylab.course.foresight import export_predictions, foreseen, predict, predictions, reveal
 from tinylab.course.lectures import ROOMS, find, folder
 from tinylab.course.profiles import (
     DEFAULT_PROFILE,
@@ -25,11 +29,22 @@ __all__ = [
     "PROFILES",
     "ROOMS",
     "SETTINGS_MIME",
+    "SUSPECTS",
     "TIMEOUTS",
+    "TITLES",
     "VARIABLE",
     "Settings",
+    "Verdict",
+    "board",
+    "export_predictions",
     "find",
     "folder",
+    "foreseen",
     "key_figure",
+    "predict",
+    "predictions",
+    "reveal",
     "settings",
+    "tribunal",
+    "verdict",
 ]
