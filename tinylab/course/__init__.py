@@ -8,7 +8,8 @@ exercises/  checks of the students' answers
 results/    records of full-size trainings, stored with the package
 """
 
-from tinylab.course.case import SUSPECTS, TITLES, Verdict, board, tribunal, verdict
+from typing import TYPE_CHECKING, Any
+
 from tinylab.course.foresight import export_predictions, foreseen, predict, predictions, reveal
 from tinylab.course.lectures import ROOMS, find, folder
 from tinylab.course.profiles import (
@@ -22,6 +23,9 @@ from tinylab.course.profiles import (
     key_figure,
     settings,
 )
+
+if TYPE_CHECKING:
+    from tinylab.course.case import SUSPECTS, TITLES, Verdict, board, tribunal, verdict
 
 __all__ = [
     "DEFAULT_PROFILE",
@@ -48,3 +52,14 @@ __all__ = [
     "tribunal",
     "verdict",
 ]
+
+_CASE = {"SUSPECTS", "TITLES", "Verdict", "board", "tribunal", "verdict"}
+
+
+def __getattr__(name: str) -> Any:
+    """The case, when it is asked for: it reads the records, which needs torch, and the command line does not."""
+    if name in _CASE:
+        from tinylab.course import case
+
+        return getattr(case, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
