@@ -81,3 +81,10 @@ def test_what_the_lecture_just_ran_is_called_the_sample():
 def test_an_unknown_lecture_is_refused(lecture):
     with pytest.raises(InvalidInputError, match="lecture"):
         course.board(lecture)
+
+
+def test_courses_are_those_of_one_network_on_so_many_classes():
+    found = evidence.courses("model_1", 10, STORED)
+    assert set(found) == {r.title for r in STORED if r.network == "model_1"}
+    assert evidence.courses("model_1", 200, STORED) == {}
+    assert all(history.classes for history in found.values())

@@ -1,5 +1,7 @@
 """What the lectures show instead of describing it: what is drawn is what was given, and the text twin says it, too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ NETWORKS = {row.title: models.build(name, 200) for name, row in models.REPORTED.
 SURE = {"epoch 5": (RANDOM.random(300), 1.16, 0.43), "epoch 18": (RANDOM.beta(0.3, 0.3, 300), 2.1, 0.56)}
 LAYERS = {name: {e: (1 + e * i, 0.05 * e) for e in range(7)} for i, name in enumerate(("relu", "relu_2", "relu_3"))}
 SQUARES = [("conv5-32", 30, 30, 5), ("conv3-32", 29, 29, 7), ("max pool", 19, 19, 26)]
+TIMED = {225: 0.00025, 900: 0.0009, 1800: 0.0018}
 PATCH, KERNEL = np.array([[0.0, 0.5, 1.0]] * 3), np.array([[-1.0, 0.0, 1.0]] * 3)
 
 EVERY = {
@@ -24,6 +27,7 @@ EVERY = {
     "activity": lambda **k: figures.activity(LAYERS, **k),
     "receptive field": lambda **k: figures.receptive_field(IMAGES[0], SQUARES, np.ones((64, 64)), **k),
     "squares alone": lambda **k: figures.receptive_field(IMAGES[0], SQUARES, **k),
+    "crossing": lambda **k: figures.crossing(TIMED, {"Model 1": 0.005}, reach=100_000, **k),
     "window": lambda **k: figures.window(PATCH, KERNEL, **k),
 }
 
@@ -87,6 +91,9 @@ def test_a_window_multiplies_and_adds_up():
         lambda: figures.confidence({"a": (np.array([]), 1.0, 0.5)}),
         lambda: figures.activity({}),
         lambda: figures.receptive_field(IMAGES[0], []),
+        lambda: figures.crossing({100: 1.0}, {"a": 1.0}, reach=1000),
+        lambda: figures.crossing({100: 1.0, 200: 0.0}, {"a": 1.0}, reach=1000),
+        lambda: figures.crossing({100: 1.0, 200: 2.0}, {}, reach=1000),
         lambda: figures.window(np.ones((3, 3)), np.ones((2, 2))),
         lambda: figures.window(np.ones((6, 6)), np.ones((6, 6))),
     ],
@@ -94,3 +101,35 @@ def test_a_window_multiplies_and_adds_up():
 def test_bad_input_is_refused(call):
     with pytest.raises(InvalidInputError):
         call()
+
+
+def test_lines_cross_where_the_slopes_say():
+    alt = figures.crossing({100: 0.001, 1000: 0.02}, {"flat": 0.1}, reach=100_000).alt
+    assert "level with it at about 5,000 to 10,000 images" in alt  # 0.1 s over 20 µs and 10 µs an image
+    assert "k-NN about 1.41 s" in alt  # the geometric mean of both, times 100,000
+
+
+def test_one_spike_does_not_flatten_a_loss():
+    run = history(12, classes=20)
+    spoilt = [replace(epoch, running_loss=900.0 if epoch.epoch == 1 else epoch.running_loss) for epoch in run.epochs]
+    run.epochs[:] = spoilt
+    assert figures.curves(run).axes[0].get_ylim()[1] <= 3 * np.log(20)
+    high = [replace(epoch, running_loss=50.0, train_loss=50.0, validation_loss=50.0) for epoch in spoilt]
+    run.epochs[:] = high  # all of it is there: then it is shown
+    assert figures.curves(run).axes[0].get_ylim()[1] > 50
+
+
+def test_a_kernel_that_keeps_the_picture_is_drawn_on_the_pictures_scale():
+    sharpen = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], float)
+    response = np.array([[-0.8, 0.0], [1.0, 2.0]])
+    shown = figures.convolution(IMAGES[0], sharpen, response).axes[2].images[0].get_array()
+    assert shown[:, :, 0].tolist() == [[0, 0], [255, 255]]
+    edges = figures.convolution(IMAGES[0], KERNEL, response).axes[2].images[0].get_array()
+    assert 120 < edges[0, 1, 0] < 135  # zero is mid-grey
+
+
+def test_costs_start_at_zero_and_carry_their_error():
+    networks = {"Model 1": (7_000_000, {"as described": 0.44, "modern recipe": 0.55})}
+    picture = figures.costs(networks, images=250)
+    assert picture.axes[0].get_ylim()[0] == 0
+    assert "one standard error on 250 images" in picture.alt

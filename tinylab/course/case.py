@@ -104,12 +104,12 @@ def _scoring(_: Records) -> tuple[str, str, str]:
 def _filters(records: Records) -> tuple[str, str, str]:
     return (
         "the picture cannot bear the conclusion",
-        f"Under the method of 2016 an untrained network draws noise as well (sample). {_moved(records)}",
+        f"Under the method of 2016 an untrained network draws noise as well (sample). {moved(records)}",
         "moderate",
     )
 
 
-def _moved(records: Records) -> str:
+def moved(records: Records) -> str:
     """How alike the recorded first-layer filters are before and after training."""
     kept = [r for r in records if r.finished and r.network == "model_1" and {0, *r.weights[-1:]} <= set(r.weights)]
     if not kept:
@@ -139,7 +139,7 @@ SUSPECTS: tuple[Suspect, ...] = (
             lambda r: _of(evidence.best_unchanged(r)), _networks),
     Suspect("the scoring of the test images", "Were the answers counted rightly?", {9: 1}, 9, lambda r: {}, _scoring),
     Suspect("the way filters were drawn", "Does noise in a picture mean bad weights?", {8: 1}, 8,
-            lambda r: {REAL: 1} if "Recorded" in _moved(r) else {}, _filters),
+            lambda r: {REAL: 1} if "Recorded" in moved(r) else {}, _filters),
 )  # fmt: skip
 
 TITLES: dict[str, str] = {
@@ -147,12 +147,12 @@ TITLES: dict[str, str] = {
     "02": "What does each of the six layers do, exactly?",
     "03": "Does a small, sensible network work?",
     "04": "Does deeper help?",
-    "05": "What do a 5×5 first layer and no convolutional dropout change?",
+    "05": "What do a 5×5 first layer and no dropout between the convolutions change?",
     "06": "Is Adam really better than SGD?",
     "07": "Where did the validation loss turn, and what turns it back?",
     "08": "What did the network learn to see?",
     "09": "Why was the test accuracy no better than chance?",
-    "10": "The report says: pre-training or patience. Who is right?",
+    "10": 'The report says "pre-training or patience". Who is right?',
 }
 _TOUCHED = {  # lecture: the suspects about whom it says what is now known
     "01": (), "02": (), "03": ("the networks themselves",), "04": ("the penalty",),
@@ -298,7 +298,7 @@ _ANSWERS: dict[str, Callable[[Records], str]] = {
         "apart on photographs."
     ),
     "07": _turned,
-    "08": _moved,
+    "08": moved,
     "09": lambda r: (
         "Most likely because right answers met the files in another order; it is an inference, and it needs no fault "
         "in the network."

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from tinylab.course.results import Record, load_all
 from tinylab.diagnosis import turning_point
 from tinylab.models import REPORTED
-from tinylab.training import Score
+from tinylab.training import History, Score
 
 FULL = 200  # classes: the report's
 CLEAR = 2.0  # standard errors
@@ -187,3 +187,25 @@ def _range(values: Sequence[int]) -> str:
 def _listed(names: object) -> str:
     *most, last = list(names)  # type: ignore[call-overload]
     return f"{', '.join(most)} and {last}" if most else str(last)
+
+
+def courses(network: str, classes: int = FULL, records: Sequence[Record] | None = None) -> dict[str, History]:
+    """Histories of one network's finished trainings on so many classes, by title: at most five, plans in their order.
+
+    Trainings that learned from a teacher are left out; of several seeds the lowest is shown.
+    """
+    known = [r for r in (load_all() if records is None else records) if r.finished and not r.teacher]
+    mine = [r for r in known if (r.network, r.classes) == (network, classes) and r.history.epochs]
+    found: dict[str, History] = {}
+    for record in sorted(mine, key=lambda r: (not r.plan.startswith(("penalty", "reproduction")), r.plan, r.seed)):
+        found.setdefault(record.title, record.history)
+    return dict(list(found.items())[:5])
+
+
+# From scratch at 64×64, single networks; official validation unless said. Entries near 90 % use pre-training.
+PUBLISHED: tuple[tuple[str, str, str], ...] = (
+    ("published", "Yao and Miller (2015), five convolutions, test", "41.8 %"),
+    ("published", "ResNet-18, 400 epochs", "63.0 %"),
+    ("published", "miniai (2022), 200 epochs", "67.5 %"),
+    ("published", "AdAutoMix (2024), ResNeXt-50, 400 epochs", "72.9 %"),
+)

@@ -21,7 +21,16 @@ charts      bars, comparisons, times, parameters by layer, activation spread, co
 from tinylab.figures.ablations import fingerprints, one_factor, turning
 from tinylab.figures.architecture import networks
 from tinylab.figures.beyond import costs, few_images, ladder, longer
-from tinylab.figures.charts import activation_spread, bars, comparison, confusion, duration, parameters_by_layer, timing
+from tinylab.figures.charts import (
+    activation_spread,
+    bars,
+    comparison,
+    confusion,
+    crossing,
+    duration,
+    parameters_by_layer,
+    timing,
+)
 from tinylab.figures.confidence import activity, confidence
 from tinylab.figures.curves import Progress, best_epoch, curves, live, verdict
 from tinylab.figures.fields import receptive_field, window
@@ -54,6 +63,7 @@ __all__ = [
     "confusion",
     "convolution",
     "costs",
+    "crossing",
     "curves",
     "duplicates",
     "duration",

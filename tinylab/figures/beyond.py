@@ -3,6 +3,7 @@
 Where training and validation stand side by side, training is blue and filled, validation vermillion and hollow.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -137,6 +138,7 @@ def longer(
 def costs(
     networks: Mapping[str, tuple[int, Mapping[str, float]]],
     *,
+    images: int | None = None,
     title: str = "",
     chance: float | None = None,
     style: str | None = None,
@@ -144,7 +146,8 @@ def costs(
     """Validation accuracy of networks, the cheapest first: an arrow for each, from its first recipe to its last.
 
     networks: {"Model 1": (7_300_000, {"as described": 0.42, "modern recipe": 0.55}), …}: multiply-adds for one image,
-    then accuracies 0..1; one of the recipes may be missing. Raises InvalidInputError for none.
+    then accuracies 0..1; one of the recipes may be missing. images: on how many they were measured; bars are then one
+    standard error. Raises InvalidInputError for none.
     """
     look_ = look(style)
     if not networks or not all(shares for _, shares in networks.values()):
@@ -164,6 +167,9 @@ def costs(
             ax.annotate("", (place, points[-1][1]), (place, points[0][1]), arrowprops=arrow)
         for recipe, height in points:
             hollow = recipe == recipes[0] and len(recipes) > 1
+            if images:
+                error = 100 * math.sqrt(shares[recipe] * (1 - shares[recipe]) / images)
+                ax.errorbar(place, height, yerr=error, color=colours[recipe], elinewidth=look_.line * 0.7, capsize=3)
             ax.plot(place, height, "o", color=colours[recipe], mfc="white" if hollow else colours[recipe],
                     ms=look_.marker * 1.8, mew=look_.line)  # fmt: skip
             ax.annotate(f"{height:.0f}", (place, height), xytext=(-look_.marker * 2, 0), textcoords="offset points",
@@ -175,16 +181,18 @@ def costs(
     ax.set_xticks(range(len(ordered)), [f"{name}\n{quantity(cost)}" for name, (cost, _) in ordered])
     ax.set_xlim(-0.5, len(ordered) - 0.5)
     heights = [100 * share for _, shares in networks.values() for share in shares.values()]
-    low, high = min(heights), max(heights)
-    room = max(high - low, 10)
-    ax.set_ylim(max(0, low - 0.25 * room), high + 0.2 * room)
+    ax.set_ylim(0, 1.2 * max(heights))  # from zero: what an arrow adds is seen beside what was there
     ax.locator_params(axis="y", nbins=6)
     ends = list(labels.values())
     if chance is not None and 100 * chance >= ax.get_ylim()[0]:
         ends.append(_guessing(ax, chance, look_))
     label_ends(ax, ends, look_)
     picture.headline(title or "What a network costs, and what a recipe adds")
-    picture.alt = f"{_sentence(picture)} Validation accuracy. " + " ".join(said)
+    picture.alt = (
+        f"{_sentence(picture)} Validation accuracy. "
+        + " ".join(said)
+        + (f" Bars: one standard error on {images} images." if images else "")
+    )
     return picture
 
 
