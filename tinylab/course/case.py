@@ -243,7 +243,7 @@ def _layers(_: Records) -> str:
 
 def _images(_: Records) -> str:
     grey = TINY_IMAGENET["greyscale files in training / validation / test"]
-    twins = TINY_IMAGENET["… of these, with conflicting labels"]
+    twins = str(TINY_IMAGENET["… of these, with labels on both sides; conflicting"]).split(";")[0]
     return (
         f"From arrays of {TINY_IMAGENET['pixels of an image']} × 3 numbers, each with one of "
         f"{TINY_IMAGENET['classes']} labels; in the real files {grey} (training, validation, test) are "
