@@ -74,7 +74,7 @@ def test_the_board_opens_empty_and_fills():
 
 def test_what_the_lecture_just_ran_is_called_the_sample():
     text = str(course.verdict("04", live="Model 2 wins."))
-    assert text.startswith("Does deeper help?\nOn the sample, just now: Model 2 wins.")
+    assert text.startswith("Does deeper help?\nLive, just now: Model 2 wins.")
 
 
 @pytest.mark.parametrize("lecture", [0, 11, "x", ""])

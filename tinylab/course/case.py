@@ -220,7 +220,7 @@ def verdict(lecture: str | int, live: str = "", records: Records | None = None) 
     name, known = _lecture(lecture), load_all() if records is None else records
     answer = _ANSWERS[name](known)
     if live:
-        answer = f"On the sample, just now: {live} {answer}"
+        answer = f"Live, just now: {live} {answer}"
     touched = [suspect for suspect in SUSPECTS if suspect.name in _TOUCHED[name]]
     told = [(suspect.name, *suspect.verdict(known)[:2]) for suspect in touched]
     report = " ".join(f"{name}: {said}." + (f" {why}" if why not in answer else "") for name, said, why in told)

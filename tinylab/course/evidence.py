@@ -190,7 +190,7 @@ def _listed(names: object) -> str:
 
 
 def courses(network: str, classes: int = FULL, records: Sequence[Record] | None = None) -> dict[str, History]:
-    """Histories of one network's finished trainings on so many classes, by title: at most five, plans in their order.
+    """Histories of one network's finished trainings on so many classes, by title: at most five.
 
     Trainings that learned from a teacher are left out; of several seeds the lowest is shown.
     """
@@ -198,7 +198,8 @@ def courses(network: str, classes: int = FULL, records: Sequence[Record] | None 
     mine = [r for r in known if (r.network, r.classes) == (network, classes) and r.history.epochs]
     found: dict[str, History] = {}
     for record in sorted(mine, key=lambda r: (not r.plan.startswith(("penalty", "reproduction")), r.plan, r.seed)):
-        found.setdefault(record.title, record.history)
+        own = record.plan.startswith(("penalty", "reproduction"))
+        found.setdefault(record.title if own else f"{record.plan}: {record.title}", record.history)
     return dict(list(found.items())[:5])
 
 
