@@ -17,17 +17,17 @@ INSTALLED = $(VENV)/.installed
 INSTALLED_TEST = $(VENV)/.installed-test
 INSTALLED_BENCH = $(VENV)/.installed-bench
 KILLS ?= 100
-FLOORS ?= .venv-floors
+OLDEST ?= .venv-oldest
 BUT ?=
 # what leans on a dependency each; the whole suite would show little more
-FLOOR_TESTS ?= tests/data tests/training tests/filters tests/figures tests/lab tests/evaluation tests/models tests/support tests/tools/notebooks tests/test_*.py \
+OLDEST_TESTS ?= tests/data tests/training tests/filters tests/figures tests/lab tests/evaluation tests/models tests/support tests/tools/notebooks tests/test_*.py \
 	--ignore tests/data/test_sample_calibration.py --ignore tests/test_project.py
 
-.PHONY: help course test check floors lab slides bench soak notebooks clean
+.PHONY: help course test test-oldest check lab slides book bench soak lock drawing notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 course: $(INSTALLED)  ## run all lectures on the generated sample, pages in build/course/index.html
 	@$(VENV)/bin/tinylab run --profile $(PROFILE) --data $(DATA) --jobs $(JOBS) --out $(OUT)
@@ -49,16 +49,33 @@ check: $(INSTALLED_TEST)
 	$(VENV)/bin/lint-imports --no-logo --no-timings 2>/dev/null || $(VENV)/bin/lint-imports
 
 # of Python as of all else; BUT=torch leaves out what is too large to fetch twice
-floors:  ## test with the oldest versions that pyproject.toml allows (Python 3.11)
-	@$(MAKE) --no-print-directory $(FLOORS)/bin/python VENV=$(FLOORS)
-	@$(FLOORS)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "make floors needs Python 3.11")'
-	@$(FLOORS)/bin/python tests/floors.py $(BUT) > $(FLOORS)/floors.txt
-	@$(FLOORS)/bin/python -m pip --disable-pip-version-check install --quiet --quiet --no-compile -c $(FLOORS)/floors.txt -e '.[test]'
-	OMP_NUM_THREADS=1 $(FLOORS)/bin/python -m pytest -n 2 $(FLOOR_TESTS)
+test-oldest:  ## test with the oldest versions that pyproject.toml allows (Python 3.11)
+	@$(MAKE) --no-print-directory $(OLDEST)/bin/python VENV=$(OLDEST)
+	@$(OLDEST)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "make test-oldest needs Python 3.11")'
+	@$(OLDEST)/bin/python tests/floors.py $(BUT) > $(OLDEST)/oldest.txt
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet --quiet --no-compile -c $(OLDEST)/oldest.txt -e '.[test]'
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 $(OLDEST_TESTS)
+
+# PyTorch is left out with its CUDA libraries: which build a machine takes is its own affair, .ci/constraints.txt has the version
+lock: $(VENV)/bin/python  ## for maintainers: renew requirements.lock, the exact versions for a class that must be alike
+	@$(PIP) uv
+	@mkdir -p build
+	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --constraint .ci/constraints.txt \
+		--generate-hashes --no-header --no-annotate --quiet --output-file build/all.lock > /dev/null
+	@{ sed 's/^/# PyTorch comes first, in whichever build the machine is to have: pip install /' .ci/constraints.txt; \
+		echo '# then: pip install --no-deps --require-hashes -r requirements.lock && pip install --no-deps -e .'; \
+		awk '/^[a-z]/ { keep = !/^(torch|triton|(nvidia|cuda)-[a-z0-9-]+)==/ } keep' build/all.lock; } > requirements.lock
+	@echo "requirements.lock: $$(grep -c '==' requirements.lock) versions, for every system and Python from 3.11 on"
+
+drawing: $(INSTALLED_TEST)  ## for maintainers: draw the rooms from their imports, rooms.svg
+	@$(VENV)/bin/python benchmarks/drawing.py
 
 slides: $(INSTALLED)  ## write the lectures as slides that open without a network, build/slides/index.html
 	@$(PIP) -e '.[slides]'
 	@$(VENV)/bin/tinylab slides --out build/slides
+
+book: $(INSTALLED)  ## print all lectures into one PDF, build/book/tinylab.pdf (needs Chromium)
+	@$(VENV)/bin/tinylab book --out build/book/tinylab.pdf
 
 bench: $(INSTALLED_BENCH)  ## time training, decoding and loading against what one would pick instead
 	$(VENV)/bin/python -m benchmarks
@@ -70,7 +87,7 @@ notebooks: $(INSTALLED)  ## for maintainers: run all lectures and store their ou
 	@$(VENV)/bin/tinylab run --store --jobs $(JOBS) --out build/notebooks
 
 clean:  ## remove what was made here (the cache of images stays: `tinylab data info` says where)
-	rm -rf $(VENV) $(FLOORS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@if [ -z "$(PYTHON)" ]; then \

@@ -17,10 +17,11 @@ from benchmarks import limits, machine, material, parts, report
 from benchmarks.contest import contest, disagreements
 from benchmarks.decoding import decoding
 from benchmarks.machine import say
-from benchmarks.pace import Task
+from benchmarks.pace import Task, precision
 from benchmarks.rows import ROWS
 from benchmarks.rows.ours import order
 from tinylab.models import LINES
+from tinylab.support.cores import core_count
 from tinylab.support.errors import InvalidInputError, nearest
 
 OUT = machine.ROOT / "build" / "bench"
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--steps", type=int, help="of a window (CPU 3, GPU 100)")
     made.add_argument("--equal-steps", type=int, default=3, help="steps from equal weights on equal batches")
     made.add_argument("--batch", type=int, default=128)
-    made.add_argument("--threads", type=int, default=machine.cores(), help="of each row's process (default: the cores)")
+    made.add_argument("--threads", type=int, default=core_count(), help="of each row's process (default: the cores)")
     made.add_argument("--images", type=int, default=2000, help="training images that the rows share")
     made.add_argument("--data", type=Path, help="an archive in Tiny ImageNet's layout (default: the generated sample)")
     made.add_argument("--data-archive", type=Path, help="an archive to decode, beside the crafted one")
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     settings = {name: settings[name] for name in ("device", "repeats", "steps", "equal_steps", "batch", "threads")}
+    settings["precision"] = precision(options.device)
     settings["images"] = f"{options.images} images of {options.data.name if options.data else 'the generated sample'}"
     content = report.fresh(settings, machine.describe(options.device, options.threads))
     if options.resume:
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _parts(options, content, asked)
     _print(content, options.out)
     found = [report.results(content, model) for model in content["rows"]]
-    wrong = [line for rows in found for line in disagreements(rows, options.device)]
+    wrong = [line for rows in found for line in disagreements(rows, settings["precision"])]
     for line in wrong:
         say(f"NOT EQUAL: {line}")
     return 1 if wrong else 0
@@ -95,7 +97,7 @@ def _training(options: argparse.Namespace, content: dict[str, Any]) -> None:
 
         def each_round(model: str = model) -> None:
             peaks = limits.peaks(options.device, repeats=PEAKS)
-            now = {precision: one["seconds"] for precision, one in floors(model, options.batch, peaks).items()}
+            now = {kind: one["seconds"] for kind, one in floors(model, options.batch, peaks).items()}
             content.setdefault("floors_in_turn", {}).setdefault(model, []).append(now)
 
         def save(model: str = model, found: dict[str, Any] = found) -> None:
@@ -122,12 +124,12 @@ def _training(options: argparse.Namespace, content: dict[str, Any]) -> None:
 def floors(model: str, batch: int, peaks: dict[str, Any]) -> dict[str, Any]:
     """The floor of a training step at each precision that has a peak, in counts and in seconds on that machine."""
     found = {}
-    for precision, width in (("float32", 4), ("bfloat16", 2)):
-        if f"matrix_product_{precision}" not in peaks:
+    for kind, width in (("float32", 4), ("bfloat16", 2)):
+        if f"matrix_product_{kind}" not in peaks:
             continue
         one = limits.floor(material.network(model, None), batch=batch, width=width)
-        product, copy = peaks[f"matrix_product_{precision}"]["best"], peaks["copy"]["best"]
-        found[precision] = {
+        product, copy = peaks[f"matrix_product_{kind}"]["best"], peaks["copy"]["best"]
+        found[kind] = {
             "forward": one.forward,
             "training": one.training,
             "flops": one.flops,
@@ -148,7 +150,7 @@ def _parts(options: argparse.Namespace, content: dict[str, Any], asked: Sequence
             say("drawing an archive of 12,000 images")
             material.write_sample(crafted, train=500)
         archives = [crafted, *([options.data_archive] if options.data_archive else [])]
-        return [decoding(archive, machine.cores(), 3) for archive in archives]
+        return [decoding(archive, core_count(), 3) for archive in archives]
 
     jobs: dict[str, Callable[[], Any]] = {
         "decoding": decode,

@@ -19,8 +19,8 @@ from benchmarks.pace import Task
 from benchmarks.rows import ROWS
 
 # nats that a loss may differ from the plain row's: float32's roundings, which Adam's first steps enlarge (measured:
-# 1e-5); on a GPU also TF32 in the plain row, and bfloat16 in the tuned ones (not yet run)
-TOLERANCE = {"cpu": 0.002, "cuda": 0.05}
+# 1e-5); where tuned rows compute in bfloat16, its coarser ones (on a GPU, where the plain row has TF32: not yet run)
+TOLERANCE = {"float32": 0.002, "bfloat16": 0.05}
 PATIENCE = 30.0  # seconds for a row to end by itself
 
 
@@ -153,10 +153,10 @@ def _noting(result: Result, workers: dict[str, Worker], name: str) -> Iterator[N
 # ---------------------------------------------------------------- what follows from the results
 
 
-def disagreements(results: dict[str, Result], device: str = "cpu") -> list[str]:
+def disagreements(results: dict[str, Result], precision: str = "float32") -> list[str]:
     """Rows whose losses, from equal weights on equal batches, are not the plain row's: a line for each."""
     reference = results.get("plain") or next((r for r in results.values() if r.losses), Result())
-    found, tolerance = [], TOLERANCE[device]
+    found, tolerance = [], TOLERANCE[precision]
     for name, result in results.items():
         if result.losses and reference.losses:
             apart = [abs(a - b) for a, b in zip(result.losses, reference.losses, strict=True)]

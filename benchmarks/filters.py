@@ -9,7 +9,6 @@ time depends on is the network's size and the number of steps, not what it learn
 """
 
 import argparse
-import os
 import platform
 import statistics
 import time
@@ -21,6 +20,7 @@ import torch
 from tinylab import filters, models
 from tinylab.data import Normalisation
 from tinylab.support import device
+from tinylab.support.cores import core_count
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         times.append(time.perf_counter() - started)
     print(f"{len(found.channels)} filters of {found.address}, {options.steps} steps each, in one batch")
     print(f"median {statistics.median(times):.1f} s, n = {len(times)}: {', '.join(f'{t:.1f}' for t in times)} s")
-    print(f"{here.label}; {os.cpu_count()} cores, {platform.processor() or platform.machine()}; "
+    print(f"{here.label}; {core_count()} cores, {platform.processor() or platform.machine()}; "
           f"torch {torch.__version__}, Python {platform.python_version()}")  # fmt: skip
 
 

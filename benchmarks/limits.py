@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from benchmarks.machine import clock
+from benchmarks.pace import precision
 from tinylab import models
 
 
@@ -83,7 +84,7 @@ def peaks(device: str, repeats: int = 9) -> dict[str, Any]:
     large = device == "cuda"
     found: dict[str, Any] = {}
     # bfloat16 where rows compute in it; a CPU without instructions for it would take a minute
-    for name in ("float32", "bfloat16") if large else ("float32",):
+    for name in dict.fromkeys(("float32", precision(device))):
         dtype = getattr(torch, name)
         n = 8192 if large else 2048
         a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from tinylab.support.cores import core_count
+
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("torch", "numpy", "pillow", "keras", "lightning", "torchvision", "simplejpeg")
 
@@ -41,7 +43,7 @@ def describe(device: str, threads: int) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "CPU",
         "processor": _processor(),
-        "cores": cores(),
+        "cores": core_count(),
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions(),
@@ -50,14 +52,9 @@ def describe(device: str, threads: int) -> dict[str, Any]:
     }
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -29,6 +29,7 @@ from nbformat import NotebookNode
 
 from tinylab import course
 from tinylab.lab import VARIABLE
+from tinylab.support.cores import core_count
 from tinylab.support.device import pick
 
 LIVE = """
@@ -120,7 +121,7 @@ def main() -> None:
     if not Path("/proc/self/status").exists():
         parser.error("this benchmark needs Linux: it reads /proc")
     print(
-        f"{pick().label}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, torch "
+        f"{pick().label}, {core_count()} cores, {platform.machine()}, Python {platform.python_version()}, torch "
         f"{torch.__version__}, profile {options.profile}, data {options.data}, load {os.getloadavg()[0]:.1f}"
     )
     print(f"{'':24} {'peak MB':>8} {'private':>8} {'seconds':>8}")

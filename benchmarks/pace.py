@@ -17,6 +17,12 @@ from typing import Any, Protocol, TextIO
 import torch
 
 from benchmarks.machine import clock, peak_memory
+from tinylab.support.device import pick
+
+
+def precision(device: str) -> str:
+    """What tinylab computes in on this machine, and whoever tunes another library would: the faster one."""
+    return "float32" if pick(device).autocast_dtype is None else "bfloat16"
 
 
 class Enough(Exception):
@@ -43,8 +49,8 @@ class Task:
 
     @property
     def precision(self) -> str:
-        """Of tinylab and of the tuned rows; rows as documented compute in float32 everywhere."""
-        return "bfloat16" if self.device == "cuda" else "float32"
+        """Of tinylab and of the tuned rows, "float32" or "bfloat16"; rows as documented always compute in float32."""
+        return precision(self.device)
 
 
 Train = Callable[[Any, Task, Pace], None]  # (material, task, pace): trains until `pace` raises Enough

@@ -57,7 +57,7 @@ def store(content: dict[str, Any], model: str, found: dict[str, Result], batch: 
 
 
 def precision(name: str, content: dict[str, Any]) -> str:
-    return "bfloat16" if ROWS[name].tuned and content["settings"]["device"] == "cuda" else "float32"
+    return str(content["settings"]["precision"]) if ROWS[name].tuned else "float32"
 
 
 def _share(content: dict[str, Any], model: str, name: str, found: Result, batch: int) -> dict[str, Any] | None:

@@ -41,6 +41,7 @@ from tests.faults.test_checkpoint import result, training  # noqa: E402
 from tinylab import data  # noqa: E402
 from tinylab.course import results  # noqa: E402
 from tinylab.data.download import fetch  # noqa: E402
+from tinylab.support.cores import core_count  # noqa: E402
 from tinylab.support.errors import TinylabError  # noqa: E402
 from tinylab.support.table import Table  # noqa: E402
 from tinylab.tools import experiments  # noqa: E402
@@ -257,7 +258,7 @@ def report(results: list[Result], seed: int, to: Path | None) -> int:
         for each in (*results, everything)
     ]
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    where = f"{os.cpu_count()} cores, {platform.machine()}; {versions}"
+    where = f"{core_count()} cores, {platform.machine()}; {versions}"
     print(Table(["inflicted", "kills", "inputs", "losses", "seconds"], rows, f"Soak, seed {seed}; {where}"))
     if to is not None:
         facts = {"seed": seed, "where": where, "results": [asdict(each) for each in results], "losses": losses}

@@ -17,7 +17,7 @@ from benchmarks.pace import Counted, Enough, Task, Windows, run
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # progress bars and tables of the libraries
     name, folder = sys.argv[1], Path(sys.argv[2])
     given = json.loads(sys.argv[3])

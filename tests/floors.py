@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml allows, as constraints for pip: `make floors` installs and tests with them.
+"""The oldest versions that pyproject.toml allows, as constraints for pip: `make test-oldest` installs them.
 
     python tests/floors.py [NAME …]      all but the named distributions
 

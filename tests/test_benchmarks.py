@@ -91,7 +91,10 @@ def test_peaks_are_counted_as_stated(monkeypatch):
     ticks = iter(range(10_000))
     monkeypatch.setattr(limits, "clock", lambda device: float(next(ticks)))
     found = limits.peaks("cpu", repeats=1)
+    assert list(found) == ["matrix_product_float32", "copy"]
     assert found["matrix_product_float32"]["best"] == 2 * 2048**3
+    monkeypatch.setattr(limits, "precision", lambda device: "bfloat16")
+    assert limits.peaks("cpu", repeats=1)["matrix_product_bfloat16"]["best"] == 2 * 2048**3
     assert found["copy"]["best"] == 2 * 4 * 2**25
 
 
@@ -152,13 +155,34 @@ def equal_task(shared):
     return replace(EQUAL, rows=tuple(ours.order(shared, EQUAL.batch, EQUAL.steps)))
 
 
-@pytest.mark.parametrize("name", ["plain", "plain tuned", "resident", "resident tuned"])
+@pytest.mark.parametrize("name", ["torch layers", "plain", "plain tuned", "resident", "resident tuned"])
 def test_rows_learn_what_tinylab_learns(shared, name):
     """Correctness at speed: the same losses, step by step, as the usual loop has from the same weights."""
     task = equal_task(shared)
     expected = losses(rows.load("tinylab"), shared, task)
     assert losses(rows.load(name), shared, task) == pytest.approx(expected, abs=2e-4)
     assert len(set(expected)) == 3
+
+
+@pytest.mark.parametrize("name", ["tinylab", "torch layers", "plain tuned", "resident tuned"])
+def test_tuned_rows_compute_in_bf16_where_the_processor_does(shared, monkeypatch, name):
+    """Other digits than in float32, and near them; rows as documented stay as they are."""
+    task = equal_task(shared)
+    exact = losses(rows.load(name), shared, task)
+    documented = losses(rows.load("plain"), shared, task)
+    monkeypatch.setenv("TINYLAB_PRECISION", "bf16")
+    assert task.precision == pace.precision("cpu") == "bfloat16"
+    rounded = losses(rows.load(name), shared, task)
+    assert rounded != exact
+    assert disagreements({"plain": Result(losses=documented), name: Result(losses=rounded)}, "bfloat16") == []
+    assert losses(rows.load("plain"), shared, task) == documented
+
+
+def test_the_precision_is_tinylab_s_choice_for_this_processor(monkeypatch):
+    monkeypatch.delenv("TINYLAB_PRECISION")
+    for able, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: {"avx512_bf16": able})
+        assert pace.precision("cpu") == expected
 
 
 def test_other_batches_are_noticed(shared):
@@ -202,7 +226,7 @@ def test_a_loss_that_is_not_a_number_is_a_disagreement():
     assert len(disagreements(found)) == 1
     assert disagreements({"plain": Result(losses=[1.0, 2.0]), "keras": Result(losses=[1.0, 2.001])}) == []
     assert disagreements({"plain": Result(losses=[1.0, 2.0]), "keras": Result(losses=[1.0, 2.02])}) != []
-    assert disagreements({"plain": Result(losses=[1.0, 2.0]), "keras": Result(losses=[1.0, 2.02])}, "cuda") == []
+    assert disagreements({"plain": Result(losses=[1.0, 2.0]), "keras": Result(losses=[1.0, 2.02])}, "bfloat16") == []
 
 
 def test_a_library_that_is_absent_says_how_to_get_it(monkeypatch):
@@ -351,7 +375,8 @@ def measured(windows, **others):
 
 
 def content():
-    settings = {"device": "cpu", "batch": 128, "repeats": 3, "steps": 2, "equal_steps": 2, "images": "few"}
+    settings = {"device": "cpu", "precision": "float32", "batch": 128, "repeats": 3, "steps": 2, "equal_steps": 2}
+    settings["images"] = "few"
     made = report.fresh(settings, machine.describe("cpu", 2))
     made["limits"] = {
         "matrix_product_float32": {"best": 2e11, "median": 1e11, "what": "2048 × 2048"},
@@ -387,6 +412,14 @@ def test_share_of_the_floor():
     assert row["share_of_floor"]["median"] == pytest.approx(shares[0])
     assert row["times_slower_than_tinylab"]["median"] == 1
     assert made["rows"]["model_1"]["plain"]["times_slower_than_tinylab"]["all"] == [2.0, 2.2, 1.8]
+
+
+def test_rows_tell_the_precision_that_they_computed_in():
+    made = content()
+    made["settings"]["precision"] = "bfloat16"
+    assert {name: report.precision(name, made) for name in ("tinylab", "plain", "plain tuned", "keras")} == {
+        "tinylab": "bfloat16", "plain": "float32", "plain tuned": "bfloat16", "keras": "float32",
+    }  # fmt: skip
 
 
 def test_results_survive_json_and_belong_to_their_settings(tmp_path):

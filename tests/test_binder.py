@@ -1,5 +1,7 @@
-"""`.binder/`: repo2docker takes it for what it is, it agrees with the other environment, and its script works."""
+"""`.binder/`: repo2docker takes it for what it is, it takes the locked versions, and its script works."""
 
+import contextlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -7,6 +9,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -15,34 +18,50 @@ import pytest
 import yaml
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 BINDER = ROOT / ".binder"
-NEEDED = ("tinylab", ".binder", "pyproject.toml", "README.md", "LICENSE")
-OWN = {"setuptools>=77"}  # builds the package; pip brings it along elsewhere
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+NEEDED = ("tinylab", ".binder", "notebooks", "pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
 
 
-def _dependencies(file: Path) -> tuple[set[str], set[str]]:
-    """What a conda environment file asks of conda, and of pip."""
-    listed = yaml.safe_load(file.read_text(encoding="utf-8"))["dependencies"]
-    return {one for one in listed if isinstance(one, str)}, {name for one in listed if isinstance(one, dict)
-                                                             for name in one["pip"]}  # fmt: skip
+def _locked() -> dict[str, list[str]]:
+    """Name of a distribution to the versions that requirements.lock has of it, one for each kind of Python."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"([a-z0-9-]+)==([^ ]+)", line):
+            found.setdefault(match[1], []).append(match[2])
+    return found
 
 
-def test_it_asks_for_what_the_environment_at_the_top_asks_for():
-    conda, pip = _dependencies(BINDER / "environment.yml")
-    top_conda, top_pip = _dependencies(ROOT / "environment.yml")
-    (python,) = [one for one in conda if one.startswith("python=")]
-    (allowed,) = [one for one in top_conda if re.match(r"python[<>=]", one)]
-    assert conda - {python} - OWN == top_conda - {allowed}
-    assert pip == top_pip - {"--editable ."}  # "." would be .binder/ here, so postBuild installs the package
-    assert python.removeprefix("python=") in SpecifierSet(allowed.removeprefix("python"))
-    build = re.search(r'requires = \["([^"]+)"\]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert build
-    assert {build[1]} == OWN
-    files = [yaml.safe_load((folder / "environment.yml").read_text(encoding="utf-8")) for folder in (BINDER, ROOT)]
-    assert files[0]["channels"] == files[1]["channels"] == ["conda-forge"]
+def test_python_and_pytorch_are_ones_that_the_package_allows():
+    environment = yaml.safe_load((BINDER / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["channels"] == ["conda-forge"]
+    listed = environment["dependencies"]
+    (python,) = [one.removeprefix("python=") for one in listed if one.startswith("python=")]
+    assert python in SpecifierSet(PROJECT["project"]["requires-python"])
+    assert set(PROJECT["build-system"]["requires"]) <= set(listed)
+    (torch,) = [one.removeprefix("pytorch-cpu=") for one in listed if one.startswith("pytorch-cpu")]
+    pinned = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").strip().removeprefix("torch==")
+    assert pinned in SpecifierSet(f"=={torch}")  # the same as continuous integration tests
+    assert f"torch=={pinned}" in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_the_lock_has_a_version_of_every_dependency_but_pytorch_and_a_digest_of_each():
+    locked = _locked()
+    for line in PROJECT["project"]["dependencies"]:
+        requirement = Requirement(line)
+        if requirement.name == "torch":
+            assert "torch" not in locked  # which build, is each machine's own affair
+        else:
+            assert all(version in requirement.specifier for version in locked[requirement.name]), line
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    for block in re.split(r"\n(?=[a-z])", text)[1:]:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block
+    assert not re.search(r"://|--index|--extra|--find", text)
+    assert not any(name.startswith(("nvidia", "cuda", "triton")) for name in locked)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +74,17 @@ def copy(tmp_path_factory) -> Path:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, folder / name)
+    # of the lock, what is here in that very version: nothing is to be fetched
+    blocks = re.split(r"\n(?=[a-z])", (ROOT / "requirements.lock").read_text(encoding="utf-8"))[1:]
+    (folder / "requirements.lock").write_text("\n".join(block for block in blocks if _here(block)) + "\n")
     return folder
+
+
+def _here(block: str) -> bool:
+    requirement = Requirement(block.partition("\\")[0])
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(requirement.name) in requirement.specifier
+    return False
 
 
 def test_repo2docker_builds_the_environment_and_runs_the_script(copy):

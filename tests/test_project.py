@@ -1,6 +1,7 @@
 """The project's files agree with each other: environments, README's commands, floors of the house, paths."""
 
 import ast
+import importlib.util
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from tests import floors
@@ -67,7 +69,7 @@ def test_environment_is_for_cpu_with_a_line_for_gpu():
     assert "conda-forge" in text
 
 
-def test_every_dependency_has_a_floor_that_make_floors_can_install(monkeypatch):
+def test_every_dependency_has_a_floor_that_make_test_oldest_can_install(monkeypatch):
     lines = floors.constraints()
     named = {Requirement(line).name for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]}
     assert {line.split("==")[0] for line in lines} == named
@@ -95,7 +97,7 @@ def _commands() -> list[list[str]]:
 
 
 def _targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def test_readme_has_the_two_commands():
@@ -177,4 +179,30 @@ def test_no_committed_file_names_a_path_of_one_machine():
 def test_continuous_integration_runs_the_tests():
     script = ROOT / ".ci" / "run"
     assert "make test" in script.read_text()
+    assert ".ci/constraints.txt" in script.read_text()
     assert script.stat().st_mode & 0o111
+    for line in (ROOT / ".ci" / "constraints.txt").read_text().splitlines():
+        pinned = Requirement(line)
+        (allowed,) = [one for text in PROJECT["dependencies"] if (one := Requirement(text)).name == pinned.name]
+        (version,) = pinned.specifier
+        assert version.version in allowed.specifier
+
+
+def test_the_other_automations_call_what_exists():
+    """The workflow, the hooks and the container for editors: their files are sound, and so are their commands."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    commands += container["postCreateCommand"].split(" && ")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert {hook["language"] for hook in hooks} == {"system"}  # one version of each tool, and no network
+    commands += [hook["entry"] for hook in hooks]
+    assert len(commands) > 10
+    for words in map(shlex.split, commands):
+        if words[0] == "make":
+            assert words[1] in _targets()
+        for word in words[1:]:
+            if re.search(r"^(tests/|\.ci/|requirements)", word):
+                assert (ROOT / word).exists(), word
+        if words[:2] == ["python", "-m"] and words[2].startswith("tinylab"):
+            assert importlib.util.find_spec(words[2])

@@ -19,7 +19,7 @@ class Row:
     what: str  # this row's choices, one line
     group: str  # "tinylab", "plain", "keras", "lightning", "torchvision", "loop"
     data: str = "decoded"  # what it reads: "JPEG files", "decoded", "one batch"
-    tuned: bool = False  # computes in the device's fastest precision: bfloat16 on a GPU
+    tuned: bool = False  # computes in the device's fastest precision: bfloat16 on a GPU, and on a CPU that has it
     learns: bool = True  # takes part in the check of equal learning
 
 
@@ -27,6 +27,10 @@ _LOADER = "DataLoader with worker processes"
 
 ROWS: dict[str, Row] = {
     "tinylab": Row("tinylab", "ours.tinylab", "torch", "training.train(…).steps()", "tinylab", tuned=True),
+    "torch layers": Row(
+        "tinylab, torch's own layers", "ours.torch_layers", "torch",
+        "the same loop; what tinylab's own layers bring is the difference", "tinylab", tuned=True,
+    ),
     "plain": Row(
         "PyTorch, JPEG folder", "plain.folder", "torch",
         f"Pillow, {_LOADER}, NCHW, Adam, loss.item()", "plain", "JPEG files",

@@ -1,10 +1,11 @@
-"""tinylab itself, and its step alone on a batch that lies ready."""
+"""tinylab itself, its loop with torch's own layers, and its step alone on a batch that lies ready."""
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.material import Material, network
+from benchmarks.material import Material, network, torch_network
 from benchmarks.pace import Pace, Task
 from tinylab import optimizers, training
 from tinylab.data import Batches
@@ -15,11 +16,20 @@ from tinylab.training import Recipe
 
 def tinylab(material: Material, task: Task, pace: Pace) -> None:
     """As a lecture does it. With `task.rows` the order is tinylab's own, which `order` told the others."""
+    _train(network(task.model, None), material, task, pace)
+
+
+def torch_layers(material: Material, task: Task, pace: Pace) -> None:
+    """The same with the layers of torch.nn."""
+    _train(torch_network(task.model, None), material, task, pace)
+
+
+def _train(model: nn.Sequential, material: Material, task: Task, pace: Pace) -> None:
     recipe = Recipe(
         epochs=1, batch=task.batch, dropout=task.dropout, flip=task.augment, crop=4 if task.augment else 0
     )  # fmt: skip
     data = material.repeated(task.batch, task.steps)
-    run = training.train(network(task.model, None), data, recipe, device=device.pick(task.device))
+    run = training.train(model, data, recipe, device=device.pick(task.device))
     for step in run.steps():
         pace.tick(step.loss)
 

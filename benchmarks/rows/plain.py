@@ -2,8 +2,8 @@
 
 Documented: a map-style `Dataset` that gives one image, `DataLoader(shuffle=True, num_workers=…)`, NCHW float32, the
 loop with `loss.item()`. Tuned, as the guide says: `persistent_workers`, pinned memory, channels_last, mixed precision
-on a GPU, fused optimizer, no needless synchronisation; `torch.compile` on a GPU, where its compile time is in the
-first step.
+where the device has it, fused optimizer, no needless synchronisation; `torch.compile` on a GPU, where its compile time
+is in the first step.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ def documented(build: Callable[[str, float | None], nn.Module], data: DataLoader
 
 
 def tuned(data: DataLoader, task: Task, pace: Pace) -> None:  # type: ignore[type-arg]
-    device, large = torch.device(task.device), task.device == "cuda"
+    device, large, mixed = torch.device(task.device), task.device == "cuda", task.precision == "bfloat16"
     model: nn.Module = torch_network(task.model, task.dropout).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if large:
         torch.backends.cudnn.benchmark = True
@@ -112,7 +112,7 @@ def tuned(data: DataLoader, task: Task, pace: Pace) -> None:  # type: ignore[typ
         x = x.to(device, memory_format=torch.channels_last, non_blocking=True)
         y = y.to(device, non_blocking=True)
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", torch.bfloat16) if large else contextlib.nullcontext():
+        with torch.autocast(task.device, torch.bfloat16) if mixed else contextlib.nullcontext():
             loss = criterion(model(x), y)
         loss.backward()
         optimizer.step()

@@ -2,8 +2,8 @@
 
 Documented: augmentation and normalisation as layers, `fit` on an array, the accuracy, the progress bar. Tuned: a
 PyDataset that gives whole batches, augmented and normalised at once by the gather that tinylab uses, no metric, no
-bar; on a GPU mixed precision. This backend has no `steps_per_execution`; `jit_compile=True` (torch.compile) had not
-finished compiling Model 1 after two minutes of a loaded processor, and is left out.
+bar; mixed precision where the device has it. This backend has no `steps_per_execution`; `jit_compile=True`
+(torch.compile) had not finished compiling Model 1 after two minutes of a loaded processor, and is left out.
 """
 
 import keras

@@ -1,6 +1,7 @@
-"""torchvision's own way: ImageFolder, v2 transforms, DataLoader. On a GPU only, where torchvision is usual.
+"""torchvision's own way: ImageFolder, v2 transforms, DataLoader.
 
-Not yet run: torchvision is no dependency of this project, and does not import beside every CPU build of torch.
+torchvision is no dependency of this project: each of its releases imports beside one release of torch only, and not
+beside every CPU build of that. Where it does not, the row says so.
 """
 
 import torch

@@ -81,7 +81,7 @@ def test_a_batch_of_one_image_under_batch_norm_is_refused_at_once(batch):
 
 def test_images_of_another_size_than_the_network_s_are_named():
     """another kind of data set: prepared for 16 pixels, a network for 64."""
-    with pytest.raises(InvalidInputError, match=r"images of 16×16 pixels do not fit the network .*size=16"):
+    with pytest.raises(InvalidInputError, match=r"cannot take an image of 3×16×16 .*size=16"):
         train(models.build(tiny.LINE, 3), tiny.dataset(), Recipe(epochs=1))
     train(models.build(tiny.LINE, 3, size=16), tiny.dataset(), Recipe(epochs=1)).finish()
 

@@ -160,3 +160,19 @@ def test_cleaning_makes_an_executed_notebook_fit():
     assert clean.cells[2].metadata == {"slideshow": {"slide_type": "slide"}, "tags": ["nbval-ignore-output"]}
     assert [cell.source for cell in clean.cells] == [cell.source for cell in dirty.cells]
     assert clean.cells[5].outputs == dirty.cells[5].outputs  # the picture keeps its alt text
+
+
+def test_the_hook_leaves_what_is_clean_and_cleans_what_is_not(tmp_path, capsys):
+    clean, spoilt = tmp_path / "clean.ipynb", tmp_path / "spoilt.ipynb"
+    notebook = stored.cleaned(executed())
+    clean.write_text(nbformat.writes(notebook) + "\n")
+    notebook.cells[2].metadata["editable"] = True
+    notebook.cells[3].execution_count = 9
+    spoilt.write_text(nbformat.writes(notebook) + "\n")
+    before = clean.read_bytes()
+    assert stored.main([str(clean)]) == 0
+    assert clean.read_bytes() == before
+    assert stored.main([str(clean), str(spoilt)]) == 1
+    said = capsys.readouterr().out
+    assert said == f"{spoilt}: cleaned\n{spoilt}: executed out of order: [1, 2, 9, 4, 5]\n"
+    assert "editable" not in spoilt.read_text()

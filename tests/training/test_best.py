@@ -29,7 +29,7 @@ def test_best_is_the_epoch_with_the_lowest_watched_loss(tmp_path, average):
     run = train(tiny.network(), DATA, Recipe(epochs=6, batch=32, average=average), device=CPU, checkpoint=path)
     kept = []
     for epoch in run:
-        kept.append(copied(run.model))
+        kept.append(copied(run.measured))
         if epoch.epoch == 4:  # from here on it can only get worse
             for group in run.optimizer.param_groups:
                 group["initial_lr"] = 3.0

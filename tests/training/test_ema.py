@@ -12,7 +12,7 @@ from tests.training.made import BUSY, CPU, DATA, NORMED, by_hand, copied, same, 
 from tinylab.lab.live.steered import Steered
 from tinylab.support.errors import TrainingError
 from tinylab.training import Recipe, checkpoints, train
-from tinylab.training.ema import Average
+from tinylab.training.ema import averaged
 
 MEAN = replace(BUSY, average=0.6)
 
@@ -32,8 +32,9 @@ def test_the_mean_equals_one_written_out_in_float64():
         if name.endswith("num_batches_tracked"):
             assert value == counted == 15
         else:
-            torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
-    assert not same(run.state().raw, copied(model))
+            mean = run.measured.state_dict()[name].double()
+            torch.testing.assert_close(mean, expected[name], rtol=1e-5, atol=1e-6)
+    assert same(run.state().raw, copied(model))
 
 
 def test_averaging_does_not_touch_what_is_learnt():
@@ -46,10 +47,10 @@ def test_averaging_does_not_touch_what_is_learnt():
     assert all(a["validation_loss"] != b["validation_loss"] for a, b in zip(ours, theirs, strict=True))
 
 
-def test_between_epochs_the_model_is_what_was_measured():
+def test_measured_is_what_was_measured():
     run = train(tiny.network(line=NORMED), DATA, MEAN, device=CPU)
     for epoch in run:
-        exact = by_hand(run.model, DATA.development, DATA.normalisation)
+        exact = by_hand(run.measured, DATA.development, DATA.normalisation)
         assert (epoch.validation_loss, epoch.validation_accuracy) == pytest.approx(exact, rel=1e-5)
         squares = sum((w.detach() ** 2).sum().item() for w in run.model.parameters() if w.ndim > 1)
         assert epoch.penalty == pytest.approx(0.01 * squares, rel=1e-4)
@@ -61,7 +62,7 @@ def test_left_in_the_middle_of_an_epoch_and_gone_on():
     for step in stopped.steps():
         if (step.epoch, step.step) == (2, 2):
             break
-    state = stopped.state()  # of a moment at which the model holds the weights that learn
+    state = stopped.state()
     assert same(state.raw, dict(stopped.model.state_dict()))
     assert not same(state.model, state.raw)
     stopped.finish()
@@ -84,7 +85,7 @@ def test_resume_is_bit_identical(tmp_path, line):
     assert same(copied(run.model), copied(straight.model))
     assert same(run.state().raw, straight.state().raw)
     network = checkpoints.load(path).network()  # what is handed on is the mean
-    assert same(copied(network), copied(straight.model))
+    assert same(copied(network), copied(straight.measured))
 
 
 def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path):
@@ -105,7 +106,7 @@ def test_a_checkpoint_from_before_there_was_averaging_goes_on(tmp_path):
     next(iter(train(tiny.network(), DATA, BUSY, device=CPU, checkpoint=path)))
     old = checkpoints.load(path)
     for recipe in (old.recipe, old.history["recipe"]):
-        for name in ("average", "mixup", "cutmix", "erase", "teacher_weight", "temperature"):
+        for name in ("average", "mixup", "cutmix", "erase"):
             del recipe[name]
     checkpoints.save(path, old)
     run = train(tiny.network(seed=3), DATA, BUSY, device=CPU, checkpoint=path, resume=True)
@@ -125,18 +126,15 @@ def test_a_checkpoint_without_the_weights_that_learn_is_refused(tmp_path):
     assert same(copied(model), before)
 
 
-def test_weights_that_two_layers_share_change_places_once():
+def test_weights_that_two_layers_share_stay_shared():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     model[1].weight = model[0].weight
-    average, before = Average(model, 0.5), copied(model)
+    following, before = averaged(model, 0.5), model[0].weight.detach().clone()
     with torch.no_grad():
         model[0].weight.zero_()
-    average.show(model)
-    assert same(copied(model), before)
-    average.show(model)
-    assert same(copied(model), before)
-    average.hide(model)
-    assert not model[1].weight.any()
+    following.update_parameters(model)
+    assert following.module[1].weight is following.module[0].weight
+    torch.testing.assert_close(following.module[0].weight.detach(), 0.1 * before)  # (1 + 0) / (10 + 0)
 
 
 @pytest.mark.parametrize("at", [0, 2, 3, 4])  # the beginning, in the middle of an epoch, its end, after it

@@ -14,7 +14,7 @@ from tests.training.made import BUSY, CPU, SHORT, assert_same, by_hand, copied, 
 from tinylab import optimizers
 from tinylab.data.batches import Batches
 from tinylab.support.errors import TrainingError
-from tinylab.training import Recipe, loop, train
+from tinylab.training import Recipe, state, train
 
 
 @pytest.mark.parametrize("recipe", [SHORT, replace(SHORT, optimizer="sgd", l2=0.05, schedule="one-cycle")])
@@ -88,7 +88,7 @@ def test_fixed_subset_is_no_larger_than_the_watched_split(data, monkeypatch):
     again = train(tiny.network(), data, replace(SHORT, seed=9), device=CPU)._few
     assert few.split.index.tolist() == again.split.index.tolist()
     assert set(few.split.index) <= set(data.train.index)
-    monkeypatch.setattr(loop, "SUBSET", 7)
+    monkeypatch.setattr(state, "SUBSET", 7)
     assert train(tiny.network(), data, SHORT, device=CPU)._few.count == 7
 
 

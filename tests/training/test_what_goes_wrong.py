@@ -48,7 +48,7 @@ def test_out_of_memory_names_the_batch_and_the_run_can_go_on(data):
     hook = broken[0].register_forward_pre_hook(fail)
     with pytest.raises(TrainingError, match=r"with 32 images a batch.*Recipe\(batch=16\)") as caught:
         run.finish()
-    assert caught.value.__context__ is None  # a traceback would keep the tensors alive
+    assert caught.value.__context__.__traceback__ is None  # it would keep the tensors alive
     hook.remove()
     run.finish()
     assert_same(straight, broken)

@@ -22,11 +22,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
 
 
 def folder() -> Path:
-    """The folder of the lectures: `notebooks` in the current directory, else beside the installed package.
+    """The folder of the lectures: `notebooks` in the current directory, beside the package, or, in a wheel, inside it.
 
     Raises NotebookError when neither holds a notebook.
     """
-    candidates = [Path.cwd() / "notebooks", Path(__file__).resolve().parents[2] / "notebooks", Path.cwd()]
+    here = Path(__file__).resolve()
+    candidates = [Path.cwd() / "notebooks", here.parents[2] / "notebooks", here.parent / "notebooks", Path.cwd()]
     for candidate in candidates:
         if any(candidate.glob("[0-9][0-9]_*.ipynb")):
             return candidate

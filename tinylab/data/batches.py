@@ -16,6 +16,7 @@ from tinylab.data.normalisation import Normalisation
 from tinylab.data.split import Split
 from tinylab.support.device import Device, pick
 from tinylab.support.errors import DataError, whole
+from tinylab.support.memory import available_memory
 from tinylab.support.seeds import derive_seed
 
 _NO_LABEL = -1
@@ -26,10 +27,6 @@ class Batches:
 
     `count` images, `len()` batches an epoch; the last batch may be smaller. The order and the augmentation of
     an epoch depend on (seed, number) and nothing else, on any device: they are drawn on the CPU.
-
-    With share=(rank, world) only every world-th image of each batch is made, from image `rank` on: several processes
-    make the same batches together. A last batch with nothing left for this rank holds one image, which its share_of,
-    0, lets count for nothing.
     """
 
     def __init__(
@@ -42,16 +39,13 @@ class Batches:
         augment: Augment | None = None,
         shuffle: bool = False,
         seed: int = 0,
-        share: tuple[int, int] = (0, 1),  # rank, world
     ) -> None:
         whole("batch", batch, 1)
-        whole("the world of a share", share[1], 1, batch)
-        whole("the rank of a share", share[0], 0, share[1] - 1)
         if len(split) == 0:
             raise DataError(f"split {split.name!r} has no images, so there are no batches to make")
         self.split, self.normalisation = split, normalisation
         self.batch, self.device, self.augment = batch, device or pick(), augment or Augment()
-        self.shuffle, self.seed, self.share, self.count = shuffle, seed, share, len(split)
+        self.shuffle, self.seed, self.count = shuffle, seed, len(split)
         self.labelled = split.targets is not None
         targets = np.full(self.count, _NO_LABEL) if split.targets is None else split.targets
         self._targets = torch.from_numpy(np.asarray(targets, dtype=np.int64)).to(self.device.target)
@@ -62,17 +56,11 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.count // self.batch)
 
-    def images(self, position: int) -> int:
-        """How many images batch `position` (from 1) has, those of the other ranks included."""
-        return min(self.batch, self.count - (position - 1) * self.batch)
+    def epoch(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of epoch `number`: x float32 (B, 3, H, W) normalised, y int64 (B,), -1 where unlabelled.
 
-    def share_of(self, position: int) -> float:
-        """The part (0..1) of batch `position` (from 1) that is this rank's."""
-        rank, world = self.share
-        return len(range(rank, self.images(position), world)) / self.images(position)
-
-    def epoch(self, number: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of epoch `number`: x float32 (B, 3, H, W) normalised, y int64 (B,), -1 where unlabelled."""
+        The first `start` of them are passed over: where an interrupted epoch goes on.
+        """
         generator = torch.Generator().manual_seed(derive_seed(self.seed, number))
         order = torch.randperm(self.count, generator=generator) if self.shuffle else torch.arange(self.count)
         changes: tuple[Tensor, ...] = self.augment.draw(self.count, generator)
@@ -80,11 +68,8 @@ class Batches:
             height, width, _ = self.normalisation.mean.shape
             changes = *changes, self.augment.boxes(self.count, height, width, generator)
         here = [part.to(self.device.target) for part in (order, *changes)]  # one transfer an epoch
-        rank, world = self.share
-        for start in range(0, self.count, self.batch):
-            part = slice(start + rank, min(start + self.batch, self.count), world)
-            if part.start >= part.stop:
-                part = slice(start, start + 1)
+        for first in range(start * self.batch, self.count, self.batch):
+            part = slice(first, first + self.batch)
             rows, flips, shifts, *boxes = (tensor[part] for tensor in here)
             images = self._images(order[part], rows)  # (B, H, W, 3) uint8
             if self.augment:
@@ -109,5 +94,6 @@ def _fits(size: int, target: torch.device) -> bool:
     if target.type == "cuda":
         return size <= torch.cuda.mem_get_info(target)[0] // 2
     if target.type == "mps":
-        return size <= (torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()) // 2
+        left = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return size <= min(left, available_memory()) // 2  # Apple's GPU shares the machine's memory
     return False

@@ -42,6 +42,7 @@ from tinylab.data.folders import (  # fmt: skip
 from tinylab.data.layout import SPLITS, Listing, read_layout, short_names
 from tinylab.data.manifest import FILE, describe, inside, sha256
 from tinylab.data.manifest import state as read_state
+from tinylab.support.cores import core_count
 from tinylab.support.errors import DataError, InvalidInputError, whole
 from tinylab.support.table import Table
 
@@ -191,7 +192,7 @@ def _build(
             offsets |= _create(build, split, layout.splits[split], size)
             members = layout.splits[split].members
             blocks += [Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)]
-        workers = workers or max(1, min(_processors(), count // _PER_WORKER))
+        workers = workers or max(1, min(core_count(), count // _PER_WORKER))
         done = run_blocks(source, build, offsets, blocks, size, resize, workers)
         with _bar(count, folder.name, progress) as advance, contextlib.closing(done):
             for images in done:
@@ -206,11 +207,6 @@ def _build(
     except BaseException:
         shutil.rmtree(build, ignore_errors=True)
         raise
-
-
-def _processors() -> int:
-    """How many this process may use, which in a container or a queue is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, int]:

@@ -6,6 +6,7 @@ are chosen on `development`, so that `validation` stays a measurement. No image 
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinylab.data.split import Split
+from tinylab.support.errors import InvalidInputError
 from tinylab.support.table import Table
 
 if TYPE_CHECKING:  # normalisation imports torch, which takes a second; looking at images does not need it
@@ -47,6 +49,49 @@ class Dataset:
     development: Split
     validation: Split
     test: Split
+
+    @classmethod
+    def from_arrays(
+        cls, images: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, name: str = "arrays", seed: int = 0
+    ) -> "Dataset":
+        """Images that are in memory already, divided by `seed`; test is empty.
+
+        Of each class a tenth, at least one image, is for development, as many are for validation.
+
+        images   uint8 (N, S, S, 3), 0 to 255, RGB
+        labels   whole numbers (N,), positions in `classes`
+        classes  names, which are the words for them, too
+
+        Raises InvalidInputError for another shape or type, a label out of range, and a class of fewer than 3 images.
+        """
+        images, labels = np.asarray(images), np.asarray(labels)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+            got = f"{images.dtype} {images.shape}"
+            raise InvalidInputError(f"images {got} are not possible. Allowed: uint8 (N, S, S, 3), square and RGB")
+        if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+            got = f"{labels.dtype} {labels.shape}"
+            raise InvalidInputError(f"labels {got} are not possible. Allowed: whole numbers ({len(images)},)")
+        if len(classes) < 2 or len(set(classes)) < len(classes):
+            raise InvalidInputError(f"classes {list(classes)} are not possible. Allowed: two or more different names")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+            raise InvalidInputError(f"labels {labels.min()} to {labels.max()} do not fit {len(classes)} classes")
+        counts = np.bincount(labels, minlength=len(classes))
+        if counts.min() < 3:
+            few = classes[int(counts.argmin())]
+            raise InvalidInputError(f"class {few!r} has {counts.min()} images. Allowed: 3 or more, one for each split")
+        rng, rows = np.random.default_rng(seed), dict[str, list[np.ndarray]]({split: [] for split in _USES})
+        for label in range(len(classes)):
+            mine = rng.permutation(np.flatnonzero(labels == label))
+            held = max(1, len(mine) // 10)
+            ends = [len(mine) - 2 * held, len(mine) - held, len(mine)]  # what follows is test: nothing
+            for split, some in zip(_USES, np.split(mine, ends), strict=True):
+                rows[split].append(some)
+        files = np.array([f"image_{row}" for row in range(len(images))])
+        parts = [
+            Split(split, images, None if split == "test" else labels.astype(np.int64), files, np.sort(np.hstack(some)))
+            for split, some in rows.items()
+        ]
+        return cls(name, tuple(classes), tuple(classes), *parts)
 
     @property
     def splits(self) -> tuple[Split, Split, Split, Split]:

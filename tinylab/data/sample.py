@@ -21,6 +21,7 @@ from PIL import Image
 from tinylab.data import drawing
 from tinylab.data.drawing import Kind
 from tinylab.data.folders import as_path, cannot_write
+from tinylab.support.cores import core_count
 from tinylab.support.errors import DataError, whole
 
 ROOT = "tinylab-sample"  # the folder that holds everything, as `tiny-imagenet-200` does in the real archive
@@ -100,7 +101,7 @@ def write_sample(destination: Path | str, seed: int = 0, classes: int = 20, trai
     destination = _possible(as_path(destination))
 
     wnids = list(KINDS)[:classes]
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
+    with ThreadPoolExecutor(min(core_count(), 8)) as threads:
         pending = {
             (split, wnid): [
                 threads.submit(_stack, seed, split, wnid, first, min(STACK, count - first))

@@ -167,9 +167,12 @@ def carried_over(train: float, validation: float, classes: int) -> float:
 
 
 def way(history: History) -> np.ndarray:
-    """(training skill, validation skill) after each epoch, float64 (epochs, 2)."""
+    """(training skill, validation skill) after each epoch, float64 (epochs, 2).
+
+    Training is the running accuracy, dropout on and averaged over the epoch: what Keras printed, and the report quotes.
+    """
     count = len(history.classes)
-    both = [(skill(e.train_accuracy, count), skill(e.validation_accuracy, count)) for e in history.epochs]
+    both = [(skill(e.running_accuracy, count), skill(e.validation_accuracy, count)) for e in history.epochs]
     return np.array(both, dtype=np.float64).reshape(-1, 2)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from tinylab.data.batches import Batches
 from tinylab.data.normalisation import Normalisation
 from tinylab.support.device import Device, pick
-from tinylab.support.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError, whole
 from tinylab.support.table import Table
 from tinylab.training import EVALUATION_BATCH, evaluating
 
@@ -46,6 +46,16 @@ class Predictions:
     def by_file(self) -> dict[str, int]:
         """The predicted class of each file name."""
         return dict(zip(self.files.tolist(), self.classes.tolist(), strict=True))
+
+    def likeliest(self, names: Sequence[str], top: int = 3) -> Table:
+        """The `top` most probable of the C classes called `names` for each image, with their probabilities."""
+        whole("top", top, 1, len(names))
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :top]
+        rows = [
+            [file, *(f"{names[number]} {likely[number]:.1%}" for number in numbers)]
+            for file, likely, numbers in zip(self.files, self.probabilities, order, strict=True)
+        ]
+        return Table(["image", *(f"likeliest {place}" for place in range(1, top + 1))], rows)
 
 
 def predict(

@@ -46,6 +46,7 @@ class Shape:
 
 SHAPES: dict[str, Shape] = {
     "modern-small": Shape((16, 32, 64, 128), (1, 1, 1, 1), stride=2),  # for a lecture on a laptop
+    "modern-laptop": Shape((32, 64, 128, 256), stride=2),  # for hours of a laptop
     "modern": Shape(),  # a ResNet-18 for small images
     "modern-large": Shape((96, 192, 384, 768), squeeze=16),  # for a GPU
 }

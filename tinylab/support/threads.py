@@ -8,10 +8,11 @@ the main thread had let its team go, in the main thread itself 9.0 s (two cores,
 """
 
 import ctypes
-import os
 import sys
 
 import torch
+
+from tinylab.support.cores import core_count
 
 _SOFT = 1  # omp_pause_soft, in the OpenMP specification's section on omp_pause_resource_all
 
@@ -34,5 +35,4 @@ def release_team() -> None:
 
 def spare_core(target: torch.device) -> bool:
     """Whether a core of this machine has nothing to do while a network trains on `target`."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return target.type != "cpu" or torch.get_num_threads() < cores
+    return target.type != "cpu" or torch.get_num_threads() < core_count()

@@ -4,14 +4,15 @@
     for epoch in run:  # or `for step in run.steps()`, or `run.finish()`
         print(epoch.validation_accuracy)
 
-loop            the loop itself: `train` and the `Run` that it gives
-fitting         what has to fit together before a run starts, or goes on
-scoring         loss and accuracy in evaluation mode
-averaging       the running mean of the weights
-mixing          mixup and cutmix
-distillation    learning from a teacher network
-keeping         the weights of the best epoch
-distributed     one training on several processes, under torchrun
+recipe       how to train: frozen, typed
+loop         the loop itself: `train` and the `Run` that it gives
+state        what a run consists of, how it is saved and put back
+checks       what has to fit together before a run starts, or goes on
+scoring      loss and accuracy in evaluation mode
+mixup, ema   two images in one; the moving average of the weights
+best         the weights of the best epoch
+history      what was measured; checkpoints: what a later process goes on from
+transfer     what was learned on some classes, carried over to others
 """
 
 from tinylab.training.best import Best, best_path

@@ -41,7 +41,6 @@ class Checkpoint:
     model: dict[str, Tensor]  # state_dict
     optimizer: dict[str, Any]  # state_dict; empty where only the best weights were kept
     raw: dict[str, Tensor] | None = None  # the weights that learn, where `model` is their running mean
-    teacher: str | None = None  # digest of the weights of the network that teaches it, if one does
 
     def network(self) -> nn.Sequential:
         """The trained network, in evaluation mode, on the CPU."""
@@ -109,6 +108,8 @@ def load(path: str | Path) -> Checkpoint:
         norm = parts["normalisation"]
         parts["normalisation"] = Normalisation(np.asarray(norm["mean"]), np.asarray(norm["scale"]))
         parts["classes"] = tuple(parts["classes"])
+        if parts.pop("teacher", None) is not None:  # written before distillation was left out
+            raise ValueError("it belongs to a run with a teacher, which this tinylab no longer has")
         return _checked(Checkpoint(**parts))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise TrainingError(f"{path}: does not hold a run ({_first_line(error)}). {_REMEDY}") from error
@@ -126,8 +127,6 @@ def _checked(read: Checkpoint) -> Checkpoint:
         raise TypeError("model holds something else than tensors")
     if read.raw is not None and not all(isinstance(weight, Tensor) for weight in dict(read.raw).values()):
         raise TypeError("raw holds something else than tensors")
-    if not isinstance(read.teacher, str | None):
-        raise TypeError(f"teacher is {type(read.teacher).__name__}, not str")
     if read.epoch < 0:
         raise ValueError(f"epoch {read.epoch}")
     return read

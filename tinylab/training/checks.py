@@ -1,28 +1,29 @@
 """What has to fit together before a run starts, or goes on from a checkpoint."""
 
-import copy
 import hashlib
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
+from tinylab.data.dataset import Dataset
 from tinylab.data.normalisation import Normalisation
+from tinylab.data.split import Split
+from tinylab.support.device import Device
 from tinylab.support.errors import InvalidInputError, TrainingError, nearest
+from tinylab.training.best import Best, best_path
 from tinylab.training.history import History
-from tinylab.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from tinylab.data.dataset import Dataset
-    from tinylab.data.split import Split
+from tinylab.training.scoring import evaluating
 
 SPLITS = ("development", "validation", "test", "train")
 
 
-def watched(data: "Dataset", watch: str) -> "Split":
+def watched(data: Dataset, watch: str) -> Split:
     """The split of that name, with images and labels."""
     if watch not in SPLITS:
         raise InvalidInputError(f"watch {watch!r} is not a split{nearest(watch, SPLITS)}")
@@ -33,28 +34,98 @@ def watched(data: "Dataset", watch: str) -> "Split":
     return split
 
 
-def subset(split: "Split", count: int) -> "Split":
+def subset(split: Split, count: int) -> Split:
     """`count` images of the split, always the same ones."""
     rows = np.random.default_rng(0).permutation(len(split))[:count]
     return replace(split, index=split.index[np.sort(rows)])
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether a plain RuntimeError says so, as MPS ("MPS backend out of memory") and the CPU's allocator do."""
-    return any(text in str(error) for text in ("out of memory", "can't allocate memory", "not enough memory"))
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether it says so: torch.OutOfMemoryError, or the plain RuntimeError of MPS and of the CPU's allocator."""
+    texts = ("out of memory", "can't allocate memory", "not enough memory")
+    said = isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+    return said or isinstance(error, torch.OutOfMemoryError)
 
 
-def check_inputs(model: nn.Module, size: int, channels: int) -> None:
-    """Raises InvalidInputError if images of `size` pixels do not go through the network; computes nothing."""
-    shadow = copy.deepcopy(model).to("meta").eval()
+class undone_if_it_fails:
+    """Whatever ends a forward and backward pass early, Ctrl-C included, leaves the network as it was before it.
+
+    That is the statistics of batch normalisation, which a forward pass moves; the weights wait for the update. Raises
+    TrainingError in place of a lack of memory: the next call tries the same batch again.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, device: Device, images: int) -> None:
+        self.optimizer, self.device, self.images = optimizer, device, images
+        self.buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            return
+        for buffer, before in self.buffers:
+            buffer.copy_(before)
+        if out_of_memory(error):
+            error.__traceback__ = None  # it holds on to the tensors of every frame, and the run can go on without them
+            self.optimizer.zero_grad()
+            raise TrainingError(
+                f"{self.device.label} ran out of memory with {self.images} images a batch. "
+                f"Train with a smaller one: Recipe(batch={max(1, self.images // 2)})"
+            ) from None
+
+
+def check_whole(torn: bool) -> None:
+    """Raises TrainingError if an update began and did not end: some weights have moved, others have not."""
+    if torn:
+        raise TrainingError(
+            "the last update of this run was left half done, so it cannot go on. Start again from its last epoch: "
+            "train(…, checkpoint=…, resume=True)"
+        )
+
+
+def check_finite(loss: float, said: str, best: Best | None, checkpoint: Path | None, remedy: str) -> None:
+    """Raises TrainingError for a non-finite loss: what was `said` of it, where the best weights are, what to do."""
+    if math.isfinite(loss):
+        return
+    where = f" in {best_path(checkpoint)}" if checkpoint else " in the run's `best`"
+    kept = f" The weights of the best epoch, {best.epoch}, are kept{where}." if best else ""
+    raise TrainingError(f"{said}{kept} {remedy}")
+
+
+def check_outputs(model: nn.Module, data: Dataset, device: Device, start_size: int = 0) -> None:
+    """Shows the network, in evaluation mode, a training image: it has to answer with one number per class.
+
+    start_size: pixels of an image that it has to take as well; 0: none other.
+
+    Raises InvalidInputError with what the network itself says if it cannot take the image, or for other outputs.
+    """
+    image, _ = data.train.take([0])
+    x = data.normalisation.apply(torch.from_numpy(image)).to(device.target)
     try:
-        with torch.no_grad():
-            shadow(torch.empty(1, channels, size, size, device="meta"))
+        with evaluating(model), device.autocast():
+            logits = model(x)
+            if start_size:
+                x = interpolate(x, size=(start_size, start_size))
+                logits = model(x)
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        _, channels, height, width = x.shape
         raise InvalidInputError(
-            f"images of {size}×{size} pixels do not fit the network ({' '.join(str(error).split())[:80]}). "
-            f"Build it for them (size={size}), or prepare the images with resize=True"
+            f"the network cannot take an image of {channels}×{height}×{width} ({' '.join(str(error).split())[:160]}). "
+            f"Build it for such images (size={height}), or prepare the images in another size"
         ) from None
+    classes = len(data.classes)
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape == (1, classes):
+        return
+    if isinstance(shape, tuple) and len(shape) == 2:
+        raise InvalidInputError(
+            f"the network has {shape[1]} outputs, the data has {classes} classes. "
+            f"Build it for them: models.build(…, classes={classes})"
+        )
+    raise InvalidInputError(f"the network answers one image with {shape}. Allowed: logits, float (1, {classes})")
 
 
 def check_last_batch(model: nn.Module, batch: int, images: int) -> None:
@@ -67,38 +138,17 @@ def check_last_batch(model: nn.Module, batch: int, images: int) -> None:
         )
 
 
-def check_outputs(model: nn.Module, classes: int) -> None:
-    outputs = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
-    if outputs and outputs[-1] != classes:
-        raise InvalidInputError(
-            f"the network has {outputs[-1]} outputs, the data has {classes} classes. "
-            f"Build it for them: models.build(…, classes={classes})"
-        )
-
-
-def check_teacher(recipe: Recipe, teacher: nn.Module | None, classes: int) -> None:
-    if teacher is None and recipe.teacher_weight:
-        raise InvalidInputError(
-            f"the recipe has teacher_weight {recipe.teacher_weight}, but there is no teacher. Give a trained network: "
-            "train(…, teacher=…)"
-        )
-    if teacher is not None:
-        if not recipe.teacher_weight:
-            raise InvalidInputError("there is a teacher, but the recipe's teacher_weight is 0. Try 0.9")
-        check_outputs(teacher, classes)
-
-
-Side = tuple[History, Normalisation, str | None]  # of a run; last, the digest of its teacher's weights
+Side = tuple[History, Normalisation]  # of a run
 
 
 def check_same(path: Path, before: Side, now: Side) -> None:
     """Raises TrainingError if going on would mix two runs."""
     sides = []
-    for history, normalisation, teacher in (before, now):
+    for history, normalisation in (before, now):
         side = {f"recipe's {name}": value for name, value in asdict(history.recipe).items()}
         side |= {"network": history.line, "classes": history.classes, "watched split": history.watch}
         mean = hashlib.sha256(normalisation.mean.tobytes() + normalisation.scale.tobytes())
-        sides.append(side | {"mean training image (digest)": mean.hexdigest()[:8], "teacher (digest)": teacher})
+        sides.append(side | {"mean training image (digest)": mean.hexdigest()[:8]})
     was, wanted = sides
     if wanted["recipe's schedule"] == "constant":  # then a longer run begins exactly like a shorter one
         was["recipe's epochs"] = wanted["recipe's epochs"]

@@ -1,69 +1,30 @@
-"""The running mean of a network's weights: steadier than the weights of any one step.
+"""The exponential moving average of a network's weights (EMA): steadier than the weights of any one step.
 
-Polyak and Juditsky (1992) averaged the whole way; here the mean forgets exponentially, with the decay that grows with
+Polyak and Juditsky (1992) averaged the whole way; here the mean forgets exponentially, with a decay that grows with
 the number of updates, as TensorFlow's ExponentialMovingAverage has it (2015), so that the first weights do not linger.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 
-class Average:
-    """Keeps the mean of `model`'s weights beside it; the two can change places.
+def averaged(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of `model` whose weights follow it: after update n (from 0) its decay is min(decay, (1 + n) / (10 + n)).
 
-    While an epoch goes on the model holds the weights that learn. Between epochs it holds their mean: what was
-    measured is what whoever looks at the model finds. Statistics of batch normalisation are averaged like weights,
-    since they describe activations that follow from the weights; its counters are copied.
+    Statistics of batch normalisation are averaged like weights, since they describe activations that follow from the
+    weights; its counters are copied. 0 < decay < 1, a step.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay  # 0 < decay < 1, a step
-        self.shown = False  # whether the model holds the mean, and `beside` the weights that learn
-        self.beside = {name: tensor.detach().clone() for name, tensor in _tensors(model).items()}
+    def follow(means: Sequence[Tensor], weights: Sequence[Tensor], updates: Tensor | int) -> None:
+        if not means[0].is_floating_point():
+            torch._foreach_copy_(list(means), list(weights))
+            return
+        n = int(updates) - 1  # torch counted the copy that it began with
+        torch._foreach_lerp_(list(means), list(weights), 1 - min(decay, (1 + n) / (10 + n)))
 
-    def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after update number `step` (from 0) of the run."""
-        here = _tensors(model)
-        weights = [name for name, tensor in here.items() if tensor.is_floating_point()]
-        decay = min(self.decay, (1 + step) / (10 + step))
-        get_ema_multi_avg_fn(decay)([self.beside[name] for name in weights], [here[name] for name in weights], None)
-        for name in here.keys() - weights:
-            self.beside[name].copy_(here[name])
-
-    def show(self, model: nn.Module) -> None:
-        """Let the model hold the mean."""
-        if not self.shown:
-            self._exchange(model)
-
-    def hide(self, model: nn.Module) -> None:
-        """Let the model hold the weights that learn."""
-        if self.shown:
-            self._exchange(model)
-
-    def learning(self, model: nn.Module) -> dict[str, Tensor]:
-        """The weights that learn, wherever they are now; not copied."""
-        return self.beside if self.shown else _tensors(model)
-
-    def mean(self, model: nn.Module) -> dict[str, Tensor]:
-        """Their mean, wherever it is now; not copied."""
-        return _tensors(model) if self.shown else self.beside
-
-    def put_back(self, beside: Mapping[str, Tensor], *, shown: bool) -> None:
-        """Go back to an earlier `beside`, copied. Raises KeyError or RuntimeError if it is another network's."""
-        for name, tensor in self.beside.items():
-            tensor.copy_(beside[name])
-        self.shown = shown
-
-    def _exchange(self, model: nn.Module) -> None:
-        for name, tensor in _tensors(model).items():
-            kept = tensor.clone()
-            tensor.copy_(self.beside[name])
-            self.beside[name].copy_(kept)
-        self.shown = not self.shown
-
-
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Weights and statistics by name, each once even where two layers share it; changes reach the model."""
-    return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    following = AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
+    following.n_averaged += 1  # the copy is the first: otherwise torch would copy once more, after the first update
+    return following

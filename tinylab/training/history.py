@@ -88,7 +88,7 @@ class History:
                 raise TypeError("classes and epochs have to be lists")
             if not all(isinstance(text, str) for text in (line, name, watch, *classes)):
                 raise TypeError("line, data, watch and classes have to be text")
-            return cls(Recipe(**parts["recipe"]), line, name, watch, tuple(classes), _epochs(epochs))
+            return cls(Recipe.from_dict(parts["recipe"]), line, name, watch, tuple(classes), _epochs(epochs))
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(
                 f"this is not a history that tinylab {_VERSION} wrote ({type(error).__name__}: {error}). "

@@ -1,11 +1,15 @@
 """How to train: the frozen `Recipe`, and the three that the lectures compare."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tinylab import optimizers
 from tinylab.data.augment import Augment
-from tinylab.support.errors import between, whole
+from tinylab.support.errors import InvalidInputError, between, whole
+
+_RETIRED = {"teacher_weight": 0.0, "temperature": 4.0}  # of distillation; records from before hold them
 
 
 @dataclass(frozen=True)
@@ -23,33 +27,51 @@ class Recipe:
     dropout: float | None = None  # of every dropout layer; None: as the network's line says
     flip: bool = False  # left-right, half of the images
     crop: int = 0  # pixels: largest shift
+    start_size: int = 0  # pixels: images are scaled to this at first, and grow in three stages; 0: none is scaled
     erase: float = 0.0  # chance of an image to lose a box: random erasing (Zhong et al., 2017)
     mixup: float = 0.0  # α of Beta(α, α), the share of one image in another (Zhang et al., 2017)
     cutmix: float = 0.0  # likewise, of a box pasted from one into another (Yun et al., 2019); both: a coin decides
     label_smoothing: float = 0.0  # share of the label spread over all classes
     average: float = 0.0  # decay, a step, of the running mean of the weights that is measured and kept; 0: none
-    teacher_weight: float = 0.0  # share of the loss that train(teacher=…) sets (Hinton et al., 2015); labels the rest
-    temperature: float = 4.0  # that softens teacher's and student's probabilities; 1: as they are
     seed: int = 0  # of order, augmentation, mixing and dropout; the weights were drawn by models.build
 
     def __post_init__(self) -> None:
         whole("epochs", self.epochs, 1)
         whole("batch", self.batch, 1)
         whole("seed", self.seed, 0)
+        whole("start_size", self.start_size, 0)
         between("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
         between("momentum", self.momentum, 0, 1)
         between("l2", self.l2, 0, math.inf)
         between("weight_decay", self.weight_decay, 0, math.inf)
-        for name in ("label_smoothing", "average", "teacher_weight"):
+        for name in ("label_smoothing", "average"):
             between(name, getattr(self, name), 0, 1)
         between("mixup", self.mixup, 0, math.inf)
         between("cutmix", self.cutmix, 0, math.inf)
-        between("temperature", self.temperature, 0, math.inf, low_open=True)
         if self.dropout is not None:
             between("dropout", self.dropout, 0, 1)
         optimizers.check(self.optimizer, l2=self.l2, weight_decay=self.weight_decay)
         optimizers.factor(self.schedule, 0, 1)
         self.augment()
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Any]) -> "Recipe":
+        """What `dataclasses.asdict` gave, also years ago: fields that were left out since must say that nothing was.
+
+        Raises InvalidInputError or TypeError for anything else.
+        """
+        for name, unused in _RETIRED.items():
+            if parts.get(name, unused) != unused:
+                raise InvalidInputError(f"{name} {parts[name]!r} is no longer possible. Allowed: {unused!r}")
+        return cls(**{name: value for name, value in parts.items() if name not in _RETIRED})
+
+    def size(self, progress: float, full: int) -> int:
+        """Pixels of the training images, progress 0..1 through the run: progressive resizing (Howard, 2018, fast.ai's
+        DAWNBench entry). `start_size` until 0.4, halfway between it and `full` until 0.75, then `full`: the first
+        epochs are cheap, and the last ones see what will be measured."""
+        if not self.start_size or self.start_size >= full or progress >= 0.75:
+            return full
+        return self.start_size if progress < 0.4 else (self.start_size + full) // 2
 
     def augment(self) -> Augment:
         return Augment(flip=self.flip, crop=self.crop, erase=self.erase)

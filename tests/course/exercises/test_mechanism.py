@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ RIGHT = [
     ("02.2", np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, 0]])),
     ("02.3", lambda x: F.avg_pool2d(x, 2)),
     ("02.3", lambda x: x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))),
-    ("02.4", 16),
+    ("02.4", 32 * 32 * 32),
     ("02.5", 1 / math.sqrt(2)),
     ("02.5", 0.71),
     ("02.6", re.sub(r"(conv3-\d+)", r"\1 - batch norm", models.LINES["model_1"])),
@@ -59,8 +61,8 @@ WRONG = [
     ("02.3", lambda x: F.avg_pool2d(x, 2) + 1, "values are not"),
     ("02.3", lambda x: None, "NoneType"),
     ("02.3", lambda x: 1 / 0, "ZeroDivisionError: division by zero"),
-    ("02.4", 14, "One more layer"),
-    ("02.4", 12, "Walk"),
+    ("02.4", 64 * 64 * 32, "Which of the four"),
+    ("02.4", 12, "How many windows"),
     ("02.5", 0.5, "standard deviation"),
     ("02.5", 1, "with relu"),
     ("02.5", math.sqrt(2), "wrong direction"),
@@ -91,18 +93,85 @@ def test_wrong_answers_get_their_hint(identifier: str, answer: object, hint: str
 
 
 def test_hints_do_not_give_the_number_away() -> None:
-    for identifier, secret in (("02.1", "2432"), ("02.4", "16"), ("02.5", "0.70")):
+    for identifier, secret in (("02.1", "2432"), ("02.4", "32768"), ("02.5", "0.70")):
         for answer in [*range(0, 300), 832, 2400, 9248, 0.5, math.sqrt(2)]:
             assert secret not in check(identifier, answer).hint
 
 
-def test_the_receptive_field_is_what_the_network_says() -> None:
-    """Exercise 02.4 measured: the input pixels that one number after the second pool of Model 1 depends on."""
-    model = models.build("model_1", 2).eval()
-    x = torch.rand(1, 3, 64, 64, requires_grad=True)
-    model[: [name for name, _ in model.named_children()].index("max pool_2") + 1](x)[0, :, 8, 8].sum().backward()
-    touched = x.grad[0].abs().sum(0) > 0
-    assert int(touched.any(0).sum()) == int(touched.any(1).sum()) == 16
+def test_the_pool_s_gradients_are_what_torch_says() -> None:
+    """Exercise 02.4 measured: the numbers of 32 maps of 64×64 whose gradient behind a max pool is not 0."""
+    x = torch.rand(1, 32, 64, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    F.max_pool2d(x, 2).sum().backward()
+    assert check("02.4", int((x.grad != 0).sum())).passed
+
+
+@pytest.mark.usefixtures("registry")
+def test_an_answer_that_never_ends_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exercises, "LIMIT", 0.2)
+
+    def endless(losses: list[float]) -> int:
+        while True:
+            pass
+
+    verdict = check("03.4", endless)
+    assert "still running after 0.2 s" in verdict.hint
+
+
+def test_an_interrupted_check_shows_none_of_its_cases() -> None:
+    def stopped(losses: list[float]) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        check("03.4", stopped)
+    frames = [frame.name for frame in raised.traceback]
+    assert frames[-1] == "check"
+    assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("doc", ["", '"""What it does."""\n    '])
+def test_an_untouched_function_is_no_answer(doc: str) -> None:
+    names: dict[str, object] = {}
+    exec(f"def turning_point(losses):\n    {doc}...", names)
+    assert "in place of the three dots" in check("03.4", names["turning_point"]).hint
+    assert "three dots" not in check("03.4", lambda losses: 3).hint
+
+
+def test_a_refused_line_is_told_in_the_notation_s_own_words() -> None:
+    hint = check("03.3", "conv3-16 - relo - softmax").hint
+    assert "did you mean 'relu'" in hint
+    assert "Error" not in hint
+
+
+def test_words_are_told_what_was_found_in_them_and_never_called_right() -> None:
+    words = "An image that was wrong stays wrong, but its loss grows while the network becomes more confident about it."
+    verdict = check("03.5", words)
+    assert verdict
+    assert "found in your words: confidence, wrong answers" in str(verdict)
+    assert "right" not in str(verdict)
+    half = check("03.5", words.replace("wrong", "red"))
+    assert not half
+    assert str(half) == "Exercise 03.5: not yet. Found in your words: confidence. Which images make the loss grow?"
+
+
+KERNEL = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+def run(code):
+    return shell.run_cell(code, store_history=True).result
+run("from tinylab.course.exercises import check")
+for answer in ("answer_1 = 12288", "answer_1 = 12288 +", "answer_1 = 12288 / 0", "answer_1 = 12288"):
+    run(answer)
+    print("verdict:", run('check("01.1", answer_1)'))
+"""
+
+
+def test_an_answer_whose_cell_failed_is_not_judged_by_the_one_before() -> None:
+    done = subprocess.run([sys.executable, "-c", KERNEL], capture_output=True, text=True, check=True)
+    first, syntax, error, again = [line for line in done.stdout.splitlines() if line.startswith("verdict: ")]
+    assert "right" in first
+    assert "not yet. The cell that defines answer_1 ended in a SyntaxError" in syntax
+    assert "ended in a ZeroDivisionError" in error
+    assert "right" in again
 
 
 def test_there_is_a_check_for_each_exercise_in_order() -> None:

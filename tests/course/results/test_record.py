@@ -136,7 +136,7 @@ def test_impossible_records(changes, said):
         (b'{"a": 1, "a": 2}', "occurs twice"),
         (b"[]", "not a record"),
         (b'{"kind": "tinylab history"}', "not a record"),
-        (b'{"kind": "tinylab record", "version": 2}', "schema 2, this tinylab reads 1"),
+        (b'{"kind": "tinylab record", "version": 3}', "schema 3, this tinylab reads 1 and 2"),
         (b'{"kind": "tinylab record", "version": true}', "schema True, this tinylab reads 1"),
         (b'{"kind": "tinylab record", "version": 1}', "lacks digest, body"),
         (b'{"kind": "tinylab record", "version": 1, "digest": "", "body": 3}', "body is 3"),

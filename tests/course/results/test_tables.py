@@ -1,4 +1,4 @@
-"""The table of reported, reproduced, done well and beyond; a plan side by side; README's part."""
+"""The table of all 200 classes; a plan side by side; README's part."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from tinylab.course import results
 from tinylab.support.errors import InvalidInputError
 from tinylab.training import Score
 
-README = Path(__file__).parent.parent.parent / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 def full(name, plan, title, train, development, *, seed=0, validation=None, network="model_1", flipped=None):
@@ -20,74 +20,31 @@ def full(name, plan, title, train, development, *, seed=0, validation=None, netw
     return record(name, classes=200, seed=seed, plan=plan, title=title, network=network, scores=scores)
 
 
-def rows(table, section):
-    return [row for row in table.rows if row[0] == section]
-
-
-def test_without_records_everything_but_the_report_is_not_yet_run():
-    table = results.table([])
-    assert [row[1:4] for row in rows(table, "reported")] == [
-        ("Model 1", "56.9 %", "24.3 %"),
-        ("Model 2", "18.7 %", "18.0 %"),
-        ("Model 3", "62.4 %", "15.6 %"),
+def test_without_records_there_is_the_report_and_no_row_that_was_not_run():
+    assert [row[1:5] for row in results.table([]).rows] == [
+        ("Model 1", "56.9 %", "–", "24.3 %"),
+        ("Model 2", "18.7 %", "–", "18.0 %"),
+        ("Model 3", "62.4 %", "–", "15.6 %"),
     ]
-    others = [row for row in table.rows if row[0] != "reported"]
-    assert len(others) == 3 + 3 + 1
-    assert all(row[2:4] == ("not yet run", "not yet run") for row in others)
 
 
-def test_reproduced_is_the_nearest_done_well_the_best_on_development():
+def test_every_setting_of_200_classes_is_a_row_in_the_order_of_the_plans():
     found = [
-        full("a", "reproduction", "near", 0.57, 0.25),
-        full("b", "reproduction", "far", 0.90, 0.25),
-        full("c", "done-well", "lucky", 0.6, 0.50, validation=0.60),
-        full("d", "done-well", "good", 0.6, 0.52, validation=0.48, seed=0, flipped=0.49),
-        full("e", "done-well", "good", 0.6, 0.54, validation=0.50, seed=1, flipped=0.51),
-        full("f", "beyond", "quick", 0.7, 0.65, network="modern"),
+        full("d", "done-well", "30 epochs", 0.6, 0.52, validation=0.48, seed=0, flipped=0.49),
+        full("e", "done-well", "30 epochs", 0.6, 0.54, validation=0.50, seed=1, flipped=0.51),
+        full("a", "penalty", "as described", 0.57, 0.25),
+        full("f", "somebody's", "own", 0.7, 0.65, network="modern"),
         record("g", plan="done-well", title="of ten classes"),
-        replace(full("h", "done-well", "failed", 0.9, 0.9, validation=0.9), failure="no memory"),
+        replace(full("h", "penalty", "failed", 0.9, 0.9, validation=0.9), failure="no memory"),
     ]
-    table = results.table(found)
-    reproduced = rows(table, "reproduced")[0]
-    assert reproduced[1:5] == ("Model 1, near", "57.0 %", "25.0 % †", "1")
-    well = rows(table, "done well")[0]
-    assert well[1:5] == ("Model 1, good", "60.0 ± 0.0 %", "49.0 ± 1.4 %", "2")  # 48 and 50: sd sqrt(2)
-    assert well[5] == "4 s / 6 s / 61 s"
-    flipped = rows(table, "done well, flips at test")
-    assert [row[3] for row in flipped] == ["50.0 ± 1.4 %"]
-    assert rows(table, "beyond")[0][1:4] == ("modern, quick", "70.0 %", "65.0 % †")
-    assert rows(table, "reproduced")[1][2] == "not yet run"
-    assert "of ten classes" not in str(table)
-
-
-def test_networks_that_a_teacher_taught_stand_apart():
-    """Far better than the others, yet chosen against none; both of them are there."""
-    by = {"initialisation": "he", "teacher": {"name": "t", "row": "0123456789ab", "weights": "ba9876543210"}}
-    found = [
-        full("a", "done-well", "alone", 0.6, 0.50, validation=0.48),
-        replace(full("b", "done-well", "told", 0.9, 0.80, validation=0.70, flipped=0.72), settings=by),
-        replace(full("c", "done-well", "told, longer", 0.9, 0.70, validation=0.60), settings=by),
-        full("t", "done-well", "teacher", 0.99, 0.90, validation=0.90, network="modern"),
-    ]
-    assert [record.teacher for record in found] == [None, "t", "t", None]
-    table = results.table(found)
-    assert rows(table, "done well")[0][1:4] == ("Model 1, alone", "60.0 %", "48.0 %")
-    assert [row[1:4] for row in rows(table, "done well, taught")] == [
-        ("Model 1, told", "90.0 %", "70.0 %"),
-        ("Model 1, told, longer", "90.0 %", "60.0 %"),
-    ]
-    assert [row[1:4] for row in rows(table, "done well, taught, flips at test")] == [
-        ("Model 1, told", "90.0 %", "72.0 %")
-    ]
-    assert rows(results.table(found[1:]), "done well")[0][2] == "not yet run"  # a student stands in for nobody
-    assert "modern, teacher" not in str(table)
-
-
-def test_what_a_cpu_reached_is_a_row_where_it_was_run_and_stands_in_for_nobody():
-    table = results.table([full("a", "done-well-cpu", "8 epochs", 0.40, 0.35, validation=0.34, flipped=0.36)])
-    assert [row[1:4] for row in rows(table, "done well, on a CPU")] == [("Model 1, 8 epochs", "40.0 %", "34.0 %")]
-    assert [row[3] for row in rows(table, "done well, on a CPU, flips at test")] == ["36.0 %"]
-    assert [row[2] for row in rows(table, "done well")] == ["not yet run"] * 3
+    described, well, flipped, own = results.table(found).rows[3:]
+    # made.epoch: 40 % while learning
+    assert described[:5] == ("the report's recipe", "Model 1, as described", "40.0 %", "57.0 %", "25.0 % †")
+    assert well[1:6] == ("Model 1, 30 epochs", "40.0 %", "60.0 ± 0.0 %", "49.0 ± 1.4 %", "2")  # 48 and 50: sd sqrt(2)
+    assert well[6] == "4 s"
+    assert flipped[1] == "Model 1, 30 epochs, flips at test"
+    assert flipped[4] == "50.0 ± 1.4 %"
+    assert own[:2] == ("somebody's", "modern, own")
 
 
 def test_one_plan_side_by_side():
@@ -114,7 +71,7 @@ def test_readme_is_rewritten_between_its_marks_only(tmp_path):
     found = [record("a", title="a | b")]
     assert results.readme(path, found)
     text = path.read_text()
-    assert text.startswith(f"# before\n{results.BEGIN}\n|  | network | training")
+    assert text.startswith(f"# before\n{results.BEGIN}\n|  | network | while learning")
     assert text.endswith(f"\n{results.END}\nafter\n")
     assert "| a \\| b | 51.0 % / 24.0 % |" in text
     assert "bygone" not in text

@@ -120,15 +120,15 @@ def test_a_bad_value_during_a_measurement_is_said_and_nothing_is_lost() -> None:
 def test_a_measurement_that_fails_leaves_a_run_that_goes_on() -> None:
     live, plain = session(), session()
     asked_while_measuring(live, "knobs", {"learning_rate": 0.001})
-    check = live.run._check
-    live.run._check = lambda *args: (
+    check = live.run._check_finite
+    live.run._check_finite = lambda *args: (
         (_ for _ in ()).throw(TrainingError("made to fail")) if "had been" in args[-1] else check(*args)
     )
     with pytest.raises(TrainingError):
         live.run_for(5)
     assert live.moment.step == 4  # the fifth batch is the next again
     assert [change.step for change in live.moment.changes] == [4]
-    live.run._check = check
+    live.run._check_finite = check
     live.ask("back", ("A", 0))
     live.ask("knobs", {"learning_rate": 0.01})
     live.run_for(5)

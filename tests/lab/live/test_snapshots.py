@@ -1,8 +1,11 @@
 """The shelf: within its budget, older snapshots further apart, ends kept, shared ones counted once."""
 
 import numpy as np
+import pytest
 import torch
 
+from tests.lab.live import made
+from tinylab.lab.live import snapshots
 from tinylab.lab.live.knobs import Change, Knobs, changes, merged
 from tinylab.lab.live.snapshots import Shelf, Snapshot
 
@@ -62,3 +65,20 @@ def test_changes_merge_by_step_and_knob() -> None:
     assert merged(made, changes(5, third, first)) == (*made, Change(5, "dropout", 0.7, None))
     assert str(made[0]) == "dropout as built → 0.7"
     assert str(Change(1, "learning_rate", 1e-3, 1e-5)) == "learning rate 0.001 → 1e-05"
+
+
+@pytest.mark.parametrize(("left", "granted"), [(16 << 30, 1 << 30), (3 << 30, 1 << 30), (1_500_000_000, 500_000_000)])
+def test_the_budget_follows_the_memory_that_is_left(monkeypatch, left, granted):
+    monkeypatch.setattr(snapshots, "available_memory", lambda: left)
+    assert snapshots.budget()[0] == granted
+    assert bool(snapshots.budget()[1]) == (granted < 1 << 30)
+
+
+def test_a_small_container_is_told_what_it_costs(monkeypatch):
+    monkeypatch.setattr(snapshots, "available_memory", lambda: 1_500_000_000)
+    session = made.session()
+    assert session.shelf.budget == 500_000_000
+    assert session.moment.note == session.gave_up
+    assert session.gave_up.startswith("1.5 GB of memory are left here: the laboratory keeps 0.50 GB of earlier moments")
+    assert "\n" not in session.gave_up
+    assert made.session(memory=10**9).gave_up == ""

@@ -109,7 +109,9 @@ def test_a_loss_that_is_not_finite_changes_no_weight() -> None:
 
 def test_an_epoch_in_two_parts_took_what_both_took(monkeypatch: pytest.MonkeyPatch) -> None:
     run, clock = steered(), iter(range(1000))
-    monkeypatch.setattr("tinylab.lab.live.steered.time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    for module in ("lab.live.steered", "training.loop"):
+        ticking = SimpleNamespace(perf_counter=lambda: float(next(clock)))
+        monkeypatch.setattr(f"tinylab.{module}.time", ticking)
     taken = advanced(run, 3)
     snapshot = run.keep(taken, run.knobs, ())
     run.go_back(snapshot)

@@ -1,5 +1,7 @@
 """`tinylab predict`: what it writes equals the network asked directly; bad input is one line and leaves no file."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,22 @@ def test_predictions_equal_the_network_asked_one_image_at_a_time(call, saved, fo
     assert [line.split()[0] for line in out.read_text().splitlines()] == list(expected)  # numeric order
     assert read_submission(out, checkpoint.classes, expected) == expected
     assert len(set(expected.values())) > 1
+
+
+def test_the_likeliest_classes_with_their_words(call, saved, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tinylab.data.load", lambda name: tiny.dataset())
+    code, text, _ = call(saved, "--images", folder, "--out", tmp_path / "p.txt", "--top", "2", "--data", "sample")
+    assert code == 0
+    row = next(line for line in text.splitlines() if line.startswith("test_0.JPEG"))
+    found = re.findall(r"(thing \d) +(\d+\.\d)%", row)
+    assert len(found) == 2
+    assert float(found[0][1]) >= float(found[1][1]) > 0
+    said = (tmp_path / "p.txt").read_text().split()[1]
+    assert found[0][0] == dict(zip(tiny.dataset().classes, tiny.dataset().words, strict=True))[said]
+    code, text, _ = call(saved, "--images", folder, "--out", tmp_path / "p.txt", "--top", "1")
+    assert f"{said} " in text  # without --data, the classes' own names
+    code, _, error = call(saved, "--images", folder, "--out", tmp_path / "p.txt", "--top", "4")
+    assert (code, "top 4 is not possible. Allowed: a whole number from 1 to 3" in error) == (2, True)
 
 
 def _another_kind(path):

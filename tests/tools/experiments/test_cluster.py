@@ -7,16 +7,15 @@ import signal
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 
-from tests.tools.experiments import small, test_teaching
+from tests.tools.experiments import small
 from tests.tools.experiments.test_running import contents
 from tinylab.course import results
 from tinylab.support.errors import InvalidInputError
 from tinylab.tools import experiments
-from tinylab.tools.experiments import cluster, worker
+from tinylab.tools.experiments import worker
 
 
 @pytest.fixture(scope="module")
@@ -106,42 +105,6 @@ def test_a_worker_killed_mid_run_is_replaced_and_the_row_goes_on(tmp_path, two_m
     assert results.load(victim.name, tmp_path / "ray").clocks.slices >= 2  # a second process went on
     assert [worker.work(job) for job in small.jobs(chosen, tmp_path / "here")] == ["done"] * 2
     assert contents(tmp_path / "ray") == contents(tmp_path / "here")
-
-
-def test_on_ray_a_student_learns_from_its_teacher(tmp_path, two_machines):
-    """Two rows at a time, and the student's comes first in the plan; of a teacher that failed it says so."""
-    chosen = test_teaching.plan()
-    said = []
-    report = experiments.run(chosen, tmp_path / "ray", address=two_machines, say=said.append)
-    assert report == experiments.Report(2, 0, 0)
-    assert [line.split(":")[0] for line in said[1:-1]] == [f"{k} of 2  {r}" for k, r in enumerate(chosen.rows, start=1)]
-    assert [worker.work(job) for job in small.jobs(chosen, tmp_path / "here")] == ["done"] * 2
-    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
-    failing = test_teaching.plan(big="learning_rate = 1e30")
-    report = experiments.run(failing, tmp_path / "failing", address=two_machines, say=said.append)
-    assert report == experiments.Report(0, 2, 0)
-    told = results.load(failing.rows[1].name, tmp_path / "failing")
-    assert told.failure.startswith(f"its teacher ({failing.rows[0]}) failed: the ")
-
-
-def test_a_student_of_a_teacher_that_paused_is_not_handed_to_ray(tmp_path, monkeypatch):
-    """It would find no teacher, and fail instead of going on in the next slice."""
-    handed, ended = [], []
-    fake = SimpleNamespace(
-        init=lambda **options: None,
-        shutdown=lambda: None,
-        cluster_resources=dict,
-        remote=lambda **options: lambda function: SimpleNamespace(remote=lambda *given: handed.append(given) or given),
-        wait=lambda references: (references[:1], references[1:]),
-        get=lambda reference: ("paused", {}),
-        exceptions=SimpleNamespace(RayError=OSError),
-    )
-    monkeypatch.setitem(sys.modules, "ray", fake)
-    jobs = small.jobs(test_teaching.plan(), tmp_path)
-    cluster.run(jobs, "local", lambda job, outcome: ended.append((job.row.title, outcome)))
-    assert ended == [("big", "paused"), ("told", "paused")]
-    assert handed == [(jobs[0].dumps(), None)]
-    assert not list(tmp_path.glob("*.json"))
 
 
 def test_without_ray_one_line_says_how_to_get_it(tmp_path, monkeypatch):

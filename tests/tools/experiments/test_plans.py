@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests.course.results.made import or_line
 from tests.tools.experiments.small import LINE, plan, text
-from tinylab.models import LINES
 from tinylab.support.errors import InvalidInputError
 from tinylab.tools import experiments
 from tinylab.tools.experiments import Row
@@ -72,13 +71,14 @@ def test_transfer_gives_donors_with_the_row_s_seed():
 
 
 def test_rows_survive_json():
-    for row in [*plan(seeds="[0, 1]").rows, *experiments.load("patience").rows, *experiments.load("done-well").rows]:
+    for row in [*plan(seeds="[0, 1]").rows, *experiments.load("pretraining").rows, *experiments.load("penalty").rows]:
         assert Row.from_dict(json.loads(json.dumps(row.as_dict()))) == row
 
 
 def test_identifiers_name_the_content_and_stay():
     row = plan().rows[0]
-    assert row.identifier == replace(row, plan="other", title="other", teaches=True).identifier
+    other = replace(row, plan="other", title="other", answers=True, continues="abc", continued=True)
+    assert row.identifier == other.identifier
     changed = [
         replace(row, network="model_1"),
         replace(row, recipe=replace(row.recipe, seed=1)),
@@ -88,8 +88,6 @@ def test_identifiers_name_the_content_and_stay():
         replace(row, data="sample"),
         replace(row, donor=Recipe(), source=2, target=2),
         replace(row, weights=(1,)),
-        replace(row, teacher=row),
-        replace(row, teacher=replace(row, data="sample")),
     ]
     assert len({row.identifier, *(other.identifier for other in changed)}) == 1 + len(changed)
     # a recipe's field that says its default does not count, so that a later field leaves old sweeps resumable
@@ -102,8 +100,8 @@ def test_data_from_the_command_line_replaces_the_plan_s():
 
 
 def test_all_plans_that_come_with_tinylab():
-    expected = {"reproduction", "reproduction-10", "done-well", "done-well-cpu", "patience", "beyond"}
-    assert expected <= set(experiments.names())
+    decisive = {"penalty", "one-change", "done-well", "done-well-seeds", "factors", "pretraining", "laptop", "headline"}
+    assert set(experiments.names()) == decisive | {"reproduction-10"}
     for name in experiments.names():
         chosen = experiments.load(name)
         comment = (experiments.plans.FOLDER / f"{name}.toml").read_text().split("\n\n")[0]
@@ -113,15 +111,13 @@ def test_all_plans_that_come_with_tinylab():
         assert chosen.question.endswith("?")
         assert {row.data for row in chosen.rows} == {"tiny-imagenet"}
         assert {row.watch for row in chosen.rows} == {"development"}  # the official validation images choose nothing
-    well = experiments.load("done-well").rows
-    assert {row.network for row in well if not row.teaches} == set(LINES)
-    assert {row.recipe.seed for row in well} == {0, 1, 2}
-    students = {(row.network, row.recipe.seed): row.teacher for row in well if row.teacher}
-    assert {key[0] for key in students} == set(LINES)  # distillation is declared for each of the three
-    assert len(students) == 9
-    assert all((by.network, by.recipe.seed) == ("modern", seed) for (_, seed), by in students.items())
-    described = [row for row in experiments.load("reproduction").rows if row.title == "as described"]
-    assert [row.recipe for row in described] == [RECIPES["report"]] * 3
+    penalty = experiments.load("penalty").rows
+    first = [(row.network, row.title) for row in penalty[:6]]
+    assert first == [(f"model_{k}", title) for k in (1, 3, 2) for title in ("without L2", "as described")]
+    described = [row for row in penalty if row.title == "as described"]
+    assert [row.recipe for row in described] == [replace(RECIPES["report"], epochs=12)] * 3
+    assert [row.continues for row in penalty[6:]] == [row.identifier for row in penalty[:2]]
+    assert experiments.load("headline").seconds == 520
 
 
 # ---------------------------------------------------------------- what is refused
@@ -168,14 +164,9 @@ NETWORK = 'networks = ["model_1"]\n'
         (NETWORK + "[base]\nflip = 1", "flip in base is 1. Allowed: true or false"),
         (NETWORK + "[base]\nbatch = 1.0", "batch in base is 1.0. Allowed: a whole number"),
         (NETWORK + '[base]\ndropout = "lien"', "dropout in base is 'lien'. Allowed: a number"),
-        (NETWORK + "[base]\nteacher_weight = 0.5", "default: teacher_weight 0.5 without a teacher. Name one in a row"),
-        (NETWORK + "[axes]\nteacher_weight = [0.0, 0.5]", "weight 0.5: teacher_weight 0.5 without a teacher"),
-        (NETWORK + '[base]\nteacher = "a"', r"teacher in base. Give it in a row \(\[\[rows\]\]\)"),
-        (NETWORK + '[axes]\nteacher = ["a"]', "teacher in axes. Give it in a row"),
-        (NETWORK + 'teacher = "a"', "key 'teacher' is unknown"),
-        (NETWORK + '[[rows]]\nname = "a"\nteacher_weight = 0.5', "a: teacher_weight 0.5 without a teacher"),
-        (NETWORK + '[[rows]]\nname = "a"\nteacher = 3', "teacher in row 'a' is 3. Allowed: text"),
         (NETWORK + '[base]\nl2_on = "convolutions"', "without l2"),
+        (NETWORK + '[[rows]]\nname = "a"\ncontinues = 3', "continues in row 'a' is 3. Allowed: text"),
+        (NETWORK + "[base]\nteacher_weight = 0.5", "'teacher_weight' is unknown"),
         (NETWORK + "[axes]", "axes has no axis"),
         (NETWORK + "[axes]\nl2 = []", "axis l2 is empty"),
         (NETWORK + "[axes]\nl2 = 0.1", "axis l2 is 0.1. Allowed: a list"),
@@ -213,7 +204,7 @@ def test_bad_plans_are_one_line(bad, said):
 
 
 def test_bad_names_and_files(tmp_path):
-    with pytest.raises(InvalidInputError, match="did you mean 'reproduction'"):
+    with pytest.raises(InvalidInputError, match="did you mean 'reproduction-10'"):
         experiments.load("reproducton")
     with pytest.raises(InvalidInputError, match=r"cannot be read .*No such file"):
         experiments.load(tmp_path / "none.toml")

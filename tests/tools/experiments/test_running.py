@@ -1,4 +1,4 @@
-"""Rows in processes of their own: records, failures, slices of time, kills at any instant."""
+"""Rows and whole plans: records, failures, slices of time, kills at any instant."""
 
 import os
 import random
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -14,7 +15,7 @@ from tests.tools.experiments import small
 from tinylab.course import results
 from tinylab.support.errors import DataError, InvalidInputError, TrainingError
 from tinylab.tools import experiments
-from tinylab.tools.experiments import local, worker
+from tinylab.tools.experiments import worker
 from tinylab.training import Score, checkpoints
 
 
@@ -151,11 +152,11 @@ def _raises_first(function):
 # ---------------------------------------------------------------- a whole plan
 
 
-def test_a_plan_runs_in_processes_skips_what_is_done_and_goes_on_after_a_failure(tmp_path):
+def test_a_plan_skips_what_is_done_and_goes_on_after_a_failure(tmp_path):
     chosen = small.plan(epochs=2, axes="learning_rate = [0.001, 1e30]")
     said = []
-    assert experiments.run(chosen, tmp_path, jobs=2, say=said.append) == experiments.Report(1, 1, 0)
-    assert said[0] == "a-plan: 2 rows, 0 finished; 2 to do, on CPU (1 thread), 2 at a time"
+    assert experiments.run(chosen, tmp_path, say=said.append) == experiments.Report(1, 1, 0)
+    assert said[0] == "a-plan: 2 rows, 0 finished; 2 to do, on CPU (1 thread)"
     assert any("learning rate 0.001, seed 0: train " in line for line in said)
     assert any("learning rate 1e+30, seed 0: failed: the " in line for line in said)
     names = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
@@ -166,27 +167,13 @@ def test_a_plan_runs_in_processes_skips_what_is_done_and_goes_on_after_a_failure
     assert experiments.run(chosen, tmp_path, retry=True, seconds=0.001, say=said.append) == experiments.Report(1, 1, 0)
     changed = {path.name for path in tmp_path.glob("*.json") if path.stat().st_mtime_ns != names[path.name]}
     assert changed == {"a-plan_line-" + chosen.rows[1].short[5:] + "_learning-rate-1e-30_seed-0.json"}
-    assert [row[5] for row in experiments.listing(chosen, tmp_path).rows] == ["finished", "failed"]
-    assert experiments.listing(chosen, tmp_path).rows[0][4] == "66"  # 33 images, twice
-    assert "132 training images" in experiments.listing(chosen, tmp_path).caption
+    listed = experiments.listing(chosen, tmp_path, pace=lambda network, batch, device: 33 / 3600)  # an epoch an hour
+    assert [row[6] for row in listed.rows] == ["finished", "failed"]
+    assert [row[4:6] for row in listed.rows] == [["66", "2.0"]] * 2  # 33 images, twice
+    assert "132 training images in all epochs together, 4.0 hours at the pace of CPU (1 thread)" in listed.caption
 
 
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed (signal 9): out of memory"),
-        ("raise SystemError('a defect')", "with exit code 1; the last that it said: SystemError: a defect"),
-    ],
-)
-def test_a_process_that_dies_is_a_failed_row_and_the_others_go_on(tmp_path, monkeypatch, code, said):
-    chosen = small.plan(epochs=1)
-    monkeypatch.setattr(local, "COMMAND", [sys.executable, "-c", code])
-    assert experiments.run(chosen, tmp_path, say=lambda line: None) == experiments.Report(0, 2, 0)
-    assert all(said in results.load(row.name, tmp_path).failure for row in chosen.rows)
-
-
-def test_killed_with_sigkill_a_sweep_takes_its_processes_along_and_goes_on(tmp_path, prepared):
-    """Nobody may be left at work on a row that the next call will take up."""
+def test_a_sweep_killed_with_sigkill_goes_on(tmp_path, prepared):
     plan, out = tmp_path / "long.toml", tmp_path / "out"
     plan.write_text(small.text(epochs=100_000, axes="l2 = [0.0]"))
     (row,) = experiments.load(plan).rows
@@ -196,10 +183,10 @@ def test_killed_with_sigkill_a_sweep_takes_its_processes_along_and_goes_on(tmp_p
         small.wait_for(lambda: (out / "rows" / row.identifier / "clocks.json").exists(), "a first epoch")
         sweep.kill()
     lock = FileLock(out / "rows" / f"{row.identifier}.lock")
-    lock.acquire(timeout=small.PATIENCE)  # free only once the process that trained is gone
+    lock.acquire(timeout=small.PATIENCE)  # the system has released that of the killed process
     lock.release()
     assert worker.result(row, out) is None
-    assert experiments.listing(experiments.load(plan), out).rows[0][5] == "begun"
+    assert experiments.listing(experiments.load(plan), out).rows[0][6] == "begun"
     job = small.jobs(experiments.load(plan), out, deadline=0.0)[0]
     before = _epochs([job])
     assert worker.work(job) == "paused"
@@ -216,7 +203,6 @@ def test_killed_with_sigkill_a_sweep_takes_its_processes_along_and_goes_on(tmp_p
         ({"top": "per_class = 99"}, {}, InvalidInputError, "per_class=99"),
         ({"top": "watched = 99"}, {}, InvalidInputError, "per_class=99"),
         ({"top": "classes = 9"}, {}, InvalidInputError, "classes=9"),
-        ({}, {"jobs": 0}, InvalidInputError, "jobs 0"),
         ({}, {"seconds": 0}, InvalidInputError, "time 0"),
         ({}, {"seconds": float("nan")}, InvalidInputError, "time nan"),
         ({}, {"device": "gpu"}, InvalidInputError, "device 'gpu'"),
@@ -248,3 +234,57 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TrainingError, match="Choose another --out"):
         experiments.run(small.plan(epochs=1), tmp_path / "file", say=lambda line: None)
+
+
+# ---------------------------------------------------------------- answers, and rows that go on from others
+
+
+def test_the_answers_to_the_official_images_are_kept(prepared, tmp_path):
+    from tinylab import data, models, training
+    from tinylab.support.device import pick
+
+    (row,) = small.plan(epochs=1, axes="l2 = [0.0]", top="final = true\nanswers = true").rows
+    assert worker.work(small.jobs(experiments.Plan("p", "", (row,)), tmp_path)[0]) == "done"
+    kept, everything = results.answers(row.name, tmp_path), data.load("small")
+    model = models.build(small.LINE, 3, seed=0)
+    training.train(model, everything, row.recipe, device=pick("cpu")).finish()
+    x = everything.normalisation.apply(everything.validation.take(slice(None))[0])
+    p = model.eval()(x).softmax(dim=1).detach().numpy()
+    order = np.argsort([int(name[4:-5]) for name in everything.validation.names])  # val_7.JPEG
+    np.testing.assert_array_equal(kept.labels, everything.validation.targets[order])
+    np.testing.assert_array_equal(kept.classes, np.argsort(-p, axis=1)[order])
+    np.testing.assert_allclose(kept.probabilities, -np.sort(-p, axis=1)[order], atol=1e-3)  # float16
+    np.testing.assert_allclose(kept.right, p[order, kept.labels], atol=1e-3)
+    assert kept.accuracy == pytest.approx(results.load(row.name, tmp_path).scores["validation"].accuracy, rel=1e-5)
+    path = tmp_path / f"{row.name}.answers.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    with pytest.raises(TrainingError, match="not the answers of the record"):
+        results.answers(row.name, tmp_path)
+
+
+def test_a_row_that_goes_on_from_another_ends_as_if_trained_at_once(tmp_path):
+    rows = '[[rows]]\nname = "short"\n[[rows]]\nname = "long"\nepochs = 4\ncontinues = "short"\nweights = [0, 1, 4]\n'
+    text = small.text(epochs=2).split("[axes]")[0] + rows
+    chosen = experiments.parse(text, "a-plan")
+    assert [row.continues for row in chosen.rows] == [None, chosen.rows[0].identifier]
+    said: list[str] = []
+    assert experiments.run(chosen, tmp_path / "on", say=said.append) == experiments.Report(2, 0, 0), said
+    alone = experiments.parse(text.replace('continues = "short"\n', ""), "a-plan")
+    assert alone.rows[1].identifier == chosen.rows[1].identifier
+    assert worker.work(small.jobs(alone, tmp_path / "at once")[1]) == "done"
+    name = chosen.rows[1].name
+    went_on, at_once = (results.comparable(results.load(name, tmp_path / way)) for way in ("on", "at once"))
+    assert went_on == {**at_once, "weights": [4], "weights_digest": went_on["weights_digest"]}
+    with pytest.raises(InvalidInputError, match="which is no row of"):
+        experiments.parse(text.replace('continues = "short"', 'continues = "shorter"'), "a-plan")
+    with pytest.raises(InvalidInputError, match="differs from it in more than"):
+        experiments.parse(text + "l2 = 0.1\n", "a-plan")
+    with pytest.raises(InvalidInputError, match="as many epochs"):
+        experiments.parse(text.replace("epochs = 4", "epochs = 2").replace("1, 4]", "1]"), "a-plan")
+
+
+def test_the_pace_is_that_of_a_few_real_steps():
+    from tinylab.support.device import pick
+    from tinylab.tools.experiments.pace import images_per_second
+
+    assert 1 < images_per_second(small.LINE, 6, pick("cpu")) < 1e6

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tinylab import course
-from tinylab.tools.notebooks import inspection, runner, student
+from tinylab.tools.notebooks import assignments, inspection, runner, student
 
 QUICK = ("02",)  # no training in it; the static checks of test_student.py hold for all lectures
 
@@ -18,7 +18,7 @@ def test_an_untouched_student_notebook_fails_at_nothing_but_its_exercises(tmp_pa
         assert notebook is not None
         ran = [cell for cell in notebook.cells if inspection.runs(cell)]
         assert [cell.execution_count for cell in ran] == list(range(1, len(ran) + 1))
-        checks = [cell for cell in ran if student.CHECK in inspection.tags(cell)]
+        checks = [cell for cell in ran if assignments.CHECK in inspection.tags(cell)]
         assert len(checks) >= 4
         for cell in checks:
             (output,) = cell.outputs
@@ -27,19 +27,5 @@ def test_an_untouched_student_notebook_fails_at_nothing_but_its_exercises(tmp_pa
             assert said.startswith(f"Exercise {asked}: not yet. ")
             assert len(said) > 40  # and how to go on
             assert "Error" not in said
-        others = [cell for cell in ran if student.SOLUTION not in inspection.tags(cell) and cell not in checks]
+        others = [cell for cell in ran if assignments.SOLUTION not in inspection.tags(cell) and cell not in checks]
         assert sum(bool(cell.outputs) for cell in others) > len(others) / 2
-
-
-@pytest.mark.parametrize("path", course.find(), ids=lambda path: path.stem)
-def test_nothing_stops_nbgrader(path):
-    """It needs named cells, its own metadata to itself, and finds a student's cells again by their names."""
-    full = inspection.read(path)
-    edition = student.student(full)
-    assert (edition.nbformat, edition.nbformat_minor) >= (4, 5)
-    names = [cell.id for cell in edition.cells]
-    assert len(set(names)) == len(names)
-    assert names == [cell.id for cell in full.cells]
-    for cell in edition.cells:
-        assert "nbgrader" not in cell.metadata
-        assert not re.search(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)", cell.source)

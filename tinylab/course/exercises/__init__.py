@@ -9,21 +9,39 @@ In a lecture: `check("02.1", answer)`. Each lecture's checks stand in a file of 
         return None if number(answer) == 2432 else "How many numbers does one filter multiply?"
 
 A check returns None for a right answer and otherwise a hint: what is right so far, and where to look next. It may
-run the answer, if that is a function. Whatever goes wrong while it does becomes a hint, too.
+run the answer, if that is a function, on inputs that it draws from its second argument: `check` draws the same ones
+each time, a grader others. Whatever goes wrong while the answer runs becomes a hint, too, and an answer that never ends
+is interrupted. An answer in words is not judged: `Found` holds the ideas that were found in it.
 """
 
 import html
 import importlib
+import inspect
 import math
 import pkgutil
 import re
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tinylab.support.errors import InvalidInputError, nearest
+import numpy as np
 
-Check = Callable[[Any], str | None]
+from tinylab.course.exercises import kernel
+from tinylab.support.errors import InvalidInputError, TinylabError, nearest
+
+LIMIT = 10.0  # seconds that one check may take: an answer that needs longer is taken for one that never ends
+
+
+@dataclass(frozen=True)
+class Found:
+    """The ideas that a check found in an answer in words."""
+
+    ideas: tuple[str, ...]
+    question: str = ""  # that leads to the first idea that is missing; empty if none is
+
+
+Check = Callable[..., str | Found | None]
 
 _CHECKS: dict[str, Check] = {}
 _IDENTIFIER = re.compile(r"\d\d\.\d+")
@@ -40,12 +58,18 @@ class Verdict:
     exercise: str  # "02.1"
     passed: bool
     hint: str  # for a right answer: empty
+    ideas: tuple[str, ...] = ()  # found in an answer in words, which no program can call right
 
     def __bool__(self) -> bool:
         return self.passed
 
     def __str__(self) -> str:
-        return f"Exercise {self.exercise}: " + ("right. ✓" if self.passed else f"not yet. {self.hint}")
+        found = f"found in your words: {', '.join(self.ideas)}. " if self.ideas else ""
+        if not self.passed:
+            return f"Exercise {self.exercise}: not yet. {found[:1].upper()}{found[1:]}{self.hint}"
+        if found:
+            return f"Exercise {self.exercise}: {found}Whether they make an argument, only a reader can tell."
+        return f"Exercise {self.exercise}: right. ✓"
 
     __repr__ = __str__
 
@@ -70,30 +94,60 @@ def exercise(identifier: str) -> Callable[[Check], Check]:
     return register
 
 
-def check(identifier: str, answer: Any) -> Verdict:
+def check(identifier: str, answer: Any, *, seed: int = 0) -> Verdict:
     """The verdict on an answer to exercise `identifier`, such as "02.1". `...` counts as not answered.
 
+    seed: of the inputs on which a function is tried; a grader takes one that no student knows.
     Raises InvalidInputError for an exercise that does not exist; an odd answer gets a hint instead.
     """
     known = exercises()
     if identifier not in known:
         raise InvalidInputError(f"exercise {identifier!r} is unknown{nearest(str(identifier), known)}")
-    if answer is ...:
+    if untouched(answer):
         return Verdict(identifier, False, "Put your answer in place of the three dots.")
+    old = kernel.stale(identifier)
+    if old is not None:
+        return Verdict(identifier, False, old)
+    tried = _CHECKS[identifier]
+    drawn = [np.random.default_rng(seed)] if len(inspect.signature(tried).parameters) > 1 else []
     try:
-        hint = _CHECKS[identifier](answer)
+        said = kernel.within(LIMIT, tried, answer, *drawn)
     except Unreadable as reason:
-        hint = str(reason)
-    except Exception as error:  # the answer may be any code at all: its failure is information for its author
-        hint = f"Trying your answer raised {type(error).__name__}: {' '.join(str(error).split()) or '(no message)'}"
-    return Verdict(identifier, hint is None, hint or "")
+        said = str(reason)
+    except kernel.Expired:
+        said = f"Your answer was still running after {LIMIT:g} s. Is there a loop that never ends?"
+    except KeyboardInterrupt:  # the traceback would show the check, and with it what it asks for
+        raise KeyboardInterrupt("the check was interrupted") from None
+    except TinylabError as error:  # says itself what was wrong with what it got
+        said = " ".join(str(error).split())
+    except (Exception, SystemExit) as error:  # the answer may be any code: its failure is information for its author
+        said = f"Trying your answer raised {type(error).__name__}: {' '.join(str(error).split()) or '(no message)'}"
+    if isinstance(said, Found):
+        return Verdict(identifier, not said.question, said.question, said.ideas)
+    return Verdict(identifier, said is None, said or "")
 
 
 def exercises() -> tuple[str, ...]:
     """All exercises there are, in order: ("01.1", "01.2", …)."""
     for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+        if module.name.startswith("lecture_"):
+            importlib.import_module(f"{__name__}.{module.name}")
     return tuple(sorted(_CHECKS, key=lambda name: [int(part) for part in name.split(".")]))
+
+
+def untouched(answer: Any) -> bool:
+    """Whether the answer is still what the students' edition holds: three dots, or a function without a body."""
+    if not isinstance(answer, types.FunctionType) or answer.__name__ == "<lambda>":
+        return answer is ...
+    code, empty = answer.__code__, (_empty if answer.__doc__ is None else _documented).__code__
+    return code.co_code == empty.co_code and code.co_consts[-1] is None
+
+
+def _empty() -> None: ...
+
+
+def _documented() -> None:
+    """A docstring and nothing else."""
 
 
 def number(answer: Any) -> float:
@@ -132,20 +186,28 @@ def text(answer: Any) -> str:
     return answer.strip()
 
 
-def explanation(answer: Any, ideas: Mapping[tuple[str, ...], str], least: int = 15) -> str | None:
-    """The hint for an answer in words: too short, or the question for the first idea that it does not touch.
+def explanation(answer: Any, ideas: Mapping[str, tuple[tuple[str, ...], str]], least: int = 15) -> str | Found:
+    """The ideas that an answer in words touches, and the question for the first one that it does not.
 
-    ideas: {beginnings of words that show the idea: question that leads to it}; least: words. No program can grade
-    prose; this one only notices what is not there at all. Unreadable if the answer is no text.
+    ideas: {idea: (beginnings of words that show it, question that leads to it)}; least: words, of which three quarters
+    are different ones. No program can grade prose; this one only notices what is not there at all. Unreadable if the
+    answer is no text.
     """
-    words = text(answer).lower()
-    if len(words.split()) < least:
-        return f"Say it in a few sentences, at least {least} words; {len(words.split())} came."
-    for beginnings, question in ideas.items():
-        if not any(beginning in words for beginning in beginnings):
-            return question
-    return None
+    words = re.findall(r"[\w'’-]+", text(answer).lower())
+    if len(words) < least:
+        return f"Say it in a few sentences, at least {least} words; {len(words)} came."
+    if len(set(words)) < 0.75 * least:
+        return f"Say it in a few sentences; {len(words)} words came, but only {len(set(words))} different ones."
+    touched = {
+        idea: any(re.search(rf"(?<!\w){re.escape(beginning)}", answer.lower()) for beginning in beginnings)
+        for idea, (beginnings, _) in ideas.items()
+    }
+    missing = [ideas[idea][1] for idea, there in touched.items() if not there]
+    return Found(tuple(idea for idea, there in touched.items() if there), missing[0] if missing else "")
 
 
 def _kind(answer: Any) -> str:
     return "None (does the function return something?)" if answer is None else f"a {type(answer).__name__}"
+
+
+kernel.watch()

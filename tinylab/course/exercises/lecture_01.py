@@ -30,13 +30,12 @@ def split_to_choose_on(answer: Any) -> str | None:
 
 
 @exercise("01.3")
-def normalise(answer: Any) -> str | None:
+def normalise(answer: Any, random: np.random.Generator) -> str | None:
     """normalise(images, mean, scale): (images - mean) / scale in float64."""
     apply = function(answer)
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    mean = generator.uniform(100, 150, (64, 64, 3))
-    scale = np.array([50.0, 60.0, 70.0])
+    images = random.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    mean = random.uniform(100, 150, (64, 64, 3))
+    scale = random.uniform(50, 70, 3)
     before = images.copy()
     result = np.asarray(apply(images, mean, scale))
     expected = (images.astype(np.float64) - mean) / scale
@@ -56,11 +55,16 @@ def normalise(answer: Any) -> str | None:
 
 
 @exercise("01.4")
-def stratified(answer: Any) -> str | None:
+def stratified(answer: Any, random: np.random.Generator) -> str | None:
     """stratified(labels, share): distinct positions holding round(share · n) of each class's n images."""
     hold_out = function(answer)
-    labels = np.repeat([0, 1, 2], [50, 20, 10])[np.random.default_rng(0).permutation(80)]
-    share = 0.2
+    drawn = 10 * random.permutation([1, 2, 3, 4, 5])[:3]
+    return _stratified(hold_out, np.array([50, 20, 10]), 0.2, random) or _stratified(hold_out, drawn, 0.3, random)
+
+
+def _stratified(hold_out: Any, sizes: np.ndarray, share: float, random: np.random.Generator) -> str | None:
+    """One trial with classes of `sizes` images in random order."""
+    labels = random.permutation(np.repeat(np.arange(len(sizes)), sizes))
     rows = np.asarray(hold_out(labels, share))
     if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
         return f"Return a list of positions, whole numbers; {rows.dtype} of shape {rows.shape} came."
@@ -71,11 +75,12 @@ def stratified(answer: Any) -> str | None:
     if len(set(rows.tolist())) != len(rows):
         return "Some positions occur twice."
     counts = np.bincount(labels[rows], minlength=3)
-    wanted = [round(share * 50), round(share * 20), round(share * 10)]
+    wanted = [round(share * int(size)) for size in sizes]
+    of = f"of {sizes[0]}, {sizes[1]} and {sizes[2]}"
     if counts.sum() == sum(wanted) and list(counts) != wanted:
-        return f"The number in all is right, but not class by class: {list(map(int, counts))} of 50, 20 and 10."
+        return f"The number in all is right, but not class by class: {list(map(int, counts))} {of}."
     if list(counts) != wanted:
-        return f"With share {share} your part has {list(map(int, counts))} of 50, 20 and 10 images of a class."
+        return f"With share {share} your part has {list(map(int, counts))} {of} images of a class."
     return None
 
 

@@ -1,8 +1,9 @@
-"""Checks of lecture 02, the layers: counting weights, writing kernels and pools, how far a number sees, spread."""
+"""Checks of lecture 02, the layers: counting weights, writing kernels and pools, who gets the gradient, spread."""
 
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -48,10 +49,10 @@ def move_right(answer: Any) -> str | None:
 
 
 @exercise("02.3")
-def average_pool(answer: Any) -> str | None:
+def average_pool(answer: Any, random: np.random.Generator) -> str | None:
     """average_pool(x): the mean of each 2×2 window, (B, C, H, W) -> (B, C, H/2, W/2), differentiable."""
     pool = function(answer)
-    x = torch.randn(2, 3, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.from_numpy(random.normal(size=(2, 3, 6, 8)))
     x.requires_grad_()
     out, expected = pool(x), F.avg_pool2d(x, 2)
     if not isinstance(out, Tensor):
@@ -70,17 +71,16 @@ def average_pool(answer: Any) -> str | None:
 
 
 @exercise("02.4")
-def how_far_a_number_sees(answer: Any) -> str | None:
-    """Side of the square of pixels that one number after Model 1's second pool depends on: 16."""
+def gradients_behind_a_pool(answer: Any) -> str | None:
+    """Numbers of 32 maps of 64×64 that get a gradient through a max pool: one of each 2×2 window, 32·32·32."""
     hints = {
-        14: "Right up to the last convolution. One more layer looks at a window.",
-        6: "That is after the first block. A step there is two pixels of the image: go on from here.",
-        9: "So many pixels would four convolutions see in a row. What does a pool do to the steps that follow it?",
-        11: "So many come out if a step stays one pixel. After the first pool, how far apart are neighbours?",
-        256: "That is how many pixels; how long is the side of the square?",
+        64 * 64 * 32: "That is all of them. Which of the four numbers of a window gets the gradient?",
+        3 * 32 * 32 * 32: "So many get none.",
+        32 * 32: "That is one map. How many maps are there?",
+        64 * 32: "That is one row of windows twice over. How many windows has a map?",
+        4: "That is one window's size. How many windows are there, and how many numbers of each?",
     }
-    walk = "Walk from the image on: a conv3 adds 2 steps, a pool adds 1. And a step is how many pixels, where?"
-    return counted(answer, 16, hints, walk)
+    return counted(answer, 32 * 32 * 32, hints, "How many windows has one map? And how many of each window's numbers?")
 
 
 @exercise("02.5")

@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
-from tinylab.course.exercises import close, counted, exercise, explanation, function, text
+import numpy as np
+
+from tinylab.course.exercises import Found, close, counted, exercise, explanation, function, text
 from tinylab.models import notation
 
 
@@ -49,10 +51,13 @@ def half_of_model_1(answer: Any) -> str | None:
 
 
 @exercise("03.4")
-def turning_point(answer: Any) -> str | None:
+def turning_point(answer: Any, random: np.random.Generator) -> str | None:
     """turning_point(losses): the epoch, from 1, of the lowest validation loss."""
     turn = function(answer)
     cases = {(2.3, 2.0, 1.8, 1.9, 2.2): 3, (2.3, 2.1, 2.0): 3, (1.0, 1.2, 1.4): 1, (2.0, 1.5, 1.7, 1.5, 1.9): 2}
+    for epochs in random.integers(5, 12, 4):
+        drawn = random.permutation(np.arange(1.5, 1.5 + 0.1 * epochs, 0.1).round(1)).tolist()
+        cases[tuple(drawn)] = 1 + drawn.index(min(drawn))
     for losses, expected in cases.items():
         found = turn(list(losses))
         if found == expected:
@@ -68,12 +73,18 @@ def turning_point(answer: Any) -> str | None:
 
 
 @exercise("03.5")
-def loss_without_accuracy(answer: Any) -> str | None:
+def loss_without_accuracy(answer: Any) -> str | Found | None:
     """Why loss can rise at level accuracy: growing confidence in wrong answers."""
     return explanation(
         answer,
         {
-            ("confiden", "certain", "sure", "probabilit"): "What does the loss look at that accuracy does not?",
-            ("wrong", "mistake", "incorrect", "misclassif", "true class"): "Which images make the loss grow?",
+            "confidence": (
+                ("confiden", "certain", "sure", "probabilit"),
+                "What does the loss look at that accuracy does not?",
+            ),
+            "wrong answers": (
+                ("wrong", "mistake", "incorrect", "misclassif", "true class"),
+                "Which images make the loss grow?",
+            ),
         },
     )

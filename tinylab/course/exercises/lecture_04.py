@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
-from tinylab.course.exercises import close, counted, exercise, explanation, function, text
+from tinylab.course.exercises import Found, close, counted, exercise, explanation, function, text
 
 
 @exercise("04.1")
@@ -41,12 +42,13 @@ def fc_of_a_fourth_block(answer: Any) -> str | None:
 
 
 @exercise("04.4")
-def l2_gradient(answer: Any) -> str | None:
+def l2_gradient(answer: Any, random: np.random.Generator) -> str | None:
     """l2_gradient(w, l2): 2·l2·w."""
     gradient = function(answer)
-    w = torch.tensor([0.5, -2.0, 0.0, 3.0], dtype=torch.float64, requires_grad=True)
-    (expected,) = torch.autograd.grad(0.03 * w.square().sum(), w)
-    result = gradient(w.detach().clone(), 0.03)
+    l2 = float(random.uniform(0.01, 0.09))
+    w = torch.from_numpy(random.normal(size=4)).requires_grad_()
+    (expected,) = torch.autograd.grad(l2 * w.square().sum(), w)
+    result = gradient(w.detach().clone(), l2)
     if not isinstance(result, torch.Tensor) or result.shape != w.shape:
         return "The gradient has one number for each weight: a tensor of the shape of w."
     if torch.allclose(result, expected / 2):
@@ -57,12 +59,18 @@ def l2_gradient(answer: Any) -> str | None:
 
 
 @exercise("04.5")
-def penalty_under_adam(answer: Any) -> str | None:
+def penalty_under_adam(answer: Any) -> str | Found | None:
     """Why Adam amplifies a penalty: it divides each gradient by that gradient's own size."""
     return explanation(
         answer,
         {
-            ("divid", "normalis", "normaliz", "rescal", "scale"): "What does Adam do to each gradient before the step?",
-            ("small", "tiny", "little", "weak"): "Which gradients feel the difference most, large or small ones?",
+            "what Adam does to a gradient": (
+                ("divid", "normalis", "normaliz", "rescal", "scale"),
+                "What does Adam do to each gradient before the step?",
+            ),
+            "small gradients": (
+                ("small", "tiny", "little", "weak"),
+                "Which gradients feel the difference most, large or small ones?",
+            ),
         },
     )

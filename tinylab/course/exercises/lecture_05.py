@@ -2,21 +2,27 @@
 
 from typing import Any
 
+import numpy as np
+
 from tinylab import models
-from tinylab.course.exercises import counted, exercise, explanation, function, text
+from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
 from tinylab.models import notation
 
 
 @exercise("05.1")
-def parameters_of_conv5_32(answer: Any) -> str | None:
-    """Parameters of Model 3's conv5-32: 32 filters of 5·5·3 weights and a bias."""
+def parameters_of_two_conv3_32(answer: Any) -> str | None:
+    """Parameters of two conv3-32 in a row on a colour image: (3·3·3 + 1)·32 and (3·3·32 + 1)·32."""
+    first, second = (3 * 3 * 3 + 1) * 32, (3 * 3 * 32 + 1) * 32
     hints = {
-        5 * 5 * 3 * 32: "All weights are there. What else has every filter?",
-        (3 * 3 * 3 + 1) * 32: "That is a conv3-32. How wide are the filters of Model 3's first layer?",
-        (5 * 5 + 1) * 32: "The image has colours: how many channels does a filter see?",
+        2 * first: "The second one does not see the image any more: how many channels does it get?",
+        2 * second: "The first one sees the image: how many channels has that?",
+        first: "That is the first of the two.",
+        second: "That is the second of the two.",
+        first + second - 64: "All weights are there. What else has every filter?",
+        (5 * 5 * 3 + 1) * 32: "That is the conv5-32 that they replace.",
     }
-    walk = "One filter first: width × height × input channels, + 1. Then times the number of filters."
-    return counted(answer, (5 * 5 * 3 + 1) * 32, hints, walk)
+    walk = "One filter of each first: width × height × input channels, + 1. Then times the number of filters."
+    return counted(answer, first + second, hints, walk)
 
 
 @exercise("05.2")
@@ -48,7 +54,7 @@ def two_conv3_for_one_conv5(answer: Any) -> str | None:
 
 
 @exercise("05.4")
-def diagnose(answer: Any) -> str | None:
+def diagnose(answer: Any, random: np.random.Generator) -> str | None:
     """diagnose(train, validation): by the gap and the level, as the exercise defines it."""
     judge = function(answer)
     cases = {
@@ -60,23 +66,34 @@ def diagnose(answer: Any) -> str | None:
         (0.42, 0.40): "underfitting",
         (1.00, 0.10): "overfitting",
     }
+    for train, validation in random.uniform(0.05, 0.95, (30, 2)).round(3).tolist():
+        gap = train - validation
+        if min(abs(gap - 0.2), abs(gap - 0.05), abs(validation - 0.5)) > 0.005:  # rounding may decide nothing
+            held = "underfitting" if gap < 0.05 and validation < 0.5 else "neither"
+            cases[train, validation] = "overfitting" if gap > 0.2 else held
     for (train, validation), expected in cases.items():
         said = judge(train, validation)
         if said not in {"overfitting", "underfitting", "neither"}:
             return f"For ({train}, {validation}) it returns {said!r}; allowed are the three words of the exercise."
         if said != expected:
-            gap = f"the gap is {train - validation:.3f}, validation {validation}"
-            return f"For ({train}, {validation}) it says {said!r}. Look again: {gap}."
+            why = f"the gap is {train - validation:.3f}, validation {validation}"
+            return f"For ({train}, {validation}) it says {said!r}. Look again: {why}."
     return None
 
 
 @exercise("05.5")
-def fewest_parameters_most_overfitting(answer: Any) -> str | None:
+def fewest_parameters_most_overfitting(answer: Any) -> str | Found | None:
     """Why Model 3 can overfit the most: all have parameters enough; it lacks dropout between convolutions."""
     return explanation(
         answer,
         {
-            ("dropout", "regulari"): "What do Models 1 and 2 have between their convolutions that Model 3 has not?",
-            ("image", "enough", "more than", "data", "example"): "Compare the parameters with the training set.",
+            "dropout": (
+                ("dropout", "regulari"),
+                "What do Models 1 and 2 have between their convolutions that Model 3 has not?",
+            ),
+            "parameters against images": (
+                ("image", "enough", "more than", "data", "example"),
+                "Compare the parameters with the training set.",
+            ),
         },
     )

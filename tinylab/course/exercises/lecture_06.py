@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
-from tinylab.course.exercises import close, counted, exercise, explanation, function, text
+from tinylab.course.exercises import Found, close, counted, exercise, explanation, function, text
 
 
 @exercise("06.1")
@@ -36,30 +37,30 @@ def reach_of_momentum(answer: Any) -> str | None:
 
 
 @exercise("06.3")
-def momentum_step(answer: Any) -> str | None:
+def momentum_step(answer: Any, random: np.random.Generator) -> str | None:
     """step(w, g, v, learning_rate, momentum): the new weight and the new velocity."""
     step = function(answer)
-    w, g, v = (torch.tensor(part, dtype=torch.float64) for part in ([1.0, -2.0], [0.5, 1.0], [2.0, -1.0]))
-    result = step(w.clone(), g.clone(), v.clone(), 0.1, 0.8)
+    w, g, v = torch.from_numpy(random.normal(size=(3, 2)))
+    rate, momentum = float(random.uniform(0.05, 0.2)), float(random.uniform(0.7, 0.95))
+    result = step(w.clone(), g.clone(), v.clone(), rate, momentum)
     if not isinstance(result, tuple | list) or len(result) != 2:
         return "Return two things: the new weight and the new velocity."
     new_w, new_v = (torch.as_tensor(part, dtype=torch.float64) for part in result)
     if new_w.shape != w.shape or new_v.shape != v.shape:
         return "Weight and velocity keep their shape."
-    velocity = 0.8 * v + g
-    if torch.allclose(new_v, 0.8 * v + 0.2 * g):
+    velocity = momentum * v + g
+    if torch.allclose(new_v, momentum * v + (1 - momentum) * g):
         return "That is Adam's running mean. SGD's velocity adds the gradient in full."
     if not torch.allclose(new_v, velocity):
         return "The velocity first: what is left of the old one, plus the new gradient."
-    if torch.allclose(new_w, w + 0.1 * velocity):
+    if torch.allclose(new_w, w + rate * velocity):
         return "The right size, the wrong way: the gradient points uphill. It is the slip of the report's formula."
-    if torch.allclose(new_w, w - 0.1 * g):
+    if torch.allclose(new_w, w - rate * g):
         return "The velocity is right, but it is not used: the weight moves along the velocity."
-    if torch.allclose(new_w, w - 0.1 * v):
+    if torch.allclose(new_w, w - rate * v):
         return "The weight moves along the new velocity, not the old one."
-    return (
-        None if torch.allclose(new_w, w - 0.1 * velocity) else "The weight: one learning rate times the velocity, down."
-    )
+    right = torch.allclose(new_w, w - rate * velocity)
+    return None if right else "The weight: one learning rate times the velocity, down."
 
 
 @exercise("06.4")
@@ -74,14 +75,15 @@ def edge_of_a_grid(answer: Any) -> str | None:
 
 
 @exercise("06.5")
-def each_at_its_own_rate(answer: Any) -> str | None:
+def each_at_its_own_rate(answer: Any) -> str | Found | None:
     """Why a race at one common rate says nothing: the same number means steps of different size to each."""
     return explanation(
         answer,
         {
-            ("rate",): "Which knob means something else to SGD than to Adam?",
-            ("own", "each", "different", "separate", "same", "common", "tune"): (
-                "Should both get the same rate? What would be fair?"
+            "the learning rate": (("rate",), "Which knob means something else to SGD than to Adam?"),
+            "each its own": (
+                ("own", "each", "different", "separate", "same", "common", "tune"),
+                "Should both get the same rate? What would be fair?",
             ),
         },
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import counted, exercise, explanation, function
+from tinylab.course.exercises import Found, counted, exercise, explanation, function
 
 
 @exercise("08.1")
@@ -36,10 +36,9 @@ def receptive_field(answer: Any) -> str | None:
 
 
 @exercise("08.3")
-def step_uphill(answer: Any) -> str | None:
+def step_uphill(answer: Any, random: np.random.Generator) -> str | None:
     """step(image, gradient): image + gradient / (root mean square + 1e-5)."""
     step = function(answer)
-    random = np.random.default_rng(0)
     image, gradient = random.uniform(0, 255, (3, 8, 8)), random.normal(0.3, 2.0, (3, 8, 8))
     kept = image.copy()
     result = np.asarray(step(image, gradient), dtype=np.float64)
@@ -69,7 +68,7 @@ def step_uphill(answer: Any) -> str | None:
 
 
 @exercise("08.4")
-def dead_share(answer: Any) -> str | None:
+def dead_share(answer: Any, random: np.random.Generator) -> str | None:
     """dead_share(maps): share of channels of (B, C, h, w) that are nowhere positive."""
     share = function(answer)
     maps = np.full((4, 8, 3, 3), -1.0)
@@ -86,7 +85,11 @@ def dead_share(answer: Any) -> str | None:
         5.0: "That is how many. What share of all channels?",
     }
     if np.isclose(value, 5 / 8):
-        return None
+        alive = random.permutation(20)[: random.integers(3, 17)]
+        drawn = -random.uniform(0.1, 1, (3, 20, 4, 4))
+        drawn[random.integers(3), alive, 1, 2] = 0.5
+        if np.isclose(float(share(drawn)), 1 - len(alive) / 20):
+            return None
     for wrong, hint in hints.items():
         if np.isclose(value, wrong):
             return hint
@@ -94,20 +97,18 @@ def dead_share(answer: Any) -> str | None:
 
 
 @exercise("08.5")
-def pictures_as_evidence(answer: Any) -> str | None:
+def pictures_as_evidence(answer: Any) -> str | Found | None:
     """Why a noisy picture of a filter does not prove a badly trained network."""
     return explanation(
         answer,
         {
-            ("method", "ascent", "maximis", "maximiz", "optimi", "2016", "pixel"): "What, besides the network, "
-            "shapes the picture? Compare the rows of the ablation.",
-            (
-                "untrained",
-                "random",
-                "compar",
-                "control",
-                "beside",
-                "baseline",
-            ): "With what would you compare the picture, to know what training has to do with it?",
+            "the method": (
+                ("method", "ascent", "maximis", "maximiz", "optimi", "2016", "pixel"),
+                "What, besides the network, shapes the picture? Compare the rows of the ablation.",
+            ),
+            "a control": (
+                ("untrained", "random", "compar", "control", "beside", "baseline"),
+                "With what would you compare the picture, to know what training has to do with it?",
+            ),
         },
     )

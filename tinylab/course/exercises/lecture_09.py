@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from tinylab.course.exercises import counted, exercise, explanation, function, number, text
+import numpy as np
+
+from tinylab.course.exercises import Found, counted, exercise, explanation, function, number, text
 
 _SUSPECTS = ("files", "classes", "preprocessing", "dropout")
 
@@ -36,7 +38,7 @@ def right_by_luck(answer: Any) -> str | None:
 
 
 @exercise("09.3")
-def score_by_name(answers_to_score: Any) -> str | None:
+def score_by_name(answers_to_score: Any, random: np.random.Generator) -> str | None:
     """score(answers, true): share of the files of `true` whose answer is right; both are dictionaries."""
     score = function(answers_to_score)
     true = {"a_0": "cat", "a_1": "dog", "a_2": "cat", "a_10": "owl"}
@@ -51,19 +53,27 @@ def score_by_name(answers_to_score: Any) -> str | None:
     one_more = dict(answers, extra="cat")
     if number(score(one_more, dict(true))) != 0.75:
         return "An answer for a file that nobody asked about changes the score. Divide by the files of `true`."
+    files = [f"b_{number}" for number in random.permutation(20)]
+    true = {file: str(wnid) for file, wnid in zip(files, random.integers(0, 3, 20), strict=True)}
+    answers = {file: str(random.integers(0, 3)) for file in random.permutation(files).tolist()}
+    expected = sum(answers[file] == true[file] for file in files) / 20
+    result = number(score(dict(answers), dict(true)))
+    if not np.isclose(result, expected):
+        return f"Of twenty other files {expected:.0%} are right; it gives {result:g}."
     return None
 
 
 @exercise("09.4")
-def unsorted(answer: Any) -> str | None:
+def unsorted(answer: Any, random: np.random.Generator) -> str | None:
     """by_file(files, predictions): predictions were made in the order of sorted(files)."""
     by_file = function(answer)
-    files = [f"test_{number}.JPEG" for number in range(12)]
-    expected = {file: place for place, file in enumerate(sorted(files))}
+    files = [f"test_{number}.JPEG" for number in range(int(random.integers(12, 40)))]
+    classes = random.permutation(len(files)).tolist()
+    expected = dict(zip(sorted(files), classes, strict=True))
     result = by_file(list(files), [expected[file] for file in sorted(files)])
     if not isinstance(result, dict):
         return "Return a dictionary: {file: prediction}."
-    if result == dict(zip(files, range(12), strict=True)):
+    if result == dict(zip(files, classes, strict=True)):
         return "That is the mishap itself: the k-th prediction belongs to the k-th of the *sorted* names."
     return (
         None
@@ -73,15 +83,16 @@ def unsorted(answer: Any) -> str | None:
 
 
 @exercise("09.5")
-def what_the_format_rules_out(answer: Any) -> str | None:
+def what_the_format_rules_out(answer: Any) -> str | Found | None:
     """Names and wnids rule out mixed orders; not what happens before the network answers."""
     return explanation(
         answer,
         {
-            ("file", "name"): "What does a line of the submission say about the image?",
-            ("class", "wnid"): "And what about the class: a number, or something else?",
-            ("preprocess", "dropout", "mean", "pixel", "normalis", "normaliz"): (
-                "Which suspects act before there is any answer to be written down?"
+            "the image's name": (("file", "name"), "What does a line of the submission say about the image?"),
+            "the class's name": (("class", "wnid"), "And what about the class: a number, or something else?"),
+            "what happens before": (
+                ("preprocess", "dropout", "mean", "pixel", "normalis", "normaliz"),
+                "Which suspects act before there is any answer to be written down?",
             ),
         },
     )

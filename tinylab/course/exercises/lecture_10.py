@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import counted, exercise, explanation, function, text
+from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
 
 STUDENT = 3.18  # of four seeds, two-sided, one in twenty
 WAYS = ("from scratch", "patience", "fine-tuned", "frozen")
@@ -58,10 +58,10 @@ def _verdict(gains: list[float]) -> str:
 
 
 @exercise("10.4")
-def own_verdict(answer: Any) -> str | None:
+def own_verdict(answer: Any, random: np.random.Generator) -> str | None:
     """verdict(gains): Student's t of four gains against zero."""
     verdict = function(answer)
-    cases = (
+    cases = [
         ([0.10, 0.12, 0.09, 0.11], "four gains that agree"),
         ([-0.10, -0.12, -0.09, -0.11], "four losses that agree"),
         ([0.30, -0.05, 0.02, 0.01], "one lucky seed"),
@@ -69,7 +69,12 @@ def own_verdict(answer: Any) -> str | None:
         ([0.10, 0.03, 0.08, 0.03], "a mean of 3.4 standard errors (does the deviation have n - 1?)"),
         ([0.08, 0.02, 0.08, 0.02], "a mean of 2.9 standard errors (does the deviation have n - 1?)"),
         ([-0.30, 0.05, 0.02, -0.01], "one unlucky seed"),
-    )
+    ]
+    for middle in (0.1, -0.1, 0.0, 0.04):
+        drawn = random.normal(middle, 0.03, 4).round(3)
+        errors = abs(drawn.mean()) / (drawn.std(ddof=1) / 2)
+        if abs(errors - STUDENT) > 0.1:  # rounding may decide nothing
+            cases.append((drawn.tolist(), f"a mean of {errors:.1f} standard errors"))
     for gains, what in cases:
         given, expected = verdict(list(gains)), _verdict(gains)
         if not isinstance(given, str):
@@ -80,22 +85,18 @@ def own_verdict(answer: Any) -> str | None:
 
 
 @exercise("10.5")
-def not_ruled_out(answer: Any) -> str | None:
+def not_ruled_out(answer: Any) -> str | Found | None:
     """Ten times the work might have done it without pre-training; and one run each may be luck."""
     return explanation(
         answer,
         {
-            (
-                "55",
-                "longer",
-                "epochs",
-                "time",
-                "work",
-                "updates",
-                "patien",
-            ): "How much work did each get in all?",
-            ("seed", "luck", "chance", "single", "one run", "once", "repeat", "random", "error"): (
-                "Would it come out like this a second time?"
+            "the work of each": (
+                ("55", "longer", "epochs", "time", "work", "updates", "patien"),
+                "How much work did each get in all?",
+            ),
+            "luck": (
+                ("seed", "luck", "chance", "single", "one run", "once", "repeat", "random", "error"),
+                "Would it come out like this a second time?",
             ),
         },
     )

@@ -2,6 +2,7 @@
 
 record   what a record holds; JSON, read strictly, with a digest that notices an edit by hand
 store    by name: those that come with tinylab, or those of a sweep's folder; convolution weights as safetensors
+answers  what a recorded network says of the official validation images
 origins  commit, device and versions of a record
 fingerprints  which setting leaves which row of the report's Table 1
 tables   reported, reproduced, done well, beyond; README's part between its marks
@@ -9,6 +10,8 @@ tables   reported, reproduced, done well, beyond; README's part between its mark
 `tinylab sweep` makes records, `tinylab records --add` takes them over. Nothing in a record is ever executed.
 """
 
+from tinylab.course.results.answers import Answers
+from tinylab.course.results.answers import take as take_answers
 from tinylab.course.results.fingerprints import Fingerprint, conclusions, fingerprint_table, fingerprints
 from tinylab.course.results.origins import origin
 from tinylab.course.results.record import (
@@ -24,22 +27,38 @@ from tinylab.course.results.record import (
     loads,
     rounded,
 )
-from tinylab.course.results.store import FOLDER, LARGEST, add, kept, load, load_all, names, save, size, weights
+from tinylab.course.results.store import (
+    ENDINGS,
+    FOLDER,
+    LARGEST,
+    add,
+    answers,
+    kept,
+    load,
+    load_all,
+    names,
+    save,
+    size,
+    weights,
+)
 from tinylab.course.results.tables import BEGIN, END, Group, groups, markdown, part, plan_table, readme, table
 
 __all__ = [
     "BEGIN",
     "END",
+    "ENDINGS",
     "FLIPPED",
     "FOLDER",
     "LARGEST",
     "VERSION",
+    "Answers",
     "Clocks",
     "Fingerprint",
     "Group",
     "Origin",
     "Record",
     "add",
+    "answers",
     "as_body",
     "comparable",
     "conclusions",
@@ -62,5 +81,6 @@ __all__ = [
     "save",
     "size",
     "table",
+    "take_answers",
     "weights",
 ]

@@ -29,11 +29,13 @@ class Fingerprint:
     title: str
     seed: int
     classes: int
-    train: float  # accuracy, 0..1, in the last epoch, as the history measured it
+    train: float  # running accuracy, 0..1, of the last epoch: what the report calls training accuracy
+    gained: float  # by how much it rose over the last third of the epochs
     validation: float  # of the watched split
     away: float  # points: the larger of the two distances, in the last epoch
     epoch: int  # where it comes nearest
     nearest: float  # points, there
+    epochs: int  # trained
     turning: Turning
     flat: Flattening
 
@@ -44,6 +46,12 @@ class Fingerprint:
     @property
     def passes(self) -> bool:
         return self.nearest <= POINTS
+
+    @property
+    def stalled(self) -> bool:
+        """Whether learning has come to a stop far below the report: no point gained in the last third of its epochs."""
+        known = REPORTED[self.network].train
+        return self.epochs >= 6 and self.gained < 0.01 and self.train < known - 0.10
 
     @property
     def figure_2(self) -> bool:
@@ -72,11 +80,13 @@ def _fingerprint(record: Record) -> Fingerprint:
         record.title,
         record.seed,
         record.classes,
-        last.train_accuracy,
+        last.running_accuracy,
+        last.running_accuracy - record.history.epochs[-1 - len(record.history.epochs) // 3].running_accuracy,
         last.validation_accuracy,
         float(away[-1]),
         best + 1,
         float(away[best]),
+        len(record.history.epochs),
         turning_point(record.history),
         flattening(record.history),
     )
@@ -120,6 +130,13 @@ def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
             text = (
                 f"{known.title} {pair} is reproduced by none of {len(mine)} trainings; {mine[0].title!r} ends nearest, "
                 f"{_points(mine[0].away)} away."
+            )
+        stalled = [row for row in mine if row.stalled]
+        if stalled:
+            best = max(stalled, key=lambda row: row.train)
+            text += (
+                f" {_titles(stalled)} cannot leave it: learning has come to a stop at {best.train:.1%}, "
+                f"where the report says {known.train:.1%}."
             )
         shape = [row for row in mine if row.figure_2]
         longest = max(row.turning.epochs for row in mine)

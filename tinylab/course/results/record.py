@@ -17,7 +17,7 @@ from tinylab.training import Score
 from tinylab.training.history import Epoch, History
 from tinylab.training.recipe import Recipe
 
-VERSION = 1  # of the schema
+VERSION = 2  # of the schema; 1 knew no answers, and is read, too
 _KIND = "tinylab record"
 DIGITS = 6  # significant ones of every measured number: a tenth of what float32 knows, and half the bytes
 FLIPPED = ", flipped"  # images and their mirrors were looked at: test-time augmentation, always said
@@ -67,6 +67,7 @@ class Record:
     origin: Origin = Origin()
     weights: tuple[int, ...] = ()  # epochs whose convolution weights lie beside it
     weights_digest: str = ""  # SHA-256 of that file
+    answers_digest: str = ""  # SHA-256 of the file with the answers on the official validation images; empty: not kept
     failure: str = ""  # why it did not finish; empty: it did
 
     @property
@@ -143,6 +144,7 @@ def as_body(record: Record) -> dict[str, Any]:
         "origin": {**asdict(record.origin), "versions": dict(record.origin.versions)},
         "weights": list(record.weights),
         "weights_digest": record.weights_digest,
+        "answers_digest": record.answers_digest,
         "failure": record.failure,
     }
 
@@ -175,15 +177,16 @@ def loads(content: bytes | str) -> Record:
         raise TrainingError(f"this is not JSON of a record ({_line(error)})") from None
     if not isinstance(parts, dict) or parts.get("kind") != _KIND:
         raise TrainingError("this is not a record. Name a file that `tinylab sweep` wrote")
-    if repr(parts.get("version")) != repr(VERSION):  # true and 1.0 equal 1
+    version = parts.get("version")
+    if repr(version) not in ("1", repr(VERSION)):  # true and 1.0 equal 1
         raise TrainingError(
-            f"the record has schema {parts.get('version')!r}, this tinylab reads {VERSION}. Use the one that wrote it"
+            f"the record has schema {version!r}, this tinylab reads 1 and {VERSION}. Use the one that wrote it"
         )
     _keys(parts, ("kind", "version", "digest", "body"), "the record")
     body = _of(parts, "body", dict)
     if parts["digest"] != _digest(body):
         raise TrainingError("the record was changed after it was written: its digest differs. Run the row again")
-    return from_body(body)
+    return from_body({**body, "answers_digest": ""} if version == 1 else body)
 
 
 def from_body(body: Mapping[str, Any]) -> Record:
@@ -199,6 +202,9 @@ def from_body(body: Mapping[str, Any]) -> Record:
     if not texts["failure"] and not {"train", "development"} <= set(scores):
         raise TrainingError("a finished record needs scores of train and development")
     weights, digest = _of(body, "weights", list), _of(body, "weights_digest", str)
+    answers = _of(body, "answers_digest", str)
+    if answers and not _HEX.fullmatch(answers):
+        raise TrainingError(f"answers_digest {answers!r:.60} is not possible. Allowed: hexadecimal digits")
     for epoch in weights:
         _whole("an epoch of weights", epoch, 0, history.recipe.epochs)
     if weights != sorted(set(weights)) or bool(weights) != bool(_HEX.fullmatch(digest)):
@@ -213,13 +219,14 @@ def from_body(body: Mapping[str, Any]) -> Record:
         origin=_origin(_of(body, "origin", dict)),
         weights=tuple(weights),
         weights_digest=digest,
+        answers_digest=answers,
     )
 
 
 def _history(parts: dict[str, Any], *, complete: bool) -> History:
     _keys(parts, ("recipe", "line", "data", "watch", "classes", "epochs"), "the history")
     try:
-        recipe = Recipe(**_of(parts, "recipe", dict))
+        recipe = Recipe.from_dict(_of(parts, "recipe", dict))
     except (TypeError, ValueError, TinylabError) as error:
         raise TrainingError(f"the recipe is not possible ({_line(error)})") from None
     classes = _of(parts, "classes", list)

@@ -1,7 +1,8 @@
 """Where records lie: those that come with tinylab, by name, and those of a sweep's folder.
 
 `<name>.json` is the record; `<name>.safetensors`, beside some, holds the weights of all layers but the fully
-connected ones after several epochs: a few hundred KB, where fc(512) alone takes 34 MB.
+connected ones after several epochs: a few hundred KB, where fc(512) alone takes 34 MB. `<name>.answers.safetensors`:
+what the network answers to the official validation images (see `answers`).
 """
 
 import hashlib
@@ -12,13 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from tinylab.course.results.answers import Answers, read
 from tinylab.course.results.record import Record, dumps, loads
 from tinylab.support.errors import DataError, InvalidInputError, TrainingError, nearest
 from tinylab.support.files import atomic_write
 
 FOLDER = Path(__file__).parent / "stored"  # the records that come with tinylab
-LARGEST = 4_000_000  # bytes: all of them together, weights included
-_ENDINGS = (".json", ".safetensors")
+LARGEST = 10_000_000  # bytes: all of them together, weights and answers included
+ENDINGS = (".json", ".safetensors", ".answers.safetensors")  # the record itself first
 
 
 def names(folder: str | Path | None = None) -> tuple[str, ...]:
@@ -53,22 +55,31 @@ def load_all(folder: str | Path | None = None, plan: str | None = None) -> list[
     return [record for record in records if plan is None or record.plan == plan]
 
 
-def save(record: Record, folder: str | Path, weights: Mapping[int, Mapping[str, Tensor]] | None = None) -> Record:
-    """Write a record, and the weights of some epochs if there are any; returns the record as it is stored.
+def save(
+    record: Record,
+    folder: str | Path,
+    weights: Mapping[int, Mapping[str, Tensor]] | None = None,
+    answered: Mapping[str, Tensor] | None = None,
+) -> Record:
+    """Write a record, with the weights of some epochs and the answers if there are any; returns it as it is stored.
 
     Each file is whole at every instant, and a record never comes before its weights. Raises TrainingError.
     """
     from safetensors.torch import save as pack
 
     folder = Path(folder)
-    record = replace(record, weights=tuple(sorted(weights or {})), weights_digest="")
+    record = replace(record, weights=tuple(sorted(weights or {})), weights_digest="", answers_digest="")
+    beside: dict[str, bytes] = {}
     if weights:
         tensors = {f"{epoch}/{key}": value for epoch, state in weights.items() for key, value in state.items()}
-        packed = pack({key: value.contiguous() for key, value in sorted(tensors.items())})
-        record = replace(record, weights_digest=hashlib.sha256(packed).hexdigest())
+        beside[".safetensors"] = pack({key: value.contiguous() for key, value in sorted(tensors.items())})
+        record = replace(record, weights_digest=_digest(beside[".safetensors"]))
+    if answered:
+        beside[".answers.safetensors"] = pack(dict(sorted(answered.items())))
+        record = replace(record, answers_digest=_digest(beside[".answers.safetensors"]))
     content = dumps(record)
-    if weights:
-        atomic_write(folder / f"{record.name}.safetensors", packed)
+    for ending, packed in beside.items():
+        atomic_write(folder / f"{record.name}{ending}", packed)
     atomic_write(folder / f"{record.name}.json", content)
     return loads(content)
 
@@ -109,17 +120,42 @@ def weights(name: str, epoch: int | None = None, folder: str | Path | None = Non
     }
 
 
-def _packed(folder: Path, record: Record) -> bytes:
-    path = folder / f"{record.name}.safetensors"
+def answers(name: str, folder: str | Path | None = None) -> Answers:
+    """What the recorded network answers to the official validation images.
+
+    Raises InvalidInputError for a record that keeps no answers, TrainingError for a damaged file.
+    """
+    from safetensors.torch import load as unpack
+
+    record = load(name, folder)
+    if not record.answers_digest:
+        having = [known for known in names(folder) if load(known, folder).answers_digest]
+        raise InvalidInputError(f"record {name!r} keeps no answers. Choose one of {', '.join(having) or 'none'}")
+    try:
+        return read(unpack(_packed(_folder(folder), record, ".answers.safetensors")))
+    except TrainingError as error:
+        raise TrainingError(f"{name}: {error}") from None
+
+
+def _packed(folder: Path, record: Record, ending: str = ".safetensors") -> bytes:
+    """What lies beside the record, if it is what was kept."""
+    what, digest = ("weights", record.weights_digest)
+    if ending != ".safetensors":
+        what, digest = ("answers", record.answers_digest)
+    path = folder / f"{record.name}{ending}"
     try:
         packed = path.read_bytes()
     except OSError as error:
         raise TrainingError(
-            f"{path}: the weights cannot be read ({error.strerror}). Take the record over again"
+            f"{path}: the {what} cannot be read ({error.strerror}). Take the record over again"
         ) from None
-    if hashlib.sha256(packed).hexdigest() != record.weights_digest:
-        raise TrainingError(f"{path}: these are not the weights of the record (their digest differs)")
+    if _digest(packed) != digest:
+        raise TrainingError(f"{path}: these are not the {what} of the record (their digest differs)")
     return packed
+
+
+def _digest(packed: bytes) -> str:
+    return hashlib.sha256(packed).hexdigest()
 
 
 def _with(folder: str | Path | None) -> list[str]:
@@ -128,6 +164,8 @@ def _with(folder: str | Path | None) -> list[str]:
 
 def add(source: str | Path, folder: str | Path | None = None, *, weights: bool = True) -> tuple[str, ...]:
     """Take all records (failed ones too) of a sweep's folder over, with or without weights; returns their names.
+
+    Answers always come along.
 
     Every one is checked first, and nothing is copied if all together would be larger than tinylab should be. Raises
     InvalidInputError for a folder without records, DataError for too much, TrainingError for a damaged one.
@@ -139,11 +177,13 @@ def add(source: str | Path, folder: str | Path | None = None, *, weights: bool =
     files: dict[str, bytes] = {}
     for name in found:
         record = load(name, source)
+        if record.answers_digest:
+            files[f"{name}.answers.safetensors"] = _packed(source, record, ".answers.safetensors")
         if record.weights and weights:
-            _packed(source, record)  # whole?
-            files |= {path.name: path.read_bytes() for path in _files(source, name)}
+            files[f"{name}.safetensors"] = _packed(source, record)
         else:
-            files[f"{name}.json"] = dumps(replace(record, weights=(), weights_digest=""))
+            record = replace(record, weights=(), weights_digest="")
+        files[f"{name}.json"] = dumps(record)
     sizes = {path.name: path.stat().st_size for path in _all_files(target)}
     sizes |= {name: len(content) for name, content in files.items()}
     if (total := sum(sizes.values())) > LARGEST:
@@ -161,12 +201,8 @@ def size(folder: str | Path | None = None) -> int:
     return sum(path.stat().st_size for path in _all_files(_folder(folder)))
 
 
-def _files(folder: Path, name: str) -> list[Path]:
-    return [path for ending in _ENDINGS if (path := folder / f"{name}{ending}").exists()]
-
-
 def _all_files(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.suffix in _ENDINGS]
+    return [path for path in folder.glob("*") if path.suffix in ENDINGS]
 
 
 def _folder(folder: str | Path | None) -> Path:

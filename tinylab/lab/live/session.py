@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tinylab.lab.live.branches import Future, Futures
 from tinylab.lab.live.knobs import Change, Knobs, changes, merged
 from tinylab.lab.live.moment import Moment
-from tinylab.lab.live.snapshots import BUDGET, Shelf, Snapshot
+from tinylab.lab.live.snapshots import Shelf, Snapshot, budget
 from tinylab.lab.live.steered import Steered
 from tinylab.lab.live.story import Story, fingerprint
 from tinylab.support.device import Device, pick
@@ -49,12 +49,13 @@ class Session:
         *,
         watch: str = "development",
         device: Device | None = None,
-        memory: int = BUDGET,
+        memory: int | None = None,
         report: Callable[[Moment, bool], None] | None = None,
     ) -> None:
-        """`memory`: bytes for snapshots; `report(moment, due)` is called between batches, on the training thread."""
+        """memory: bytes for snapshots, None: `budget()`; report(moment, due): called between batches, as they train."""
         self.data, self.watch, self.device = data, watch, device or pick()
-        self.memory, self._report = memory, report or (lambda moment, due: None)
+        self._report = report or (lambda moment, due: None)
+        self.memory, self.gave_up = (memory, "") if memory is not None else budget()
         self._fingerprint = fingerprint(data)
         self._asked: deque[tuple[str, Any]] = deque()
         self._gate = threading.Condition()  # guards the queue, `_closed` and `moment`, for a moment each
@@ -236,7 +237,7 @@ class Session:
         self.model, self.recipe, self.run = model, recipe, run
         self.futures = Futures(Future("A", 0, run.knobs, run.history))
         self.shelf = Shelf(self.memory)
-        self.status, self.note, self._going = "waiting", "", False
+        self.status, self.note, self._going = "waiting", self.gave_up, False
         self._script: deque[Change] = deque()
         self._until: int | None = None
         self._told: Story | None = None

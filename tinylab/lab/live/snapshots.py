@@ -7,9 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from tinylab.lab.live.knobs import Change, Knobs
+from tinylab.support.memory import available_memory
 from tinylab.training.history import Epoch
 
 BUDGET = 1 << 30  # bytes; Model 1 with Adam takes 100 MB a state
+SHARE = 3  # one part in three of what is left: training itself, and other notebooks, want theirs
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,18 @@ class Snapshot:
         tensors = [value for value in (*self.model.values(), *states) if isinstance(value, Tensor)]
         # a pair of floats takes 120 bytes, which neighbouring snapshots share
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + 8 * len(self.taken)
+
+
+def budget() -> tuple[int, str]:
+    """Bytes for the snapshots of a new laboratory, and in one line what a small machine or container costs, or ""."""
+    left = available_memory()
+    granted = min(BUDGET, left // SHARE)
+    if granted == BUDGET:
+        return granted, ""
+    return granted, (
+        f"{left / 1e9:.1f} GB of memory are left here: the laboratory keeps {granted / 1e9:.2f} GB of earlier moments "
+        f"to go back to instead of {BUDGET / 1e9:.2f} GB, so that they lie further apart"
+    )
 
 
 class Shelf:

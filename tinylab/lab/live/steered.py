@@ -1,14 +1,7 @@
-"""A run that may be changed between two batches, left in the middle of an epoch, and put back to where it was.
+"""A run that may be changed between two batches, left in the middle of an epoch, and put back to where it was."""
 
-Torch's own random numbers are one stream for the whole process. Two laboratories in two threads, or a laboratory and
-the user's `torch.rand`, would take them from each other. Here dropout draws from a generator of its own, so the
-global state is neither read nor moved; on the CPU the masks are those of any other run, bit for bit.
-"""
-
-import contextlib
 import copy
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,20 +16,19 @@ from tinylab.data.normalisation import Normalisation
 from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.snapshots import Snapshot
 from tinylab.models import notation
-from tinylab.models.fast_layers import Dropout
 from tinylab.support.device import Device
 from tinylab.support.errors import InvalidInputError
-from tinylab.support.seeds import derive_seed
 from tinylab.training import EVALUATION_BATCH, Run, evaluating
 from tinylab.training.history import Epoch, Step
 from tinylab.training.recipe import Recipe
+from tinylab.training.state import Position
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
     from tinylab.data.split import Split
 
 
-_RAW = "raw: "  # in a snapshot, before the names of the weights that learn, where the model holds their mean
+_RAW = "raw: "  # in a snapshot, before the names of the weights that learn, where their average is measured
 MOST_WEIGHTS = 100_000_000  # a story from somewhere must not fill the memory
 
 
@@ -69,8 +61,8 @@ class Attentive(Batches):
         super().__init__(split, normalisation, **options)
         self.listen = listen
 
-    def epoch(self, number: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        for x, y in super().epoch(number):
+    def epoch(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in super().epoch(number, start):
             self.listen()
             yield x, y
 
@@ -95,15 +87,11 @@ class Steered(Run):
         """
         self._listen = listen
         model = build(line, len(data.classes), data.train.images.shape[1], recipe.seed)
-        self.generator = torch.Generator(device.target)
-        self.line_p: dict[str, float] = {}  # the dropout that the line asks for, layer by layer
-        for name, layer in list(model.named_children()):
-            if isinstance(layer, Dropout):
-                self.line_p[name], layer.generator = layer.p, self.generator
-        super().__init__(model, data, recipe, watch, device, None, False)
+        # the dropout that the line asks for, layer by layer
+        self.line_p = {name: layer.p for name, layer in model.named_children() if isinstance(layer, nn.Dropout)}
+        super().__init__(model, data, recipe, watch, device)
         self.knobs = Knobs.of(recipe)
-        self._done: deque[tuple[float, float]] = deque()  # loss and accuracy of steps on the way back to a snapshot
-        self._spent = 0.0  # seconds of training in the present epoch
+        self._feed: Iterator[tuple[Tensor, Tensor]] | None = None  # the batches left of the present epoch
 
     def turn(self, knobs: Knobs) -> None:
         """Put these values in force from the next batch on; another optimizer starts with an empty memory."""
@@ -124,53 +112,23 @@ class Steered(Run):
 
     def advance(self) -> Step:
         """One update. After the last of an epoch `measure` comes next."""
-        self._open = self._open or self._epoch(len(self.history.epochs) + 1)
-        with self._left_if_it_fails():
-            while self._done:  # these were taken before; `_step` only repeats what they gave
-                next(self._open)
-            started = time.perf_counter()
-            step = next(self._open)
-            self._spent += time.perf_counter() - started
-        return step
+        number, began = len(self.history.epochs) + 1, time.perf_counter()
+        self._feed = self._feed or self.batches.epoch(number, start=self.position.batches)
+        try:
+            return self._step(*next(self._feed), number, began)
+        except BaseException:
+            self._feed = None  # the same batch is the next
+            raise
 
     def measure(self) -> None:
         """The measurements at the end of an epoch, and its record, which `Run.steps` leaves for the next update."""
-        assert self._open is not None
-        with self._left_if_it_fails():
-            for _ in self._open:
-                raise AssertionError("an epoch went on after its last batch")
-        self._open = None
-        # an epoch that was left and entered again took what both parts took
-        seconds, self._spent = self._spent, 0.0
-        rate = self.batches.count / max(seconds, 1e-9)
-        self.history.epochs[-1] = replace(self.history.last, seconds=seconds, images_per_second=rate)
+        self._feed = None
+        self._measure(len(self.history.epochs) + 1)
 
-    @contextlib.contextmanager
-    def _left_if_it_fails(self) -> Iterator[None]:
-        """An epoch in which something failed is not gone on with: `resume` enters it again."""
-        try:
-            yield
-        except BaseException:
-            self._open = None
-            self._done.clear()
-            raise
-
-    def _part(self, split: "Split") -> Batches:
+    def _for_evaluation(self, split: "Split") -> Batches:
         return Attentive(self._listen, split, self.normalisation, batch=EVALUATION_BATCH, device=self.device)
 
-    def _step(self, x: Tensor, y: Tensor, epoch: int, position: int, rate: float) -> Step:
-        """As `Run._step`; on the way back to a snapshot, only what it gave."""
-        if self._done:
-            loss_was, accuracy_was = self._done.popleft()
-            return Step(epoch, position, loss_was, accuracy_was, rate)
-        return super()._step(x, y, epoch, position, rate)
-
-    def _randomness(self, epoch: int, position: int) -> contextlib.AbstractContextManager[None]:
-        """Dropout draws from this run's own generator."""
-        self.generator.manual_seed(derive_seed(self.recipe.seed, epoch, position))
-        return contextlib.nullcontext()
-
-    def _keep_best(self) -> None:
+    def _save(self) -> None:
         """The snapshots are what one goes back to."""
 
     def keep(self, taken: Sequence[tuple[float, float]], knobs: Knobs, changes: tuple) -> Snapshot:
@@ -180,7 +138,7 @@ class Steered(Run):
         model = {name: tensor.detach().clone() for name, tensor in model.items()}
         return Snapshot(
             step=len(taken), knobs=knobs, changes=changes, epochs=tuple(self.history.epochs), taken=tuple(taken),
-            seconds=self._spent, model=model, optimizer=copy.deepcopy(state.optimizer),
+            seconds=self.position.seconds, model=model, optimizer=copy.deepcopy(state.optimizer),
         )  # fmt: skip
 
     def go_back(self, snapshot: Snapshot) -> None:
@@ -190,9 +148,10 @@ class Steered(Run):
         model, raw = dict(snapshot.model), {}
         for name in [name for name in model if name.startswith(_RAW)]:
             raw[name.removeprefix(_RAW)] = model.pop(name)
-        self.model.load_state_dict(model)  # copies into the parameters that are there
-        if self.average:  # the model holds the mean, until the next batch
-            self.average.put_back(raw, shown=True)
+        if self.ema:
+            self.ema.module.load_state_dict(model)
+            self.ema.n_averaged.fill_(len(snapshot.taken) + 1)
+        self.model.load_state_dict(raw or model)  # copies into the parameters that are there
         self.optimizer.load_state_dict(
             copy.deepcopy(dict(snapshot.optimizer))
         )  # would hold on to the tensors it is given
@@ -202,15 +161,18 @@ class Steered(Run):
 
     def resume(self, taken: Sequence[tuple[float, float]], seconds: float | None = None) -> None:
         """Enter the present epoch again after the steps in `taken` (all of the run) that belong to it."""
-        self._open = None
-        self._done = deque(taken[len(self.history.epochs) * len(self.batches) :])
-        self._spent = self._spent if seconds is None else seconds
+        self._feed = None
+        here = Position(seconds=self.position.seconds if seconds is None else seconds)
+        for loss, accuracy in taken[len(self.history.epochs) * len(self.batches) :]:
+            images = min(self.batches.batch, self.batches.count - here.batches * self.batches.batch)
+            here = here.after(images, loss, accuracy, 0.0)
+        self.position, self._torn = here, False
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Classes int64 (N,) and their probabilities float32 (N,) for uint8 (N, H, W, 3), as the network stands now."""
         x = self.normalisation.apply(torch.from_numpy(images).to(self.device.target))
-        with evaluating(self.model), self.device.autocast():
-            sure, chosen = self.model(x).float().softmax(dim=1).max(dim=1)
+        with evaluating(self.measured), self.device.autocast():
+            sure, chosen = self.measured(x).float().softmax(dim=1).max(dim=1)
         return chosen.cpu().numpy(), sure.cpu().numpy()
 
     def _renew(self, knobs: Knobs) -> None:

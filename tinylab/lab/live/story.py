@@ -84,7 +84,7 @@ def read(text: str) -> Story:
     defaults = {part.name: part.default for part in fields(Recipe)}  # a story may be older than the newest of them
     given = parts["recipe"]
     filled = defaults | given if isinstance(given, dict) else given
-    recipe = Recipe(**_object("the recipe", filled, tuple(defaults)))
+    recipe = Recipe.from_dict(_object("the recipe", filled, tuple(defaults)))
     data = _object("the data", parts["data"], ("name", "classes", "training images", "digest"))
     for name in ("model", "watch"):
         if not isinstance(parts[name], str):

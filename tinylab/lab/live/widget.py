@@ -21,7 +21,6 @@ from tinylab.lab.live.frames import Frame, WatchedImages, frame, told
 from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.moment import Moment
 from tinylab.lab.live.session import Session
-from tinylab.lab.live.snapshots import BUDGET
 from tinylab.support.errors import InvalidInputError, TinylabError, whole
 from tinylab.support.threads import spare_core
 from tinylab.training.recipe import Recipe
@@ -55,7 +54,7 @@ class LiveLab(Control):
     what_if   headless: {step: {"dropout": 0.5}}, a future for each, branched off at that step. A step may be given
               as a share of `steps`: 0.5
     name      a laboratory of the same name is closed; None: one that an earlier run of this cell made
-    memory    bytes for the states that one can go back to
+    memory    bytes for the states that one can go back to; None: 1 GiB, or less, and it says so, where memory is short
     style     "page" or "projector"
 
     Nothing trains before Start is pressed. Headless, the run is made at once and whatever goes wrong is raised.
@@ -74,7 +73,7 @@ class LiveLab(Control):
         changes: Mapping[float, Mapping[str, Any]] | None = None,
         what_if: Mapping[float, Mapping[str, Any]] | None = None,
         name: str | None = None,
-        memory: int = BUDGET,
+        memory: int | None = None,
         device: "Device | None" = None,
         style: str | None = None,
     ) -> None:

@@ -3,7 +3,7 @@
     data       tinylab data fetch, prepare, info
     training   tinylab train, predict
     sweeps     tinylab sweep, records
-    lectures   tinylab run, student, slides, lab, kernel install
+    lectures   tinylab run, student, grade, slides, book, lab, kernel install
 
 What a user got wrong is one line on standard error and exit code 2; a lecture or a row of a sweep that failed is exit
 code 1, and so is a defect of ours, with a hint at --traceback. Heavy rooms are imported inside the commands that need
@@ -46,7 +46,9 @@ app.command("sweep")(sweeps.sweep)
 app.command("records")(sweeps.show_records)
 app.command("run")(lectures.run_lectures)
 app.command()(lectures.student)
+app.command()(lectures.grade)
 app.command()(lectures.slides)
+app.command()(lectures.book)
 app.add_typer(lectures.kernel_app, name="kernel")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lectures.lab)
 

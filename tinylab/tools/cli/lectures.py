@@ -63,7 +63,7 @@ def run_lectures(
 
 def _store(outcome: Any, stored: Any) -> list[str]:
     """Write a lecture's outputs back into its notebook; what keeps it from being stored is said and returned."""
-    import nbformat
+    from tinylab.tools.notebooks import inspection
 
     if outcome.status != "ok":
         return []
@@ -72,7 +72,7 @@ def _store(outcome: Any, stored: Any) -> list[str]:
     for fault in faults:
         print(f"tinylab: {outcome.name} is not stored: {fault}", file=sys.stderr)
     if not faults:
-        nbformat.write(notebook, outcome.path)
+        inspection.write(outcome.path, notebook)
         print(f"stored {outcome.path}")
     return faults
 
@@ -80,13 +80,60 @@ def _store(outcome: Any, stored: Any) -> list[str]:
 def student(
     out: Annotated[Path, typer.Argument(help="Folder for the notebooks.")],
     notebooks: Annotated[list[str] | None, typer.Argument(help="As for run; by default all.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Keep answers, replace the rest.")] = False,
+    lecturer: Annotated[
+        Path | None, typer.Option(help="Also write nbgrader's source version there: solutions, rubrics, hidden checks.")
+    ] = None,
 ) -> None:
-    """Write the lectures without their solutions, for students to fill in."""
+    """Write the lectures without their solutions, for students to fill in; nbgrader knows their cells and points."""
     from tinylab import course
     from tinylab.tools.notebooks import student as edition
 
-    written = edition.write(course.find(notebooks or []), output(out))
-    print(f"{len(written)} notebooks without solutions written to {out}")
+    lectures = course.find(notebooks or [])
+    if update:
+        for news in edition.update(lectures, output(out)):
+            print(f"{news.path.name}: {news.kept} answers and own cells kept, {news.replaced} cells renewed")
+            for conflict in news.conflicts:
+                print(f"  {conflict}")
+    else:
+        written = edition.write(lectures, output(out))
+        print(f"{len(written)} notebooks without solutions written to {out}")
+    if lecturer is not None:
+        edition.write_lecturer(lectures, output(lecturer))
+        print(f"the lecturer's copies, with solutions and rubrics, written to {lecturer}")
+
+
+def grade(
+    submitted: Annotated[Path, typer.Argument(help="Folder of the returned notebooks, SUBMITTED/<student>/*.ipynb.")],
+    out: Annotated[Path, typer.Option(help="Table of the points; feedback pages go into a folder of its name.")] = Path(
+        "grades.csv"
+    ),
+    timeout: Annotated[float, typer.Option(help="Time limit of a cell or a call, in seconds.")] = 20.0,
+    jobs: Annotated[int, typer.Option(help="Submissions at a time; they share the cores.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Of the hidden inputs; drawn if none is given.")] = None,
+) -> None:
+    """Grade returned notebooks: points for each student and exercise, feedback pages, and what broke where.
+
+    Each submission runs in a kernel of its own; answers in words are left to a reader.
+    """
+    from tinylab import data
+    from tinylab.support.errors import between, whole
+    from tinylab.tools.notebooks import grade as grading
+
+    whole("jobs", jobs, 1)
+    between("timeout", timeout, 1, 3600)
+    output(out.absolute().parent)
+    data.load("sample", 2)  # drawn once, and not by each submission
+    done = grading.grade(
+        submitted, timeout=timeout, jobs=jobs, seed=seed, watcher=lambda one: print(f"  {one.student}: {one.path.name}")
+    )
+    folder = grading.write(done, out)
+    rows = grading.best(done)
+    manual = sum(row.points is None for row in rows)
+    broken = [one for one in done if one.broken]
+    print(f"{len(rows)} rows in {out}, {manual} of them to be read by you; feedback in {folder}")
+    for one in broken:
+        print(f"  {one.student}, {one.path.name}: {one.broken[0]}" + (" …" if len(one.broken) > 1 else ""))
 
 
 def slides(
@@ -99,6 +146,18 @@ def slides(
     from tinylab.tools.notebooks import slides as decks
 
     print(decks.write(course.find(notebooks or []), output(out), answers))
+
+
+def book(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="As for run; by default all.")] = None,
+    out: Annotated[Path, typer.Option(help="The PDF.")] = Path("build/book/tinylab.pdf"),
+) -> None:
+    """Print the lectures with their stored outputs into one PDF, through a Chromium that is there."""
+    from tinylab import course
+    from tinylab.tools.notebooks import book as printed
+
+    output(out.absolute().parent)
+    print(printed.write(course.find(notebooks or []), out))
 
 
 @kernel_app.command("install")

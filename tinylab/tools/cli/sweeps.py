@@ -5,15 +5,12 @@ from typing import Annotated
 
 import typer
 
-from tinylab.support.errors import InvalidInputError
-
 
 def sweep(
     plan: Annotated[str, typer.Argument(help="Name of a plan that comes with tinylab, or the path of a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="Folder for records; by default runs/<plan>.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="Instead of the plan's: a name or a path.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Rows at a time; by default one a GPU, one on a CPU.")] = None,
-    ray: Annotated[str | None, typer.Option(help="'local', or the address of a Ray cluster.")] = None,
+    ray: Annotated[str | None, typer.Option(help="Several rows at a time: 'local', or a cluster's address.")] = None,
     seconds: Annotated[
         float | None, typer.Option("--time", help="Stop at a checkpoint after so many seconds; the next call goes on.")
     ] = None,
@@ -27,19 +24,15 @@ def sweep(
     """Train every row of a plan that is not yet trained, and write a record of each."""
     from tinylab.tools import experiments
 
-    if jobs is not None and ray is not None:
-        raise InvalidInputError("--jobs and --ray were both given. Ray decides itself how many rows run at a time")
     chosen = experiments.load(plan, data=data)
     folder = out or Path("runs") / chosen.name
     if listing:
-        print(experiments.listing(chosen, folder))
+        print(experiments.listing(chosen, folder, device))
         return
     if answer:
         print(experiments.answer(chosen, folder))
         return
-    report = experiments.run(
-        chosen, folder, jobs=jobs, address=ray, seconds=seconds, retry=retry, device=device, say=_say
-    )
+    report = experiments.run(chosen, folder, address=ray, seconds=seconds, retry=retry, device=device, say=_say)
     if report.failed:
         raise typer.Exit(1)
 
@@ -65,6 +58,9 @@ def show_records(
     elif name is not None or (add is None and readme is None):
         table = results.table() if name is None else results.plan_table(name)
         print(results.markdown(table) if markdown else table)
+        near = results.fingerprints(results.load_all(plan=name)) if name is not None else ()
+        if near and not markdown:  # what the plan's records say about the report's Table 1
+            print(results.fingerprint_table(near), *results.conclusions(near), sep="\n")
 
 
 def _say(line: str) -> None:

@@ -1,5 +1,6 @@
 """`tinylab train` and `tinylab predict`: one network trained as the lectures do, and what it says of a folder."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -7,76 +8,106 @@ from typing import Annotated, Any
 
 import typer
 
-from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError, nearest, whole
 from tinylab.tools.cli.options import DATA, output
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="model_1, model_2, model_3, or a line of notation.")],
     out: Annotated[Path, typer.Option(help="Folder for the history, the checkpoint and the curves.")],
-    data: Annotated[str, DATA] = "sample",
-    recipe: Annotated[str, typer.Option(help="report, plain or well.")] = "report",
+    model: Annotated[str | None, typer.Argument(help="model_1, model_2, model_3, or a line of notation.")] = None,
+    data: Annotated[str | None, DATA] = None,
+    recipe: Annotated[str | None, typer.Option(help="report, plain or well; by default report.")] = None,
     epochs: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
     classes: Annotated[int | None, typer.Option(help="So many of the classes; by default all.")] = None,
-    per_class: Annotated[int | None, typer.Option(help="So many training images a class; by default all.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="So many training images per class; by default all.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="By default the recipe's.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Of every dropout layer.")] = None,
     l2: Annotated[float | None, typer.Option(help="Adds l2·Σw² to the loss.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images; by default the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order, augmentation and dropout.")] = 0,
-    watch: Annotated[str, typer.Option(help="The split measured after every epoch.")] = "validation",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order, augmentation and dropout; by default 0.")] = None,
+    watch: Annotated[str | None, typer.Option(help="The split measured after every epoch: development.")] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="Score the official validation images, once, at the end.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as it was asked for.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
     """Train a network, as the lectures do."""
     from tinylab import data as images
     from tinylab import figures, models, training
+    from tinylab.data import Batches
     from tinylab.support.device import pick
     from tinylab.support.files import atomic_write
 
-    if recipe not in training.RECIPES:
-        raise InvalidInputError(f"recipe {recipe!r} is unknown{nearest(recipe, training.RECIPES)}")
-    changes = {"epochs": epochs, "learning_rate": learning_rate, "dropout": dropout, "l2": l2, "batch": batch}
-    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-    chosen = replace(training.RECIPES[recipe], seed=seed, **given)
     checkpoint = output(out) / "checkpoint.pt"
     if checkpoint.exists() and not resume:
         raise InvalidInputError(f"{out} holds a run already. Go on with it (--resume), or choose another --out")
     if resume and not checkpoint.exists():
         raise InvalidInputError(f"there is no run to resume in {out}. Start one without --resume")
+    changes = {"epochs": epochs, "learning_rate": learning_rate, "dropout": dropout, "l2": l2, "batch": batch}
+    named = {
+        "model": model, "data": data, "recipe": recipe, "classes": classes, "per_class": per_class, "seed": seed,
+        "watch": watch, "changes": {name: value for name, value in changes.items() if value is not None},
+    }  # fmt: skip
+    asked = _asked(out / "asked.json", named, resume)
+    if asked["recipe"] not in training.RECIPES:
+        raise InvalidInputError(f"recipe {asked['recipe']!r} is unknown{nearest(asked['recipe'], training.RECIPES)}")
+    chosen = replace(training.RECIPES[asked["recipe"]], seed=asked["seed"], **asked["changes"])
     target = pick(device)
-    dataset = images.load(data, classes, per_class=per_class, seed=seed)
-    network = models.build(model, len(dataset.classes), size=dataset.train.images.shape[1], seed=seed)
+    dataset = images.load(asked["data"], asked["classes"], per_class=asked["per_class"], seed=asked["seed"])
+    size, watched = dataset.train.images.shape[1], asked["watch"]
+    network = models.build(asked["model"], len(dataset.classes), size=size, seed=asked["seed"])
     run = training.train(
         network,
         dataset,
         chosen,
-        watch=watch,
+        watch=watched,
         device=target,
         checkpoint=checkpoint,
         resume=resume,
         progress=sys.stderr.isatty(),
     )
-    if run.team.leads:  # under torchrun, one process speaks for all
-        count, classes = len(dataset.train), len(dataset.classes)
-        print(f"{count:,} training images of {classes} classes, on {target.label}", flush=True)
+    atomic_write(out / "asked.json", json.dumps(asked, indent=1).encode())
+    print(f"{len(dataset.train):,} training images of {len(dataset.classes)} classes, on {target.label}", flush=True)
     for epoch in run:
-        if not run.team.leads:
-            continue
         run.history.save(out / "history.json")
         print(
             f"epoch {epoch.epoch} of {chosen.epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
-            f"{watch} {epoch.validation_loss:.3f} / {epoch.validation_accuracy:.1%}, "
+            f"{watched} {epoch.validation_loss:.3f} / {epoch.validation_accuracy:.1%}, "
             f"{epoch.images_per_second:.0f} images/s",
             flush=True,
         )
-    if not run.team.leads:
-        return
     run.history.save(out / "history.json")  # a run killed after its last checkpoint has one that lacks an epoch
     atomic_write(out / "curves.png", figures.curves(run.history).png())
     best = run.history.best
-    print(f"lowest {watch} loss in epoch {best.epoch}: {best.validation_loss:.3f} / {best.validation_accuracy:.1%}")
+    print(f"lowest {watched} loss in epoch {best.epoch}: {best.validation_loss:.3f} / {best.validation_accuracy:.1%}")
+    if final:
+        official = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=target)
+        measured = training.score(run.measured, official)
+        print(f"official validation images, after the last epoch: {measured.loss:.3f} / {measured.accuracy:.1%}")
     print(f"written to {out}: history.json, checkpoint.pt, checkpoint.best.pt, curves.png")
+
+
+def _asked(path: Path, named: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """What the run is asked for: what is named now; else, resumed, what it was asked for before; else the defaults."""
+    defaults: dict[str, Any] = {
+        "model": None, "data": "sample", "recipe": "report", "classes": None, "per_class": None, "seed": 0,
+        "watch": "development", "changes": {},
+    }  # fmt: skip
+    if resume and path.exists():
+        try:
+            before = json.loads(path.read_bytes())
+            defaults = {name: before[name] for name in defaults}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidInputError(
+                f"{path} does not say what the run was asked for ({type(error).__name__}). Delete it, and name all "
+                "options again"
+            ) from None
+    asked = {name: defaults[name] if value is None else value for name, value in named.items()}
+    asked["changes"] = defaults["changes"] | named["changes"]
+    if asked["model"] is None:
+        raise InvalidInputError("which network? Name model_1, model_2, model_3, or a line of notation")
+    return asked
 
 
 def predict(
@@ -84,8 +115,11 @@ def predict(
     images: Annotated[Path, typer.Option(help="Folder of JPEG or PNG files, as large as those of the training.")],
     out: Annotated[Path, typer.Option(help="File for the predictions, a line 'file wnid' for each image.")],
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    top: Annotated[int | None, typer.Option(help="Also print so many likeliest classes, with probabilities.")] = None,
+    data: Annotated[str, typer.Option(help="With --top: the prepared data set that knows the classes' words.")] = "",
 ) -> None:
     """Name the class of every image in a folder, in the challenge's submission format."""
+    from tinylab import data as room
     from tinylab import evaluation
     from tinylab.support.device import pick
     from tinylab.training import checkpoints
@@ -94,6 +128,12 @@ def predict(
         raise InvalidInputError(f"--out {out} is a folder. Name a file, such as {out / 'predictions.txt'}")
     target = pick(device)
     saved = checkpoints.load(checkpoint)
+    if top is not None:
+        whole("top", top, 1, len(saved.classes))
+    known = room.load(data) if data else None
+    words = dict(zip(known.classes, known.words, strict=True)) if known else {}
     predictions = evaluation.predict_folder(saved, images, target, progress=sys.stderr.isatty())
     evaluation.write_submission(out, predictions, saved.classes)
+    if top is not None:
+        print(predictions.likeliest([words.get(name, name) for name in saved.classes], top))
     print(f"{len(predictions.files):,} images, {len(saved.classes)} classes, on {target.label}, written to {out}")

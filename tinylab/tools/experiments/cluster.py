@@ -1,28 +1,25 @@
-"""A plan's rows on several machines, through Ray: one task a row, one GPU a task where there are GPUs.
+"""A plan's rows several at a time, through Ray: one task a row, one GPU a task where there are GPUs.
 
-Ray decides what runs where, and runs a row again whose worker died; it is handed a student once its teacher has ended.
-Records, weights and the networks of teachers come back to the caller as bytes, and such a network goes with its
-students to where they are trained: no shared folder is needed for them. Checkpoints stay in the sweep's folder as the
-worker's machine sees it: where that folder is shared (NFS), a row whose machine died goes on elsewhere from its last
-epoch; where it is not, it goes on if it lands on the same machine and begins anew elsewhere. Each machine needs tinylab
-and the prepared data.
+Ray decides what runs where, and runs a row again whose worker died. Records, weights and answers come back to the
+caller as bytes: no shared folder is needed for them. Checkpoints stay in the sweep's folder as the worker's machine
+sees it: where that folder is shared (NFS), a row whose machine died goes on elsewhere from its last epoch; where it is
+not, it goes on if it lands on the same machine and begins anew elsewhere. Each machine needs tinylab and the data.
 """
 
 import logging
 import os
-import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tinylab.course import results
 from tinylab.support.errors import InvalidInputError
 from tinylab.support.files import atomic_write
-from tinylab.tools.experiments import teaching, worker
-from tinylab.tools.experiments.local import Settled
-from tinylab.tools.experiments.teaching import Turns
+from tinylab.tools.experiments import worker
 from tinylab.tools.experiments.worker import FAILED, PAUSED, Job
 
+Settled = Callable[[Job, str], None]  # called with "done", "failed" or "paused" as each row ends
 STARTS = 3  # attempts: Ray gives itself 15 seconds, too few for a cold start on a busy machine
 RETRIES = 3  # of a row whose worker died; each goes on from the last checkpoint
 
@@ -44,17 +41,12 @@ def run(jobs: Sequence[Job], address: str, settled: Settled) -> None:
         gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
         # max_calls: a fresh process for every row, which frees all its memory. Ray sets CUDA_VISIBLE_DEVICES.
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_task)
-        turns, waiting = Turns(jobs), dict[Any, Job]()
-        while True:
-            while (job := turns.next()) is not None:
-                if why := worker.untaught(job):
-                    worker.fail(job, why)
-                    turns.ended(job)
-                    settled(job, FAILED)
-                else:
-                    waiting[task.remote(job.dumps(), _teacher(job))] = job
-            if not waiting:
-                break
+        left, waiting = list(jobs), dict[Any, Job]()
+        while left or waiting:
+            open_rows = {job.row.identifier for job in [*left, *waiting.values()]}
+            ready = [job for job in left if job.row.continues not in open_rows]
+            left = [job for job in left if job not in ready]
+            waiting |= {task.remote(job.dumps()): job for job in ready}
             for reference in ray.wait(list(waiting))[0]:
                 job = waiting.pop(reference)
                 try:
@@ -64,11 +56,7 @@ def run(jobs: Sequence[Job], address: str, settled: Settled) -> None:
                 except ray.exceptions.RayError as error:
                     worker.fail(job, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
                     outcome = FAILED
-                if outcome != PAUSED:
-                    turns.ended(job)
                 settled(job, outcome)
-        for job in turns.left:  # their teachers paused
-            settled(job, PAUSED)
     finally:
         ray.shutdown()
 
@@ -86,34 +74,13 @@ def _connect(ray: Any, address: str) -> None:
     raise InvalidInputError(f"there is no Ray cluster at {address!r} ({line}). Allowed: 'local', or host:port")
 
 
-def _teacher(job: Job) -> bytes | None:
-    """The network that teaches the row, as it lies in the caller's folder."""
-    return None if job.row.teacher is None else (job.out / teaching.kept(job.row.teacher)).read_bytes()
-
-
-def _task(text: str, teacher: bytes | None) -> tuple[str, dict[str, bytes]]:
+def _task(text: str) -> tuple[str, dict[str, bytes]]:
     """One row, in a worker of Ray: how it ended, and its files by name, in the order in which to write them."""
     job = replace(Job.loads(text), started=time.time())
     if job.deadline is not None and time.time() >= job.deadline:
         return PAUSED, {}
-    if job.row.teacher is not None and teacher is not None:
-        path = job.out / teaching.kept(job.row.teacher)
-        if not path.exists() or path.read_bytes() != teacher:
-            atomic_write(path, teacher)
-    with open(_opened(job), "a", encoding="utf-8") as log:
-        print(f"process {os.getpid()} on {socket.gethostname()}", file=log, flush=True)
-        outcome = worker.work(job, lambda line: print(line, file=log, flush=True))
+    outcome = worker.logged(job)
     if outcome == PAUSED:
         return PAUSED, {}
-    names = [str(teaching.kept(job.row))] if job.row.teaches else []
-    names += [f"{job.row.name}{ending}" for ending in (".safetensors", ".json")]  # the record last: then all is there
+    names = [f"{job.row.name}{ending}" for ending in results.ENDINGS[::-1]]  # the record last: then all is there
     return outcome, {name: (job.out / name).read_bytes() for name in names if (job.out / name).exists()}
-
-
-def _opened(job: Job) -> Any:
-    path = worker.log(job)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInputError(f"{path.parent} cannot be written ({error.strerror}). Choose another --out") from None
-    return path

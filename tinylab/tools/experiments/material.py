@@ -1,4 +1,4 @@
-"""What a row is made of: images, network, run; donors whose layers it begins with, the teacher that it learns from."""
+"""What a row is made of: images, network, run; donors whose layers it begins with."""
 
 import math
 import time
@@ -14,7 +14,6 @@ from tinylab import data, models, training
 from tinylab.data.dataset import Dataset
 from tinylab.data.normalisation import Normalisation
 from tinylab.support.device import Device
-from tinylab.support.errors import TrainingError
 from tinylab.tools.experiments.rows import Row
 from tinylab.training import Run, checkpoints, transfer
 from tinylab.training.history import Epoch, History
@@ -49,7 +48,8 @@ def _parts(row: Row) -> transfer.Parts:
 def _normalised(found: Dataset, row: Row) -> Dataset:
     if row.normalisation == "pixel":
         return found
-    return _with_normalisation(found, per_channel(found.normalisation))
+    other = per_channel if row.normalisation == "channel" else by_variance
+    return _with_normalisation(found, other(found.normalisation))
 
 
 def _with_normalisation(found: Dataset, normalisation: Normalisation) -> Dataset:
@@ -70,13 +70,17 @@ def per_channel(fitted: Normalisation) -> Normalisation:
     return Normalisation(np.broadcast_to(colour, fitted.mean.shape), scale)
 
 
+def by_variance(fitted: Normalisation) -> Normalisation:
+    """The mean image subtracted, the rest divided by the variance of each channel: in pixel units 0..255, as stored."""
+    return Normalisation(fitted.mean, np.square(fitted.scale, dtype=np.float64))
+
+
 def start(
     row: Row,
     dataset: Dataset,
     device: Device,
     checkpoint: Path,
     donor: nn.Module | None = None,
-    teacher: nn.Module | None = None,
 ) -> Run:
     """The row's run, where its checkpoint left it.
 
@@ -98,7 +102,6 @@ def start(
         device=device,
         checkpoint=checkpoint,
         resume=True,
-        teacher=teacher,
     )
     if row.l2_on != "all":
         penalise(model, row.l2_on, row.recipe.l2)
@@ -168,32 +171,3 @@ def donor(
         for _ in until(run, deadline, lambda line: say(f"donor, {line}")):
             pass
     return run.model if run.finished else None
-
-
-def keep(run: Run, path: Path) -> None:
-    """Write the network of a row that teaches, as its last epoch left it: a checkpoint that cannot go on."""
-    checkpoints.save(path, replace(run.state(), optimizer={}, raw=None))
-
-
-def teacher(row: Row, dataset: Dataset, path: Path) -> nn.Module:
-    """The network that teaches the row, on the CPU and in evaluation mode, from where `keep` wrote it.
-
-    dataset    the student's images, which the teacher will see: classes and mean image have to be those that it knows
-
-    Raises TrainingError, one line, for a file that is missing or damaged, or of other images.
-    """
-    assert row.teacher is not None
-    known = checkpoints.load(path)
-    if known.classes != tuple(dataset.classes):
-        raise TrainingError(
-            f"{path}: the teacher knows {len(known.classes)} classes, the first {known.classes[0]}; the data has "
-            f"{len(dataset.classes)}, the first {dataset.classes[0]}. Allowed: the same ones in the same order"
-        )
-    pairs = [(getattr(part.normalisation, name) for part in (known, dataset)) for name in ("mean", "scale")]
-    if not all(one.shape == other.shape and np.allclose(one, other) for one, other in pairs):
-        raise TrainingError(f"{path}: the teacher was trained on images of another mean. Allowed: the row's own")
-    model = _network(row.teacher, len(dataset.classes))
-    if row.teacher.recipe.dropout is not None:  # then the checkpoint's line has it
-        models.set_dropout(model, row.teacher.recipe.dropout)
-    checkpoints.restore(path, known, model)
-    return model.eval()

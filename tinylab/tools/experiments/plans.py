@@ -22,10 +22,10 @@
     target = 40                                   # recipe of base; all rows learn the target's
     epochs = 60
 
-    [[rows]]                                      # a student learns from another row's network of the same seed, as
-    name = "taught"                               # the last epoch leaves it: of its own line if that row has it, else
-    teacher = "as described"                      # the only one; "model_1, as described" names one of several
-    teacher_weight = 0.9
+    [[rows]]                                      # goes on from the end of another row's training, which has the same
+    name = "on to 30 epochs"                      # network, seed and settings, a constant learning rate, fewer epochs
+    epochs = 30
+    continues = "as described"
 
 What may stand in base, axes and rows: every field of `Recipe` but the seed, and `SETTINGS` below. dropout = "line"
 takes the probabilities that the network's line has.
@@ -43,7 +43,6 @@ from typing import Any
 
 from tinylab import models
 from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
-from tinylab.tools.experiments import teaching
 from tinylab.tools.experiments.rows import L2_ON, NORMALISATIONS, STARTS, Row
 from tinylab.training.recipe import RECIPES, Recipe
 
@@ -65,21 +64,19 @@ _CHOICES = {
 MOST_ROWS = 10_000  # more is a slip of the pen: at a minute each it is a week
 _PLAN = {
     "question": str, "data": str, "classes": int, "per_class": int, "watched": int, "networks": list, "seeds": list,
-    "watch": str, "final": bool, "test_flip": bool, "weights": list, "transfer": dict, "base": dict, "axes": dict,
-    "rows": list,
+    "watch": str, "final": bool, "test_flip": bool, "answers": bool, "seconds": int, "weights": list, "transfer": dict,
+    "base": dict, "axes": dict, "rows": list,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a plan asks, and its rows: first seeds first, so that every setting has a result before any has two.
-
-    Of one seed, teachers come before their students.
-    """
+    """What a plan asks, and its rows: first seeds first, so that every setting has a result before any has two."""
 
     name: str
     question: str
     rows: tuple[Row, ...]
+    seconds: float | None = None  # no epoch is begun that would end later; None: no limit
 
 
 def names() -> tuple[str, ...]:
@@ -115,7 +112,8 @@ def parse(text: str, name: str, *, data: str | None = None) -> Plan:
         raise InvalidInputError(f"plan {name!r} is nested too deeply") from None
     except TinylabError as error:
         raise InvalidInputError(f"plan {name!r}: {' '.join(str(error).split())}") from None
-    return Plan(name, tomllib.loads(text).get("question", ""), tuple(rows))
+    parts = tomllib.loads(text)
+    return Plan(name, parts.get("question", ""), tuple(rows), parts.get("seconds"))
 
 
 # ---------------------------------------------------------------- from TOML to rows
@@ -148,7 +146,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
         whole(f"{key} in transfer", value, 1 if key == "epochs" else 2)
     pretraining = divided.pop("epochs", None)
     rows: list[Row] = []
-    teachers: list[str | None] = []  # of each row, as the plan names them
+    before: list[str | None] = []  # the title of the row that each row continues
     for title, setting, own in _settings(parts, recipe_name):
         recipe, others = _recipe(recipe_name, {**common, **setting}, title)
         kept = _epochs(own.get("weights", parts.get("weights", [])), recipe.epochs, title)
@@ -164,6 +162,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
             watch=watch,
             final=parts.get("final", False),
             test_flip=parts.get("test_flip", False),
+            answers=parts.get("answers", False),
             **{"per_class": parts.get("per_class"), **others, **divided},
         )
         donor = None
@@ -182,17 +181,17 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
             for network in mine
             for seed in seeds
         ]
-        teachers += [_teacher(own, recipe, title)] * (len(rows) - len(teachers))
+        before += [own.get("continues")] * (len(rows) - len(before))
     for network in {row.network: None for row in rows}:
         models.build(network, parts.get("classes", 200))  # an unknown name or a bad line is said here
-    rows = teaching.taught(rows, teachers)
+    rows = _continued(rows, before)
     rows.sort(key=lambda row: seeds.index(row.recipe.seed))
     _different(rows)
     return rows
 
 
 def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """(title, setting, the row's own networks, weights and teacher) of the grid, then of the listed rows."""
+    """(title, setting, the row's own networks, weights and predecessor) of the grid, then of the listed rows."""
     axes = {key: _several(f"axis {key}", values, None) for key, values in parts.get("axes", {}).items()}
     if "axes" in parts and not axes:
         raise InvalidInputError("axes has no axis, so its grid is empty. Give one, such as l2 = [0.0, 0.01]")
@@ -212,7 +211,7 @@ def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[
     for number, row in enumerate(listed, start=1):
         if not isinstance(row, dict):
             raise InvalidInputError(f"row {number} is {row!r}. Allowed: a table ([[rows]])")
-        own = {key: row[key] for key in ("name", "networks", "weights", "teacher") if key in row}
+        own = {key: row[key] for key in ("name", "networks", "weights", "continues") if key in row}
         title = own.get("name")
         if not isinstance(title, str) or not re.search("[A-Za-z0-9]", title) or len(title) > 60:
             raise InvalidInputError(f"row {number} has the name {title!r}. Allowed: text of up to 60 characters")
@@ -239,19 +238,37 @@ def _recipe(name: str | None, setting: dict[str, Any], title: str) -> tuple[Reci
     return recipe, others
 
 
-def _teacher(own: dict[str, Any], recipe: Recipe, title: str) -> str | None:
-    """The name of the row's teacher, which goes with a teacher_weight."""
-    name = own.get("teacher")
-    if name is not None:
-        _typed(f"teacher in row {title!r}", name, str)
-    if recipe.teacher_weight and name is None:
-        raise InvalidInputError(
-            f"{title}: teacher_weight {recipe.teacher_weight:g} without a teacher. Name one in a row ([[rows]]), "
-            'teacher = "another row\'s name", or leave it out'
-        )
-    if name is not None and not recipe.teacher_weight:
-        raise InvalidInputError(f"{title}: teacher {name!r:.80} without teacher_weight. Give one above 0, such as 0.9")
-    return name
+def _continued(rows: Sequence[Row], titles: Sequence[str | None]) -> list[Row]:
+    """The rows with the identifier of the shorter row that each continues; titles: of that row, or None."""
+    found = list(rows)
+    for place, title in enumerate(titles):
+        if title is None:
+            continue
+        row = found[place]
+        _typed(f"continues in row {row.title!r}", title, str)
+        wanted = (row.network, row.recipe.seed)
+        shorter = [k for k, r in enumerate(found) if r.title == title and (r.network, r.recipe.seed) == wanted]
+        if not shorter:
+            raise InvalidInputError(
+                f"{row.title}: continues {title!r:.80}, which is no row of {row.short}{nearest(title, _titles(found))}"
+            )
+        (start,) = shorter
+        same = replace(found[start], title=row.title, weights=row.weights, recipe=row.recipe, continued=row.continued)
+        recipe = replace(found[start].recipe, epochs=row.recipe.epochs)
+        if start == place or same != row or recipe != row.recipe or recipe.schedule != "constant":
+            raise InvalidInputError(
+                f"{row.title}: continues {title!r}, but differs from it in more than name, weights and epochs, or its "
+                "learning rate is not constant. Allowed: a row that begins exactly like this one"
+            )
+        if row.recipe.epochs <= found[start].recipe.epochs:
+            raise InvalidInputError(f"{row.title}: continues {title!r}, which has as many epochs. Allowed: fewer")
+        found[start] = replace(found[start], continued=True)
+        found[place] = replace(row, continues=found[start].identifier)
+    return found
+
+
+def _titles(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.title for row in rows))
 
 
 def _values(setting: dict[str, Any], where: str) -> dict[str, Any]:
@@ -261,8 +278,6 @@ def _values(setting: dict[str, Any], where: str) -> dict[str, Any]:
     for key, value in setting.items():
         if key == "seed":
             raise InvalidInputError(f"seed in {where}. Give seeds = [0, 1, 2] at the top of the plan")
-        if key == "teacher":
-            raise InvalidInputError(f"teacher in {where}. Give it in a row ([[rows]])")
         _known(key, hints, f"key in {where}:")
         hint, optional = hints[key], False
         if isinstance(hint, types.UnionType):

@@ -10,8 +10,11 @@ from typing import Any
 from tinylab.training.recipe import Recipe
 
 STARTS = ("scratch", "fine-tuned", "frozen")  # fresh weights; a donor's, all of them learning on; only the last layer
-NORMALISATIONS = ("pixel", "channel")  # what is subtracted: the mean image, or its mean colour
+# "pixel", "channel": the mean image or its mean colour subtracted, divided by σ. "variance": the mean image subtracted
+# from pixels 0 to 255, divided by σ²: the report's "normalizing by the variance", taken literally
+NORMALISATIONS = ("pixel", "channel", "variance")
 L2_ON = ("all", "convolutions", "fully connected")  # which weights the penalty is on
+_NO_MATTER = ("plan", "title", "answers", "continues", "continued")  # to what a training gives
 _RECORDED = ("initialisation", "normalisation", "l2_on", "start", "per_class", "source", "target")
 
 
@@ -38,18 +41,18 @@ class Row:
     start: str = "scratch"
     donor: Recipe | None = None  # how to pre-train
     weights: tuple[int, ...] = ()  # epochs, 0: before training
-    teacher: "Row | None" = None  # whose network, as its last epoch leaves it, the recipe's teacher_weight listens to
-    teaches: bool = False  # whether a row of the plan learns from this one: then that network stays
+    answers: bool = False  # keep what the network answers to the official validation images, with `final`
+    continues: str | None = None  # identifier of a shorter row that began exactly like this one: go on from its end
+    continued: bool = False  # whether another row does: then the checkpoint stays
 
     @property
     def identifier(self) -> str:
-        """Twelve hexadecimal digits that name everything but plan, title and whether it teaches.
+        """Twelve hexadecimal digits that name all that decides what the training gives.
 
         What has its default value does not count: a field that Recipe gets later leaves old identifiers as they are.
         """
-        parts = {key: value for key, value in chosen(self).items() if key not in ("plan", "title", "teaches")}
+        parts = {key: value for key, value in chosen(self).items() if key not in _NO_MATTER}
         parts |= {key: chosen(value) for key, value in parts.items() if isinstance(value, Recipe)}
-        parts |= {key: value.identifier for key, value in parts.items() if isinstance(value, Row)}
         return digest(json.dumps(parts, sort_keys=True))
 
     @property
@@ -67,7 +70,6 @@ class Row:
         """What a record keeps beside recipe and data."""
         parts = {key: value for key in _RECORDED if (value := getattr(self, key)) is not None}
         parts |= {"donor": asdict(self.donor)} if self.donor else {}
-        parts |= {"teacher": {"name": self.teacher.name, "row": self.teacher.identifier}} if self.teacher else {}
         return parts
 
     def __str__(self) -> str:
@@ -79,9 +81,8 @@ class Row:
     @classmethod
     def from_dict(cls, parts: Mapping[str, Any]) -> "Row":
         """What `as_dict` gave, also by way of JSON."""
-        made: dict[str, Any] = {key: Recipe(**parts[key]) for key in ("recipe", "donor") if parts[key] is not None}
-        if parts["teacher"] is not None:
-            made["teacher"] = cls.from_dict(parts["teacher"])
+        given = {key: parts[key] for key in ("recipe", "donor") if parts[key] is not None}
+        made: dict[str, Any] = {key: Recipe.from_dict(value) for key, value in given.items()}
         return cls(**{**parts, **made, "weights": tuple(parts["weights"])})
 
 

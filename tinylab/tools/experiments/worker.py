@@ -1,14 +1,11 @@
-"""One row of a plan, trained in a process of its own: resumes where it stopped, leaves a record, whole or none.
-
-`work` does it here; `main` is a process that does it for a job on standard input, a line of JSON. That process
-ends with its parent: whatever ends the parent closes the pipe, even SIGKILL.
+"""One row of a plan: resumes where it stopped, leaves a record, whole or none.
 
 What lies in the sweep's folder:
 
-    <name>.json, <name>.safetensors   the record of a finished (or failed) row, its weights
+    <name>.json, <name>.safetensors   the record of a finished (or failed) row, its weights; its answers likewise
     rows/<identifier>/                an unfinished row: checkpoint, weights so far, clocks, log
     donors/                           pre-trained networks, which rows have in common
-    teachers/<identifier>.pt          networks of finished rows that others learn from
+    continued/<identifier>/           where the training of a finished row ended, for a longer one that goes on
     rows/<identifier>.lock            held while a process is at work on the row; released when it dies
 """
 
@@ -16,15 +13,13 @@ import contextlib
 import json
 import os
 import shutil
-import sys
-import threading
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from tinylab import training
@@ -35,13 +30,12 @@ from tinylab.data.dataset import Dataset
 from tinylab.support.device import pick
 from tinylab.support.errors import TinylabError, TrainingError
 from tinylab.support.files import atomic_write
-from tinylab.tools.experiments import material, teaching
+from tinylab.tools.experiments import material
 from tinylab.tools.experiments.rows import Row
 from tinylab.training import checkpoints
 from tinylab.training.history import History
 
 DONE, FAILED, PAUSED = "done", "failed", "paused"
-EXIT_CODES = {0: DONE, 10: FAILED, 11: PAUSED}  # 1 is Python's own: a process that died of an error of ours
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Job:
     out: Path  # the sweep's folder
     deadline: float | None = None  # time.time() after which no further epoch should end
     device: str | None = None
-    started: float | None = None  # time.time() when this process was asked for: its cold clock starts there
+    started: float | None = None  # time.time() when the row was asked for: its cold clock starts there
 
     def dumps(self) -> str:
         return json.dumps({**asdict(self), "row": self.row.as_dict(), "out": str(self.out)})
@@ -98,52 +92,42 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
                 donor = material.donor(job.row, job.out / "donors", device, job.deadline, say)
                 if donor is None:
                     return PAUSED
-            teacher = None
-            if job.row.teacher is not None:
-                path = job.out / teaching.kept(job.row.teacher)
-                if not path.exists():
-                    raise TrainingError(untaught(job))
-                teacher = material.teacher(job.row, dataset, path)
-            run = material.start(job.row, dataset, device, _folder(job) / "checkpoint.pt", donor, teacher)
+            _go_on(job)
+            run = material.start(job.row, dataset, device, _folder(job) / "checkpoint.pt", donor)
             before = _read_clocks(job)
             clocks = _train(job, run, before, started, say)
             if not run.finished:
                 return PAUSED
             record = _record(job.row, run, dataset)
-            states = {epoch: _read(_weights(job, epoch)) for epoch in job.row.weights}
-            if job.row.teaches:  # before the record: what is finished can teach
-                material.keep(run, job.out / teaching.kept(job.row))
+            # a row that went on from a shorter one has those early weights that the shorter one kept
+            kept = [epoch for epoch in job.row.weights if _weights(job, epoch).exists()]
+            states = {epoch: _read(_weights(job, epoch)) for epoch in kept}
+            answered = _answers(job.row, run, dataset)
             clocks = replace(clocks, cold=before.cold + time.time() - started)
-            results.save(replace(record, clocks=clocks), job.out, states)
+            results.save(replace(record, clocks=clocks), job.out, states, answered)
         except Exception as error:
-            traceback.print_exc()  # into the log of the row
+            say(traceback.format_exc())
             message = str(error) if isinstance(error, TinylabError) else f"{type(error).__name__}: {error}"
             fail(job, message, None if run is None else material.history(job.row, run))
             say(message)
             return FAILED
+        if job.row.continued:
+            shutil.copytree(_folder(job), _end(job, job.row.identifier), dirs_exist_ok=True)
         shutil.rmtree(_folder(job), ignore_errors=True)
         return DONE
 
 
-def untaught(job: Job) -> str:
-    """Why the row cannot learn from its teacher: that failed, or its network is not there. Empty: it can, or has none.
-
-    The caller's folder decides; another machine's may have an older record. Raises TrainingError for a damaged one.
-    """
-    teacher = job.row.teacher
-    if teacher is None:
-        return ""
-    record = result(teacher, job.out)
-    if record is not None and record.failure:
-        return f"its teacher ({teacher}) failed: {record.failure[:250]}. With --retry both are tried again"
-    if (job.out / teaching.kept(teacher)).exists():
-        return ""
-    if record is None:
-        return f"its teacher ({teacher}) is not trained yet. Train that row first: `tinylab sweep` does"
-    return (
-        f"its teacher ({teacher}) is finished, but its network is not in {teaching.kept(teacher).parent}. "
-        f"Delete {teacher.name}.json, then with --retry both are trained again"
-    )
+def logged(job: Job) -> str:
+    """`work`, in this process; what it says goes into the row's log. How it ended."""
+    path = log(job)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = open(path, "a", encoding="utf-8")  # noqa: SIM115, closed below
+    except OSError as error:
+        raise TrainingError(f"{path.parent} cannot be written ({error.strerror}). Choose another --out") from None
+    with stream:
+        print(f"process {os.getpid()} on {socket.gethostname()}", file=stream, flush=True)
+        return work(replace(job, started=job.started or time.time()), lambda line: print(line, file=stream, flush=True))
 
 
 def fail(job: Job, message: str, history: History | None = None) -> Record:
@@ -180,24 +164,45 @@ def _train(job: Job, run: training.Run, before: Clocks, started: float, say: Cal
     return clocks
 
 
+def _go_on(job: Job) -> None:
+    """Begin where the shorter row ended, if this one has not begun: its checkpoint, weights and clocks are taken over.
+
+    Raises TrainingError if that row has left none: then it is to be trained first.
+    """
+    if job.row.continues is None or (_folder(job) / "checkpoint.pt").exists():
+        return
+    end = _end(job, job.row.continues)
+    if not (end / "checkpoint.pt").exists():
+        raise TrainingError(f"the row that it continues, {job.row.continues}, has not ended. Train that one first")
+    shutil.copytree(end, _folder(job), dirs_exist_ok=True)
+
+
+def _end(job: Job, identifier: str) -> Path:
+    return job.out / "continued" / identifier
+
+
+def _answers(row: Row, run: training.Run, dataset: Dataset) -> dict[str, Tensor] | None:
+    if not (row.answers and row.final):
+        return None
+    batches = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
+    return results.take_answers(run.measured, batches)
+
+
 def _record(row: Row, run: training.Run, dataset: Dataset) -> Record:
     splits = [dataset.train, dataset.development, *([dataset.validation] if row.final else [])]
     scores = {}
     for split in splits:
         batches = Batches(split, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
-        scores[split.name] = training.score(run.model, batches)
+        scores[split.name] = training.score(run.measured, batches)
         if row.test_flip and split is not dataset.train:
-            scores[split.name + results.FLIPPED] = training.score(run.model, batches, flip=True)
-    settings = row.settings
-    if run.teacher is not None:
-        settings["teacher"]["weights"] = run.teacher.digest
+            scores[split.name + results.FLIPPED] = training.score(run.measured, batches, flip=True)
     return Record(
         name=row.name,
         plan=row.plan,
         row=row.identifier,
         title=row.title,
         network=row.network,
-        settings=settings,
+        settings=row.settings,
         history=material.history(row, run),
         images=len(dataset.train),
         scores=scores,
@@ -211,7 +216,7 @@ def _keep(job: Job, run: training.Run, epoch: int) -> None:
 
     path = _weights(job, epoch)
     if epoch in job.row.weights and not path.exists():
-        atomic_write(path, save({k: v.contiguous() for k, v in results.kept(run.model).items()}))
+        atomic_write(path, save({k: v.contiguous() for k, v in results.kept(run.measured).items()}))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -263,21 +268,3 @@ def _alone(job: Job) -> Iterator[None]:
 def log(job: Job) -> Path:
     """Where the row's process writes what it says."""
     return _folder(job) / "log.txt"
-
-
-# ---------------------------------------------------------------- a process of its own
-
-
-def main() -> int:
-    """Work on the job on standard input; the exit code says how it ended."""
-    job = Job.loads(sys.stdin.readline())
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads()))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    outcome = work(job, lambda line: print(line, flush=True))
-    return next(code for code, name in EXIT_CODES.items() if name == outcome)
-
-
-def _end_with_parent() -> None:
-    """Standard input ends when whoever started this process is gone, however that happened."""
-    sys.stdin.read()
-    os._exit(12)

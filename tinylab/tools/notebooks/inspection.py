@@ -17,6 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tinylab.support.errors import NotebookError
+from tinylab.support.files import atomic_write
 
 WATCH_TAG = "tinylab-watch"
 _OURS = {WATCH_TAG, "injected-parameters", "papermill-error-cell-tag"}  # cells that the author did not write
@@ -49,7 +50,12 @@ def read(path: Path) -> NotebookNode:
     except FileNotFoundError:
         raise NotebookError(f"there is no notebook at {path}") from None
     except Exception as error:  # nbformat raises whatever the damage makes it raise
-        raise NotebookError(f"{path} is no readable notebook: {_first_line(str(error))}") from error
+        raise NotebookError(f"{path} is no readable notebook: {first_line(str(error))}") from error
+
+
+def write(path: Path, notebook: NotebookNode) -> None:
+    """Write a notebook to a file, which is the old one or the new one at every instant. Raises TrainingError."""
+    atomic_write(path, (str(nbformat.writes(notebook)).rstrip("\n") + "\n").encode())
 
 
 def tags(cell: NotebookNode) -> set[str]:
@@ -130,7 +136,7 @@ def inspect(
     for count, cell in enumerate(executed, start=1):
         if not _OURS & tags(cell):
             numbers[count] = len(numbers) + 1
-    sources = {n: _first_line(executed[count - 1].source) for count, n in numbers.items()}
+    sources = {n: first_line(executed[count - 1].source) for count, n in numbers.items()}
     found: dict[tuple[int | None, str], Fault] = {}
 
     def add(count: int | None, message: str, error: str | None = None) -> None:
@@ -221,7 +227,7 @@ def _renumbered(line: str, removed: int) -> str:
     return re.sub(r"In ?\[(\d+)\]", lambda match: f"In[{max(int(match[1]) - removed, 1)}]", line)
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return line if len(line) <= 60 else line[:57] + "…"
 

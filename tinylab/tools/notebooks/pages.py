@@ -1,7 +1,7 @@
 """Readable pages: one self-contained HTML file per lecture, an index with status, time and key figures.
 
 No page needs a network: formulas are MathML, figures are embedded, widgets appear as the still picture that they
-carry, there is no script at all. A notebook that failed gets its page too, with what went wrong on top.
+carry, and no lecture's page holds a script; the index has one, for its search box. A notebook that failed gets its page too, with what went wrong on top.
 """
 
 import base64
@@ -21,6 +21,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from tinylab.support.files import atomic_write
 from tinylab.tools.notebooks import formulas, inspection, stored
 from tinylab.tools.notebooks.runner import Outcome
 
@@ -31,25 +32,27 @@ _CONTROL = "A control that needs a running kernel: open the lecture in JupyterLa
 
 def write(out: Path, outcomes: Sequence[Outcome], *, profile: str, data: str, seed: int, seconds: float) -> Path:
     """Write the pages of `outcomes`, the executed notebooks, `summary.json` and `index.html` (returned) to `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     device = next((o.settings["device"] for o in outcomes if "device" in o.settings), "unknown")
     facts = {
         "profile": profile, "data": data, "seed": seed, "device": device, "versions": _versions(),
         "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }  # fmt: skip
+    found: list[dict[str, str]] = []
     for number, outcome in enumerate(outcomes):
         before = outcomes[number - 1] if number else None
         after = outcomes[number + 1] if number + 1 < len(outcomes) else None
-        (out / f"{outcome.name}.html").write_text(lecture(outcome, before, after, facts), encoding="utf-8")
+        page = lecture(outcome, before, after, facts)
+        found += sections(outcome, page)
+        atomic_write(out / f"{outcome.name}.html", page.encode())
         if outcome.notebook is not None:
-            nbformat.write(stored.cleaned(outcome.notebook), out / f"{outcome.name}.ipynb")
+            inspection.write(out / f"{outcome.name}.ipynb", stored.cleaned(outcome.notebook))
     summary = facts | {
         "status": "ok" if all(o.status == "ok" for o in outcomes) else "failed",
         "seconds": round(seconds, 1),
         "lectures": [_record(outcome) for outcome in outcomes],
     }
-    (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "index.html").write_text(index(outcomes, facts, seconds), encoding="utf-8")
+    atomic_write(out / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    atomic_write(out / "index.html", index(outcomes, facts, seconds, found).encode())
     return out / "index.html"
 
 
@@ -58,21 +61,23 @@ def lecture(outcome: Outcome, before: Outcome | None, after: Outcome | None, fac
     links = [f'<a href="{before.name}.html" rel="prev">← {_short(before.title)}</a>' if before else "<span></span>"]
     links.append('<a href="index.html">all lectures</a>')
     links.append(f'<a href="{after.name}.html" rel="next">{_short(after.title)} →</a>' if after else "<span></span>")
-    body = _body(outcome) if outcome.notebook is not None else ""
+    main = body(outcome) if outcome.notebook is not None else ""
     ran = "Executed" if outcome.status == "ok" else "Executed, and failed,"
     foot = (
         f"{ran} in {duration(outcome.seconds)}, {html.escape(_settings_line(facts))}. "
         f'<a href="{outcome.name}.ipynb">The notebook as executed</a>.'
     )
-    return _page(
+    return document(
         outcome.title,
-        f'<div class="columns">{_contents(body)}<div><nav class="ends">{"".join(links)}</nav>\n{_banner(outcome)}\n'
-        f'<main>{body}</main>\n<nav class="ends">{"".join(links)}</nav>\n<footer>{foot}</footer></div></div>',
+        f'<div class="columns">{_contents(main)}<div><nav class="ends">{"".join(links)}</nav>\n{_banner(outcome)}\n'
+        f'<main>{main}</main>\n<nav class="ends">{"".join(links)}</nav>\n<footer>{foot}</footer></div></div>',
     )
 
 
-def index(outcomes: Sequence[Outcome], facts: dict[str, Any], seconds: float) -> str:
-    """The index page: what ran, with which settings, what it found, what failed."""
+def index(
+    outcomes: Sequence[Outcome], facts: dict[str, Any], seconds: float, found: Sequence[dict[str, str]] = ()
+) -> str:
+    """The index page: what ran, with which settings, what it found, what failed, and a search over the `sections`."""
     failed = [outcome for outcome in outcomes if outcome.status != "ok"]
     verdict = (
         f"{len(failed)} of {len(outcomes)} lectures failed" if failed else f"All {len(outcomes)} lectures ran"
@@ -86,11 +91,39 @@ def index(outcomes: Sequence[Outcome], facts: dict[str, Any], seconds: float) ->
         "finished": facts["finished"].replace("T", " ")[:16],
     }  # fmt: skip
     listed = "".join(f"<div><dt>{k}</dt><dd>{html.escape(str(v))}</dd></div>" for k, v in terms.items())
-    return _page(
+    return document(
         "tinylab: the lectures",
         f'<header class="cover"><p class="name">tinylab</p><h1>{html.escape(summary)}.</h1>'
         f'<p class="verdict {"failed" if failed else "ok"}">{verdict}, in {duration(seconds)}.</p>'
-        f'<dl class="facts">{listed}</dl></header>\n<main class="cards">{cards}</main>',
+        f'<dl class="facts">{listed}</dl>{_search(found)}</header>\n<main class="cards">{cards}</main>',
+    )
+
+
+def sections(outcome: Outcome, page: str) -> list[dict[str, str]]:
+    """What the search knows of a lecture's page: for each section where it is, its title and its words."""
+    body = re.sub(r"<(style|script|math)\b.*?</\1>", " ", page.partition("<main>")[2].partition("</main>")[0], flags=re.S)
+    parts = re.split(r'<h2 id="?([^">\s]+)"?[^>]*>(.*?)</h2>', body, flags=re.S)
+    named = zip(["", *parts[1::3]], [outcome.title, *parts[2::3]], parts[0::3], strict=True)
+    return [
+        {"href": f"{outcome.name}.html#{anchor}", "title": _plain(title), "text": _plain(text)}
+        for anchor, title, text in named
+    ]
+
+
+def _plain(markup: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup)).split())
+
+
+def _search(found: Sequence[dict[str, str]]) -> str:
+    """The search box, hidden where no script runs, and what it searches."""
+    if not found:
+        return ""
+    known = json.dumps(list(found), ensure_ascii=False).replace("<", "\\u003c")
+    script = Path(__file__).with_name("search.js").read_text(encoding="utf-8")
+    return (
+        '<form class="search" role="search" hidden><label>Search <input type="search" autocomplete="off"></label> '
+        f'<output></output><ol id="found"></ol></form><script type="application/json" id="sections">{known}</script>'
+        f'<script type="module">{script}</script>'
     )
 
 
@@ -140,7 +173,7 @@ def _banner(outcome: Outcome) -> str:
     )
 
 
-def _body(outcome: Outcome) -> str:
+def body(outcome: Outcome) -> str:
     """The notebook as HTML, without prompts and without the parameters cell (the footer tells the values)."""
     from nbconvert import HTMLExporter
 
@@ -151,9 +184,9 @@ def _body(outcome: Outcome) -> str:
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
-    body, _ = exporter.from_notebook_node(notebook)
-    body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", body)  # the headings keep their ids
-    return embedded(formulas.show(body, kept), outcome.path.resolve().parent)
+    made, _ = exporter.from_notebook_node(notebook)
+    made = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", made)  # the headings keep their ids
+    return embedded(formulas.show(made, kept), outcome.path.resolve().parent)
 
 
 def embedded(body: str, folder: Path) -> str:
@@ -257,7 +290,8 @@ def _short(title: str) -> str:
     return html.escape(title if len(title) <= 40 else title[:38].rstrip() + "…")
 
 
-def _page(title: str, body: str) -> str:
+def document(title: str, body: str) -> str:
+    """A whole HTML file in the look of the pages."""
     from pygments.formatters import HtmlFormatter
 
     css = (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from tinylab.support.cores import core_count
 from tinylab import course
 from tinylab.support.errors import NotebookError, between, whole
 from tinylab.tools.notebooks import inspection, watch
@@ -119,11 +120,9 @@ def _absolute(data: str) -> str:
 
 def _environment(scratch: Path, jobs: int) -> dict[str, str]:
     """For the children: a fair share of the cores each, and a "python3" kernel that is this very Python."""
-    available = getattr(os, "sched_getaffinity", None)
-    cores = len(available(0)) if available else os.cpu_count() or 1
     environment = dict(os.environ)
     # torch listens to both, and to MKL's first: whoever has set one of them means both
-    given = environment.get("MKL_NUM_THREADS") or environment.get("OMP_NUM_THREADS") or str(max(1, cores // jobs))
+    given = environment.get("MKL_NUM_THREADS") or environment.get("OMP_NUM_THREADS") or str(max(1, core_count() // jobs))
     environment |= {"OMP_NUM_THREADS": given, "MKL_NUM_THREADS": given}
     kernel = scratch / "kernels" / "python3" / "kernel.json"
     kernel.parent.mkdir(parents=True)

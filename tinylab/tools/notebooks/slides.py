@@ -16,8 +16,9 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tinylab.support.errors import NotebookError
+from tinylab.support.files import atomic_write
 from tinylab.tools.notebooks import formulas, inspection, pages
-from tinylab.tools.notebooks.student import CHECK, SOLUTION
+from tinylab.tools.notebooks.assignments import CHECK, SOLUTION
 
 NOTES = "LECTURERS.md"  # beside the notebooks; its section of a lecture is what the key `s` shows
 _HERE = Path(__file__).parent
@@ -42,11 +43,11 @@ def write(lectures: Sequence[Path], out: Path, answers: bool = False) -> Path:
     decks = [deck(path, [other.stem for other in lectures], answers) for path in lectures]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for one in decks:
-            (out / f"{one.name}.html").write_text(one.page, encoding="utf-8")
-        (out / "index.html").write_text(_index(decks), encoding="utf-8")
     except OSError as error:
         raise NotebookError(f"the slides cannot be written to {out}: {error.strerror}. Choose another --out") from None
+    for one in decks:
+        atomic_write(out / f"{one.name}.html", one.page.encode())
+    atomic_write(out / "index.html", _index(decks).encode())
     return out / "index.html"
 
 

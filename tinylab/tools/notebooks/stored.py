@@ -6,6 +6,8 @@ order, and nothing that belongs to one machine or one session.
 
 import json
 import re
+import sys
+from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
@@ -142,3 +144,23 @@ def _output_faults(output: NotebookNode) -> list[str]:
 
 def _start(cell: NotebookNode) -> str:
     return (cell.source.splitlines() or [""])[0][:50]
+
+
+def main(paths: list[str]) -> int:
+    """Clean the notebooks at `paths` in place; 1 if one was not clean, or has faults, each of which is printed."""
+    changed = False
+    for path in map(Path, paths):
+        before = path.read_text(encoding="utf-8")
+        notebook = cleaned(nbformat.reads(before, as_version=4))
+        after = nbformat.writes(notebook) + "\n"
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"{path}: cleaned")
+        for fault in (found := faults(notebook)):
+            print(f"{path}: {fault}")
+        changed |= after != before or bool(found)
+    return int(changed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -2,35 +2,80 @@
 
 A cell tagged `solution` keeps what shows the shape of an answer: names, signatures, docstrings, imports. Everything
 that gives it away goes, and so do all outputs, which students shall predict before they see them. The checks below each
-exercise stay; without an answer they say what is asked for, and raise nothing.
+exercise stay; without an answer they say what is asked for, and raise nothing. An open question gets a cell for the
+answer. Each cell notes what it held when it was written, so that a later edition can tell what its owner has changed.
+
+The lecturer's copy has solutions, sample answers and rubrics, in the marks of nbgrader's source version.
 """
 
 import ast
+import hashlib
 import json
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
 from tinylab.support.errors import NotebookError
+from tinylab.support.files import atomic_write
+from tinylab.tools.notebooks import inspection
+from tinylab.tools.notebooks.assignments import SOLUTION, Task, marked, tasks
 from tinylab.tools.notebooks.inspection import tags
 
-SOLUTION, CHECK = "solution", "exercise-check"
 HERE = "# your answer in place of the dots"
+WORDS = "*Your answer in place of this line.*"
+OURS = "tinylab"  # our metadata: of a cell {"written": digest}, of the notebook {"edition": "student"}
+CONFIG = 'c = get_config()  # noqa\nc.ClearSolutions.code_stub = {"python": ""}\n'  # the shape of an answer stays above it
 
 
 def student(notebook: NotebookNode) -> NotebookNode:
     """A copy without solutions and outputs. Raises NotebookError for a solution that is not Python."""
-    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    copy = _copied(notebook)
+    copy.metadata[OURS] = {"edition": "student"}
+    _mark(copy)
     for number, cell in enumerate(copy.cells, start=1):
-        if cell.cell_type != "code":
-            continue
-        cell.outputs, cell.execution_count = [], None
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            if SOLUTION in tags(cell):
+                cell.source = _blank(cell.source, number)
+        cell.metadata[OURS] = {"written": _digest(cell.source)}
+    return copy
+
+
+def is_student(notebook: NotebookNode) -> bool:
+    """Whether a notebook is a student edition, whatever its owner has done to it since."""
+    return bool(notebook.metadata.get(OURS, {}).get("edition") == "student")
+
+
+def lecturer(notebook: NotebookNode, seed: int | None = None) -> NotebookNode:
+    """A copy with solutions, rubrics, and hidden checks on the inputs of `seed` (None: drawn), as nbgrader's source."""
+    copy = _copied(notebook)
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    words = {task.question.id: task for task in tasks(copy)}
+    _mark(copy)
+    for number, cell in enumerate(copy.cells, start=1):
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
         if SOLUTION in tags(cell):
-            try:
-                cell.source = blank(cell.source)
-            except SyntaxError as error:
-                raise NotebookError(f"cell {number}, tagged {SOLUTION!r}, is not Python: {error.msg}") from None
+            kept = _blank(cell.source, number).removeprefix(HERE).strip()
+            cell.source = f"{kept}\n### BEGIN SOLUTION\n{cell.source}\n### END SOLUTION"
+    for task in words.values():
+        if task.check is not None and not task.manual:
+            again = f'_checks.check("{task.identifier}", {task.expression}, seed={seed})'
+            task.check.source += (
+                f"\n### BEGIN HIDDEN TESTS\nfrom tinylab.course import exercises as _checks\n_verdict = {again}\n"
+                "assert _verdict, str(_verdict)\n### END HIDDEN TESTS"
+            )
+    for cell in copy.cells:  # the answers in words: of an open question, or in a cell of code
+        open_one = words.get(cell.get("id", "").removesuffix("-answer"))
+        if open_one is not None and cell.source == WORDS:
+            cell.source = f"### BEGIN SOLUTION\n{open_one.sample}\n\n{_rubric(open_one)}\n### END SOLUTION"
+    for task in words.values():
+        if task.manual and task.solution is not None:
+            comment = "\n".join(f"# {line}" for line in _rubric(task).splitlines())
+            task.solution.source = task.solution.source.replace("### END SOLUTION", f"{comment}\n### END SOLUTION")
     return copy
 
 
@@ -47,10 +92,14 @@ def blank(solution: str) -> str:
     return "\n".join(lines)
 
 
-def _without_body(function: ast.FunctionDef) -> str:
-    told = ast.get_docstring(function, clean=False)
-    kept: list[ast.stmt] = [] if told is None else [function.body[0]]
-    return ast.unparse(ast.FunctionDef(**{**vars(function), "body": [*kept, ast.Expr(ast.Constant(...))]}))
+@dataclass
+class Update:
+    """What became of one student's notebook."""
+
+    path: Path
+    kept: int = 0  # answers and cells of the student's own
+    replaced: int = 0  # cells of the course that have changed
+    conflicts: list[str] = field(default_factory=list)  # cells of the course that the student had changed, too
 
 
 def write(lectures: list[Path], out: Path) -> list[Path]:
@@ -59,15 +108,148 @@ def write(lectures: list[Path], out: Path) -> list[Path]:
     Nobody's work is overwritten: raises NotebookError, before anything is written, if a notebook is there that differs
     from what would be written.
     """
-    editions = {out / path.name: student(nbformat.read(path, as_version=4)) for path in lectures}
+    editions = {out / path.name: student(inspection.read(path)) for path in lectures}
     for path, edition in editions.items():
-        if path.exists() and path.read_text(encoding="utf-8") != _text(edition):
-            raise NotebookError(f"{path} is there already and may hold somebody's answers. Choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
+        if path.exists() and inspection.read(path) != edition:
+            raise NotebookError(
+                f"{path} is there already and may hold somebody's answers. Choose another folder, or say --update, "
+                "which keeps them"
+            )
     for path, edition in editions.items():
-        path.write_text(_text(edition), encoding="utf-8")
+        inspection.write(path, edition)
     return list(editions)
 
 
-def _text(notebook: NotebookNode) -> str:
-    return str(nbformat.writes(notebook)) + "\n"
+def write_lecturer(lectures: list[Path], out: Path) -> list[Path]:
+    """Write the lecturer's copies into a course folder of nbgrader's (`source/<lecture>/<lecture>.ipynb`)."""
+    atomic_write(out / "nbgrader_config.py", CONFIG.encode())
+    paths = [out / "source" / path.stem / path.name for path in lectures]
+    for path, lecture in zip(paths, lectures, strict=True):
+        inspection.write(path, lecturer(inspection.read(lecture)))
+    return paths
+
+
+def update(lectures: list[Path], out: Path) -> list[Update]:
+    """Bring the student editions in `out` up to date, keeping what their owner wrote. Files that are not there are new.
+
+    Raises NotebookError, before anything is written, for a file that is no notebook.
+    """
+    merged: list[tuple[Path, NotebookNode, Update]] = []
+    for lecture in lectures:
+        path, edition = out / lecture.name, student(inspection.read(lecture))
+        news = Update(path)
+        merged.append((path, merge(inspection.read(path), edition, news) if path.exists() else edition, news))
+    for path, notebook, _ in merged:
+        inspection.write(path, notebook)
+    return [news for _, _, news in merged]
+
+
+def merge(mine: NotebookNode, edition: NotebookNode, news: Update) -> NotebookNode:
+    """The new edition with a student's answers and own cells in it; `news` is told what became of them.
+
+    A cell of the course that the student has changed, and one of the student's that the course no longer has, stay
+    beside the new ones under a name of their own.
+    """
+    fresh = {cell.id: cell for cell in edition.cells}
+    before = {cell.get("id"): cell for cell in mine.cells}
+    extra: dict[str | None, list[NotebookNode]] = {}  # the student's own cells, by the cell of the course before them
+    last = None
+    for cell in mine.cells:
+        new = fresh.get(cell.get("id"))
+        if new is not None:
+            last = cell.id
+            if not _answer(new) and _changed(cell) and cell.source != new.source:
+                news.conflicts.append(f"{_named(cell)} was changed here and in the course; both are kept")
+                extra.setdefault(last, []).append(_own(cell))
+        elif OURS not in cell.metadata or _changed(cell):
+            if OURS in cell.metadata:
+                news.conflicts.append(f"{_named(cell)} is gone from the course; yours is kept")
+            news.kept += 1
+            extra.setdefault(last, []).append(_own(cell) if OURS in cell.metadata else cell)
+    cells = [*extra.get(None, [])]
+    question = ""
+    for new in edition.cells:
+        old = before.get(new.id)
+        cells.append(new)
+        if old is not None and _answer(new) and _changed(old):
+            news.kept += 1
+            new.source = old.source
+            if new.cell_type == "code":
+                new.outputs, new.execution_count = old.get("outputs", []), old.get("execution_count")
+            if question:
+                news.conflicts.append(f"the question of {_named(old)} has changed; your answer is kept")
+        elif old is not None and old.source == new.source:
+            cells[-1] = old
+            old.metadata = new.metadata
+        elif old is not None:
+            news.replaced += 1
+        if new.cell_type == "markdown" and not _answer(new):
+            question = new.source if old is not None and old.source != new.source else ""
+        cells += extra.get(new.id, [])
+    edition.cells = cells
+    return edition
+
+
+def _answer(cell: NotebookNode) -> bool:
+    """Whether a cell of an edition is there for the student to fill in."""
+    return bool(cell.metadata.get("nbgrader", {}).get("solution"))
+
+
+def _changed(cell: NotebookNode) -> bool:
+    """Whether the student has changed a cell of the course; one from before editions took notes may have been."""
+    written = cell.metadata.get(OURS, {}).get("written")
+    return bool(written != _digest(cell.source))
+
+
+def _own(cell: NotebookNode) -> NotebookNode:
+    """A copy of a cell that no later edition takes for the course's."""
+    copy = nbformat.from_dict(json.loads(json.dumps(cell)))
+    copy.id = f"own-{secrets.token_hex(6)}"
+    copy.metadata = nbformat.from_dict({})
+    return copy
+
+
+def _named(cell: NotebookNode) -> str:
+    return f"cell {cell.get('id')} (`{inspection.first_line(cell.source)}`)"
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def _mark(notebook: NotebookNode) -> None:
+    """Give the cells of the exercises nbgrader's metadata, and each open question a cell for the answer."""
+    for task in tasks(notebook):
+        if task.solution is not None:
+            points = task.points if task.manual else None
+            task.solution.metadata["nbgrader"] = marked("words" if task.manual else "answer", task.identifier, points)
+        if task.check is not None:
+            points = None if task.manual else task.points
+            task.check.metadata["nbgrader"] = marked("check", task.identifier, points)
+        if task.solution is None:
+            cell = nbformat.v4.new_markdown_cell(WORDS, id=f"{task.question.id}-answer")
+            slide = {"slideshow": task.question.metadata.get("slideshow", {})}
+            cell.metadata = nbformat.from_dict(slide | {"nbgrader": marked("words", task.identifier, task.points)})
+            notebook.cells.insert(notebook.cells.index(task.question) + 1, cell)
+
+
+def _rubric(task: Task) -> str:
+    return f"{task.points} points, one for each of:\n" + "\n".join(f"- {line}" for line in task.rubric)
+
+
+def _blank(solution: str, number: int) -> str:
+    try:
+        return blank(solution)
+    except SyntaxError as error:
+        raise NotebookError(f"cell {number}, tagged {SOLUTION!r}, is not Python: {error.msg}") from None
+
+
+def _without_body(function: ast.FunctionDef) -> str:
+    told = ast.get_docstring(function, clean=False)
+    kept: list[ast.stmt] = [] if told is None else [function.body[0]]
+    return ast.unparse(ast.FunctionDef(**{**vars(function), "body": [*kept, ast.Expr(ast.Constant(...))]}))
+
+
+def _copied(notebook: NotebookNode) -> NotebookNode:
+    return nbformat.from_dict(json.loads(json.dumps(notebook)))
+

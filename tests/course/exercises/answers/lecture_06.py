@@ -33,7 +33,7 @@ WRONG = [
     ("06.2", 2, "newest two"),
     ("06.2", 90, "Solve for v"),
     ("06.3", step(sign=1.0), "slip of the report"),
-    ("06.3", step(share=0.2), "Adam's running mean"),
+    ("06.3", lambda w, g, v, rate, mu: (w, mu * v + (1 - mu) * g), "Adam's running mean"),
     ("06.3", step(share=-1.0), "The velocity first"),
     ("06.3", step(use="none"), "not used"),
     ("06.3", step(use="old"), "not the old one"),
@@ -45,5 +45,5 @@ WRONG = [
     ("06.4", "left", "Answer"),
     ("06.5", "Because.", "at least 15"),
     ("06.5", PROSE, "Which knob"),
-    ("06.5", "A learning rate is a number with " + "very " * 15 + "little in it.", "be fair"),
+    ("06.5", PROSE + " At this rate.", "be fair"),
 ]

@@ -1,0 +1,78 @@
+"""What a recorded network answers to the official validation images: its five likeliest classes, and the right one.
+
+A few hundred KB stand for the network in lectures that look at confidence, confusion and scoring. No image is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tinylab.data.batches import Batches
+from tinylab.support.errors import InvalidInputError, TrainingError
+from tinylab.training import evaluating
+
+TOP = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Of N images, in the order of their file names; K = 5, or all classes where there are fewer."""
+
+    classes: np.ndarray  # int64 (N, K), positions in the record's classes, likeliest first
+    probabilities: np.ndarray  # float32 (N, K), of these, kept as float16
+    right: np.ndarray  # float32 (N,), the probability of the right class
+    labels: np.ndarray  # int64 (N,), the right class
+
+    @property
+    def accuracy(self) -> float:
+        """0..1; of the likeliest class."""
+        return float((self.classes[:, 0] == self.labels).mean())
+
+
+def take(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
+    """What `model` answers to a labelled split, in as few bytes as possible: see `Answers`.
+
+    Raises InvalidInputError for images without labels.
+    """
+    if not batches.labelled:
+        raise InvalidInputError(f"split {batches.split.name!r} has no labels, so no answer is right")
+    parts: list[tuple[Tensor, ...]] = []
+    with evaluating(model), batches.device.autocast():
+        for x, y in batches.epoch():
+            p = model(x).float().softmax(dim=1)  # (B, classes)
+            likeliest = p.topk(min(TOP, p.shape[1]), dim=1)
+            right = p.gather(1, y[:, None])[:, 0]
+            parts.append((likeliest.indices.short(), likeliest.values.half(), right.half(), y.short()))
+    columns = [torch.cat(column).cpu() for column in zip(*parts, strict=True)]
+    order = torch.from_numpy(np.argsort(natural(batches.split.names), kind="stable"))
+    names = ("classes", "probabilities", "right", "labels")
+    return {name: column[order].contiguous() for name, column in zip(names, columns, strict=True)}
+
+
+def read(tensors: Mapping[str, Tensor]) -> Answers:
+    """What `take` gave. Raises TrainingError unless shapes, ranges and order fit together."""
+    try:
+        classes, probabilities, right, labels = (
+            tensors[name].numpy() for name in ("classes", "probabilities", "right", "labels")
+        )
+    except KeyError as error:
+        raise TrainingError(f"the answers lack {error}") from None
+    count = len(labels)
+    shapes = {classes.shape, probabilities.shape}
+    fits = len(shapes) == 1 and classes.ndim == 2 and {len(classes), len(right)} == {count} and right.ndim == 1
+    if not fits or not all(((part >= 0) & (part <= 1)).all() for part in (probabilities, right)):
+        raise TrainingError(f"the answers do not fit together: {count} images, {sorted(shapes)}")
+    if (np.diff(probabilities.astype(np.float32), axis=1) > 0).any():
+        raise TrainingError("the answers are not in order: the likeliest class comes first")
+    floats = (part.astype(np.float32) for part in (probabilities, right))
+    wholes = (part.astype(np.int64) for part in (classes, labels))
+    (first, second), (p, q) = wholes, floats
+    return Answers(first, p, q, second)
+
+
+def natural(names: np.ndarray) -> np.ndarray:
+    """float64 (N,): the last number in each file name, so that val_9 comes before val_10."""
+    return np.array([float("".join(filter(str.isdigit, str(name))) or 0) for name in names])

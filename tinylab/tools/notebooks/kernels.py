@@ -1,0 +1,49 @@
+"""Kernels of their own for notebooks that run without anyone watching.
+
+Each is this very Python, whatever kernels the user has installed, with its share of the cores, and knows that nobody
+is there to move a slider.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from tinylab.support.errors import whole
+
+
+class _ThisPython(KernelSpecManager):
+    """Knows one kernel: the Python that runs now."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=command, display_name="Python 3", language="python", metadata={"debugger": False})
+
+
+def environment(jobs: int = 1) -> dict[str, str]:
+    """The environment of a kernel that runs beside `jobs` - 1 others: a fair share of the cores each."""
+    whole("jobs", jobs, 1)
+    available = getattr(os, "sched_getaffinity", None)
+    cores = len(available(0)) if available else os.cpu_count() or 1
+    # torch listens to both, and to MKL's first: whoever has set one of them means both
+    given = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // jobs))
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": given,
+        "MKL_NUM_THREADS": given,
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "TINYLAB_HEADLESS": "1",  # the laboratory's controls train at once instead of in a thread
+    }
+
+
+def client(notebook: NotebookNode, folder: Path, timeout: float, **hooks: Any) -> NotebookClient:
+    """nbclient's own runner, with a kernel of this Python that works in `folder`; `timeout` in seconds for a cell."""
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisPython())
+    return NotebookClient(
+        notebook, km=manager, timeout=round(timeout), resources={"metadata": {"path": str(folder)}}, **hooks
+    )

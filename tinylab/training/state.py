@@ -1,0 +1,160 @@
+"""What a run consists of, how it is put together, and how it is saved and put back; the loop itself is in `loop`."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from tinylab import optimizers
+from tinylab.data.batches import Batches
+from tinylab.data.dataset import Dataset
+from tinylab.data.split import Split
+from tinylab.models import set_dropout
+from tinylab.support.device import Device
+from tinylab.support.errors import TrainingError
+from tinylab.support.memory import keep_freed
+from tinylab.training import checkpoints, checks
+from tinylab.training.best import Best, best_path, copied
+from tinylab.training.checkpoints import Checkpoint
+from tinylab.training.ema import averaged
+from tinylab.training.history import History
+from tinylab.training.recipe import Recipe
+from tinylab.training.scoring import EVALUATION_BATCH
+
+SUBSET = 1000  # training images that are looked at in evaluation mode after every epoch
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands within its present epoch: the batches that are done, and what they gave."""
+
+    batches: int = 0
+    loss: float = 0.0  # summed over images, so that a smaller last batch does not weigh more
+    correct: float = 0.0
+    seconds: float = 0.0  # of training
+
+    def after(self, images: int, loss: float, accuracy: float, seconds: float) -> "Position":
+        """One batch further."""
+        return Position(
+            self.batches + 1, self.loss + images * loss, self.correct + images * accuracy, self.seconds + seconds
+        )
+
+
+class RunState:
+    """Model, optimizer, batches, history and position of a training: all that it needs to go on from where it is."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        recipe: Recipe,
+        watch: str,
+        device: Device,
+        checkpoint: Path | None = None,
+        progress: bool = False,
+    ) -> None:
+        split = checks.watched(data, watch)
+        if recipe.dropout is not None:
+            set_dropout(model, recipe.dropout)
+        self.model, self.recipe, self.device, self.checkpoint = model, recipe, device, checkpoint
+        self.normalisation = data.normalisation
+        keep_freed()
+        device.place(model)
+        checks.check_outputs(model, data, device, recipe.start_size)
+        self.optimizer = optimizers.build(
+            recipe.optimizer,
+            model,
+            learning_rate=recipe.learning_rate,
+            momentum=recipe.momentum,
+            l2=recipe.l2,
+            weight_decay=recipe.weight_decay,
+        )
+        self.ema = averaged(model, recipe.average) if recipe.average else None
+        self.history = History(recipe, checkpoints.describe(model), data.name, watch, tuple(data.classes))
+        self.best: Best | None = None
+        self.batches = Batches(
+            data.train,
+            self.normalisation,
+            batch=recipe.batch,
+            device=device,
+            augment=recipe.augment(),
+            shuffle=True,
+            seed=recipe.seed,
+        )
+        checks.check_last_batch(model, recipe.batch, self.batches.count)
+        few = checks.subset(data.train, min(SUBSET, len(data.train), len(split)))
+        self._few, self._watched = self._for_evaluation(few), self._for_evaluation(split)
+        self.position = Position()
+        self._torn = False  # an update began and did not end
+        self._generator = torch.Generator(device.target)  # of dropout: two runs in two threads share nothing
+        self._bar = tqdm(total=recipe.epochs * self.batches.count, unit=" images", disable=not progress)
+
+    @property
+    def measured(self) -> nn.Module:
+        """The network that is measured after every epoch: `model` itself, or the average that follows it."""
+        return self.ema.module if self.ema else self.model
+
+    @property
+    def finished(self) -> bool:
+        return len(self.history.epochs) >= self.recipe.epochs
+
+    def _for_evaluation(self, split: Split) -> Batches:
+        return Batches(split, self.normalisation, batch=EVALUATION_BATCH, device=self.device)
+
+    # ---------------------------------------------------------------- saved and put back
+
+    def state(self) -> Checkpoint:
+        """Everything that a later process needs to go on from the last finished epoch."""
+        return Checkpoint(
+            line=self.history.line,
+            classes=self.history.classes,
+            normalisation=self.normalisation,
+            recipe=asdict(self.recipe),
+            history=self.history.as_dict(),
+            epoch=len(self.history.epochs),
+            model=self.measured.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            raw=self.model.state_dict() if self.ema else None,
+        )
+
+    def _save(self) -> None:
+        """Keep the weights of the epoch that has just ended, if its watched loss is the lowest; write what is asked."""
+        last = self.history.last
+        if self.history.best is last:
+            self.best = Best(last.epoch, last.validation_loss, copied(self.measured))
+            if self.checkpoint:  # before the checkpoint: killed between the two, a resumed run writes it again
+                checkpoints.save(best_path(self.checkpoint), replace(self.state(), optimizer={}, raw=None))
+        if self.checkpoint:
+            checkpoints.save(self.checkpoint, self.state())
+
+    def _restore(self, path: Path) -> None:
+        """Go back to where the checkpoint at `path` was. Raises TrainingError if it belongs to another run."""
+        checkpoint = self._same_run(path)
+        learning = checkpoint if self.ema is None else replace(checkpoint, model=checkpoint.raw or {})
+        try:
+            self.optimizer.load_state_dict(checkpoint.optimizer)
+            if self.ema:
+                if checkpoint.raw is None:
+                    raise KeyError("raw")
+                self.ema.module.load_state_dict(checkpoint.model)
+                self.ema.n_averaged.fill_(checkpoint.epoch * len(self.batches) + 1)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise TrainingError(
+                f"{path}: holds no run to go on with ({type(error).__name__}: {' '.join(str(error).split())}): "
+                "best weights alone, or another network's. Resume from the checkpoint that train(checkpoint=…) named"
+            ) from error
+        checkpoints.restore(path, learning, self.model)
+        self.history.epochs[:] = History.from_dict(checkpoint.history).epochs
+        self._bar.update(checkpoint.epoch * self.batches.count)
+        if best_path(path).exists():
+            best = self._same_run(best_path(path))
+            self.best = Best(best.epoch, History.from_dict(best.history).last.validation_loss, best.model)
+
+    def _same_run(self, path: Path) -> Checkpoint:
+        """The checkpoint at `path`. Raises TrainingError if it is of no use, or of another run."""
+        checkpoint = checkpoints.load(path)
+        before = History.from_dict(checkpoint.history), checkpoint.normalisation
+        checks.check_same(path, before, (self.history, self.normalisation))
+        return checkpoint
