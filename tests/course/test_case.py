@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tinylab import course
@@ -88,3 +90,13 @@ def test_courses_are_those_of_one_network_on_so_many_classes():
     assert set(found) == {r.title for r in STORED if r.network == "model_1"}
     assert evidence.courses("model_1", 200, STORED) == {}
     assert all(history.classes for history in found.values())
+
+
+def test_certainty_is_counted_or_said_to_be_unknown(monkeypatch):
+    assert "not kept" in evidence.certainty(None)
+    assert "not kept" in evidence.certainty(_of("without L2"))
+    record = replace(_of("without L2"), answers_digest="ab", scores={"validation": Score(1.0, 0.25, 4)})
+    right = np.array([0.01, 0.02, 0.5, 0.99])
+    monkeypatch.setattr(evidence, "answers", lambda name: SimpleNamespace(right=right))
+    said = "Of its 4 answers, 50% give the right class less than 0.05, 25% more than 0.95; 25.0% are right."
+    assert evidence.certainty(record) == said

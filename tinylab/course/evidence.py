@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from tinylab.course.results import Record, load_all
+from tinylab.course.results import Record, answers, load_all
 from tinylab.diagnosis import turning_point
 from tinylab.models import REPORTED
 from tinylab.training import History, Score
@@ -128,7 +128,7 @@ def best_unchanged(records: Sequence[Record] | None = None) -> Record | None:
     known = [
         r
         for r in (load_all() if records is None else records)
-        if r.finished and r.network == "model_1" and r.classes == FULL and "validation" in r.scores and not r.teacher
+        if r.finished and r.network == "model_1" and r.classes == FULL and "validation" in r.scores
     ]
     return max(known, key=lambda r: r.scores["development"].accuracy, default=None)
 
@@ -192,9 +192,9 @@ def _listed(names: object) -> str:
 def courses(network: str, classes: int = FULL, records: Sequence[Record] | None = None) -> dict[str, History]:
     """Histories of one network's finished trainings on so many classes, by title: at most five.
 
-    Trainings that learned from a teacher are left out; of several seeds the lowest is shown.
+    Of several seeds the lowest is shown.
     """
-    known = [r for r in (load_all() if records is None else records) if r.finished and not r.teacher]
+    known = [r for r in (load_all() if records is None else records) if r.finished]
     mine = [r for r in known if (r.network, r.classes) == (network, classes) and r.history.epochs]
     found: dict[str, History] = {}
     for record in sorted(mine, key=lambda r: (not r.plan.startswith(("penalty", "reproduction")), r.plan, r.seed)):
@@ -210,3 +210,14 @@ PUBLISHED: tuple[tuple[str, str, str], ...] = (
     ("published", "miniai (2022), 200 epochs", "67.5 %"),
     ("published", "AdAutoMix (2024), ResNeXt-50, 400 epochs", "72.9 %"),
 )
+
+
+def certainty(record: Record | None) -> str:
+    """How sure a recorded network is on the official validation images, if its answers are kept."""
+    if record is None or not record.answers_digest:
+        return "Of this training the answers to single images are not kept, so its histogram cannot be drawn."
+    p = answers(record.name).right
+    return (
+        f"Of its {len(p):,} answers, {(p < 0.05).mean():.0%} give the right class less than 0.05, "
+        f"{(p > 0.95).mean():.0%} more than 0.95; {record.scores['validation'].accuracy:.1%} are right."
+    )
