@@ -49,7 +49,7 @@ _SECTIONS = {"reported": GREY, "reproduced": VERMILLION, "done well": BLUE, "bey
 def few_images(
     results: "Results", *, title: str = "", chance: float | None = None, style: str | None = None
 ) -> Picture:
-    """Validation accuracy over the number of training images a class, a line for each way to learn.
+    """Validation accuracy over the number of training images per class, a line for each way to learn.
 
     results: of `transfer.compare`. Faint marks are the seeds, large ones their means, bars one standard error of the
     mean. chance: accuracy of guessing, 0..1, drawn as a dotted line.
@@ -60,7 +60,7 @@ def few_images(
         raise InvalidInputError("few_images got results without an attempt. Give those of transfer.compare")
     picture = Picture(7.6 * look_.size, 3.9 * look_.size, look_)
     ax = picture.subplots()
-    dress(ax, look_, x="training images a class", y="validation accuracy (%)")
+    dress(ax, look_, x="training images per class", y="validation accuracy (%)")
     labels, said = [], []
     for position, way in enumerate(ways):
         colour, dash, marker = _LOOKS[way]
@@ -82,7 +82,7 @@ def few_images(
         labels.append(_guessing(ax, chance, look_))
     label_ends(ax, labels, look_)
     picture.headline(title or "Few images: pre-training, or patience?")
-    picture.alt = f"{picture.get_suptitle()} Mean validation accuracy over the training images a class. " + " ".join(
+    picture.alt = f"{picture.get_suptitle()} Mean validation accuracy over the training images per class. " + " ".join(
         said
     )
     return picture
