@@ -1,11 +1,16 @@
 """The course around the package: what a lecture asks for, its exercises, and the full-size trainings that it shows.
 
 profiles    sizes of a lecture under "smoke", "lecture" and "full"; key figures for the index page
+case        the board of suspects after each lecture, every lecture's verdict, the tribunal; `evidence` computes them
+foresight   a prediction before the run, its reveal after
 lectures    the notebooks, by number or name, and the room behind each
 exercises/  checks of the students' answers
 results/    records of full-size trainings, stored with the package
 """
 
+from typing import TYPE_CHECKING, Any
+
+from tinylab.course.foresight import export_predictions, foreseen, predict, predictions, reveal
 from tinylab.course.lectures import ROOMS, find, folder
 from tinylab.course.profiles import (
     CLASSES_VARIABLE,
@@ -20,6 +25,9 @@ from tinylab.course.profiles import (
     settings,
 )
 
+if TYPE_CHECKING:
+    from tinylab.course.case import SUSPECTS, TITLES, Verdict, board, tribunal, verdict
+
 __all__ = [
     "CLASSES_VARIABLE",
     "DEFAULT_PROFILE",
@@ -27,11 +35,33 @@ __all__ = [
     "PROFILES",
     "ROOMS",
     "SETTINGS_MIME",
+    "SUSPECTS",
     "TIMEOUTS",
+    "TITLES",
     "VARIABLE",
     "Settings",
+    "Verdict",
+    "board",
+    "export_predictions",
     "find",
     "folder",
+    "foreseen",
     "key_figure",
+    "predict",
+    "predictions",
+    "reveal",
     "settings",
+    "tribunal",
+    "verdict",
 ]
+
+_CASE = {"SUSPECTS", "TITLES", "Verdict", "board", "tribunal", "verdict"}
+
+
+def __getattr__(name: str) -> Any:
+    """The case, when it is asked for: it reads the records, which needs torch, and the command line does not."""
+    if name in _CASE:
+        from tinylab.course import case
+
+        return getattr(case, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

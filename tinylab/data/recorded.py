@@ -14,8 +14,7 @@ TINY_IMAGENET: dict[str, object] = {
     "test images (no labels)": "10,000",
     "greyscale files in training / validation / test": "1,821 / 168 / 189",
     "groups of byte-identical files": 39,
-    "… with two labels": 27,
-    "… of these, with conflicting labels": 27,
+    "… of these, with labels on both sides; conflicting": "27; all 27",
     "classes at the same place in wnids.txt and in sorted order": "0 of 200",
 }
 

@@ -7,17 +7,33 @@ curves      training curves of one run, of several, of a run in progress
 lines       any few series over the updates of a network
 laboratory  the live laboratory: up to four futures, marks where a knob was turned, images with predictions
 learned     what a network has learned to see: sought images, the real ones beside them, Grad-CAM, rankings
-mishaps     what each way to score wrongly leaves behind: confusion and class profiles
+scoring_errors  what each way to score wrongly leaves behind: confusion and class profiles
 ablations   a loss with its turning point, one factor at a time, fingerprints in one plane
 beyond      few images with and without a donor, longer training, costs, the ladder from the report to the best
 surfaces    optimizers: paths down a surface, range tests, several seeds as bands
+trajectories  validation over training accuracy, a dot for each epoch
+architecture  networks to scale; where parameters and arithmetic sit
+confidence  the probability of the right class, early and late; activations over time
+fields      receptive fields and a gradient's footprint; one convolution window in numbers
 charts      bars, comparisons, times, parameters by layer, activation spread, confusion
 """
 
 from tinylab.figures.ablations import fingerprints, one_factor, turning
+from tinylab.figures.architecture import networks
 from tinylab.figures.beyond import costs, few_images, ladder, longer
-from tinylab.figures.charts import activation_spread, bars, comparison, confusion, duration, parameters_by_layer, timing
+from tinylab.figures.charts import (
+    activation_spread,
+    bars,
+    comparison,
+    confusion,
+    crossing,
+    duration,
+    parameters_by_layer,
+    timing,
+)
+from tinylab.figures.confidence import activity, confidence
 from tinylab.figures.curves import best_epoch, curves, verdict
+from tinylab.figures.fields import receptive_field, window
 from tinylab.figures.images import augmentations, duplicates, filters, image_grid, pixels, signed, stretched
 from tinylab.figures.laboratory import Scene, laboratory
 from tinylab.figures.learned import cam_overlay, feature_maps, rankings, side_by_side, with_top_images
@@ -25,6 +41,7 @@ from tinylab.figures.lines import lines
 from tinylab.figures.scoring_errors import signatures
 from tinylab.figures.style import STYLES, Picture, Style, look
 from tinylab.figures.surfaces import bands, range_tests, surface
+from tinylab.figures.trajectories import trajectories
 from tinylab.figures.transforms import batch_before_after, convolution, mean_image
 
 __all__ = [
@@ -33,6 +50,7 @@ __all__ = [
     "Scene",
     "Style",
     "activation_spread",
+    "activity",
     "augmentations",
     "bands",
     "bars",
@@ -40,9 +58,11 @@ __all__ = [
     "best_epoch",
     "cam_overlay",
     "comparison",
+    "confidence",
     "confusion",
     "convolution",
     "costs",
+    "crossing",
     "curves",
     "duplicates",
     "duration",
@@ -57,18 +77,22 @@ __all__ = [
     "longer",
     "look",
     "mean_image",
+    "networks",
     "one_factor",
     "parameters_by_layer",
     "pixels",
     "range_tests",
     "rankings",
+    "receptive_field",
     "side_by_side",
     "signatures",
     "signed",
     "stretched",
     "surface",
     "timing",
+    "trajectories",
     "turning",
     "verdict",
+    "window",
     "with_top_images",
 ]

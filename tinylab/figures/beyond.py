@@ -3,6 +3,7 @@
 Where training and validation stand side by side, training is blue and filled, validation vermillion and hollow.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ _SECTIONS = {"reported": GREY, "reproduced": VERMILLION, "done well": BLUE, "bey
 def few_images(
     results: "Results", *, title: str = "", chance: float | None = None, style: str | None = None
 ) -> Picture:
-    """Validation accuracy over the number of training images a class, a line for each way to learn.
+    """Validation accuracy over the number of training images per class, a line for each way to learn.
 
     results: of `transfer.compare`. Faint marks are the seeds, large ones their means, bars one standard error of the
     mean. chance: accuracy of guessing, 0..1, drawn as a dotted line.
@@ -61,7 +62,7 @@ def few_images(
         raise InvalidInputError("few_images got results without an attempt. Give those of transfer.compare")
     picture = Picture(7.6 * look_.size, 3.9 * look_.size, look_)
     ax = picture.subplots()
-    dress(ax, look_, x="training images a class", y="validation accuracy (%)")
+    dress(ax, look_, x="training images per class", y="validation accuracy (%)")
     labels, said = [], []
     for position, way in enumerate(ways):
         colour, dash, marker = _LOOKS[way]
@@ -83,7 +84,7 @@ def few_images(
         labels.append(_guessing(ax, chance, look_))
     label_ends(ax, labels, look_)
     picture.headline(title or "Few images: pre-training, or patience?")
-    picture.alt = f"{picture.get_suptitle()} Mean validation accuracy over the training images a class. " + " ".join(
+    picture.alt = f"{picture.get_suptitle()} Mean validation accuracy over the training images per class. " + " ".join(
         said
     )
     return picture
@@ -141,6 +142,7 @@ def longer(
 def costs(
     networks: Mapping[str, tuple[int, Mapping[str, float]]],
     *,
+    images: int | None = None,
     title: str = "",
     chance: float | None = None,
     style: str | None = None,
@@ -148,7 +150,8 @@ def costs(
     """Validation accuracy of networks, the cheapest first: an arrow for each, from its first recipe to its last.
 
     networks: {"Model 1": (7_300_000, {"as described": 0.42, "modern recipe": 0.55}), …}: multiply-adds for one image,
-    then accuracies 0..1; one of the recipes may be missing. Raises InvalidInputError for none.
+    then accuracies 0..1; one of the recipes may be missing. images: on how many they were measured; bars are then one
+    standard error. Raises InvalidInputError for none.
     """
     look_ = look(style)
     if not networks or not all(shares for _, shares in networks.values()):
@@ -168,6 +171,9 @@ def costs(
             ax.annotate("", (place, points[-1][1]), (place, points[0][1]), arrowprops=arrow)
         for recipe, height in points:
             hollow = recipe == recipes[0] and len(recipes) > 1
+            if images:
+                error = 100 * math.sqrt(shares[recipe] * (1 - shares[recipe]) / images)
+                ax.errorbar(place, height, yerr=error, color=colours[recipe], elinewidth=look_.line * 0.7, capsize=3)
             ax.plot(place, height, "o", color=colours[recipe], mfc="white" if hollow else colours[recipe],
                     ms=look_.marker * 1.8, mew=look_.line)  # fmt: skip
             ax.annotate(f"{height:.0f}", (place, height), xytext=(-look_.marker * 2, 0), textcoords="offset points",
@@ -179,16 +185,18 @@ def costs(
     ax.set_xticks(range(len(ordered)), [f"{name}\n{quantity(cost)}" for name, (cost, _) in ordered])
     ax.set_xlim(-0.5, len(ordered) - 0.5)
     heights = [100 * share for _, shares in networks.values() for share in shares.values()]
-    low, high = min(heights), max(heights)
-    room = max(high - low, 10)
-    ax.set_ylim(max(0, low - 0.25 * room), high + 0.2 * room)
+    ax.set_ylim(0, 1.2 * max(heights))  # from zero: what an arrow adds is seen beside what was there
     ax.locator_params(axis="y", nbins=6)
     ends = list(labels.values())
     if chance is not None and 100 * chance >= ax.get_ylim()[0]:
         ends.append(_guessing(ax, chance, look_))
     label_ends(ax, ends, look_)
     picture.headline(title or "What a network costs, and what a recipe adds")
-    picture.alt = f"{_sentence(picture)} Validation accuracy. " + " ".join(said)
+    picture.alt = (
+        f"{_sentence(picture)} Validation accuracy. "
+        + " ".join(said)
+        + (f" Bars: one standard error on {images} images." if images else "")
+    )
     return picture
 
 

@@ -18,11 +18,13 @@ from tinylab.figures.style import (
     INK,
     TRAINING,
     VALIDATION,
+    EndLabel,
     Picture,
     Style,
     array,
     drawn,  # fmt: skip
     dress,
+    label_ends,
     listed,
     look,
     percent,
@@ -245,4 +247,43 @@ def confusion(matrix: Any, words: Sequence[str], *, title: str = "", style: str 
         f"{title}. Confusion of {len(counts)} classes ({listed(words)}): {percent(right)} of "
         f"{counts.sum():,} predictions are right; most often, {worst}."
     )
+    return picture
+
+
+def crossing(
+    timed: Mapping[int, float], levels: Mapping[str, float], *, reach: int, title: str = "", style: str | None = None
+) -> Picture:
+    """Seconds for one image over the number of training images, both logarithmic: measured dots, lines that cross.
+
+    timed: {images: seconds} of a method whose time grows in proportion, two or more; its line goes through the dots
+    (geometric mean of their slopes, the band from the lowest to the highest) and on to `reach` images.
+    levels: {name: seconds} of methods whose time does not depend on the images. Raises InvalidInputError for less.
+    """
+    look_ = look(style)
+    if len(timed) < 2 or not levels or min(*timed, *timed.values(), *levels.values()) <= 0:
+        raise InvalidInputError("crossing needs two or more {images: seconds} and one or more {name: seconds}, above 0")
+    slopes = np.array([seconds / images for images, seconds in timed.items()])
+    slope, low, high = float(np.exp(np.log(slopes).mean())), float(slopes.min()), float(slopes.max())
+    picture = Picture(7.6 * look_.size, 3.7 * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x="training images (logarithmic)", y="time per image (logarithmic)", grid="both")
+    ax.set(xscale="log", yscale="log")
+    ends = np.array([min(timed), reach], dtype=float)
+    ax.fill_between(ends, low * ends, high * ends, color=TRAINING, alpha=0.15, lw=0)
+    ax.plot(ends, slope * ends, "--", color=TRAINING, lw=look_.line * 0.8)
+    ax.plot(list(timed), list(timed.values()), "o", color=TRAINING, ms=look_.marker * 1.2)
+    ax.set_xlim(ends[0] / 1.3, reach)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    names = [EndLabel(reach, slope * reach, f"k-NN: {duration(slope * reach)}", TRAINING)]
+    said = [f"k-NN about {duration(slope * reach)} with {reach:,} images"]
+    for name, level in levels.items():
+        ax.axhline(level, color=VALIDATION, lw=look_.line)
+        names.append(EndLabel(reach, level, f"{name}: {duration(level)}", VALIDATION))
+        said.append(
+            f"{name} {duration(level)}, level with it at about {level / high:,.0f} to {level / low:,.0f} images"
+        )
+    label_ends(ax, names, look_)
+    picture.headline(title or "What one prediction costs: where the lines cross")
+    picture.alt = f"{picture.get_suptitle()}. For one image: " + "; ".join(said) + "."
     return picture

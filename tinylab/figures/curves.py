@@ -101,12 +101,25 @@ def _line(
     return [EndLabel(float(x[known[-1]]), float(y[known[-1]]), name, colour)]
 
 
-def _limits(ax: Axes, kind: str, epochs: int) -> None:
+def _limits(ax: Axes, kind: str, epochs: int, highest: float | None = None) -> None:
+    """highest: of a loss that is drawn; a spike must not flatten everything else."""
     ax.set_xlim(*((1, epochs) if epochs > 1 else (0.5, 1.5)))
     ax.set_ylim(bottom=0)
+    if kind == "loss" and highest is not None:
+        ax.set_ylim(0, min(ax.get_ylim()[1], highest))
     if kind == "accuracy":
         ax.set_ylim(0, min(max(ax.get_ylim()[1], 10), 100 if ax.get_ylim()[1] <= 100 else 102))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _highest(runs: "Sequence[History]") -> float | None:
+    """Three times what guessing costs, unless most of what is drawn lies above."""
+    classes = _classes(runs[0])
+    losses = np.concatenate([_column(h, c) for h in runs for c in ("train_loss", "validation_loss", "running_loss")])
+    if classes is None or classes < 2 or not np.isfinite(losses).any():
+        return None
+    level = 3 * math.log(classes)
+    return level if np.nanmedian(losses) < level else None
 
 
 def _panel(
@@ -126,7 +139,7 @@ def _panel(
     if running:
         labels += _line(ax, history, f"running_{kind}", kind, TRAINING, ":", "while learning", style, 0.8)
     epochs = _column(history, "epoch")
-    _limits(ax, kind, int(epochs[-1]) if len(epochs) else 1)
+    _limits(ax, kind, int(epochs[-1]) if len(epochs) else 1, _highest([history]))
     guess = _guessing(ax, kind, history, style)
     labels += [guess] if guess else []
     epoch = best_epoch(history)
@@ -173,7 +186,7 @@ def _overlaid(picture: Picture, runs: Mapping[str, "History"], style: Style) -> 
         for (name, history), hue in zip(runs.items(), HUES, strict=False):
             _line(ax, history, f"train_{kind}", kind, hue, "-", name, style, 0.8)
             labels += _line(ax, history, f"validation_{kind}", kind, hue, "--", name, style)
-        _limits(ax, kind, max(len(history.column("epoch")) for history in runs.values()))
+        _limits(ax, kind, max(len(h.column("epoch")) for h in runs.values()), _highest(list(runs.values())))
         guess = _guessing(ax, kind, next(iter(runs.values())), style)
         label_ends(ax, labels + ([guess] if guess else []), style)
 

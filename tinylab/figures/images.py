@@ -88,7 +88,7 @@ def _mosaic(
     height, width = (side * zoom for side in rows[0][0].shape[:2])
     columns = max(map(len, rows))
     em = style.font * DPI / 72  # stored pixels
-    titles = [[_fit(t, width, style, 2) for t in line] for line in cell_titles] if cell_titles else None
+    titles = [[_fit(t, width, style, 3) for t in line] for line in cell_titles] if cell_titles else None
     most_lines = max((text.count("\n") + bool(text) for line in titles or [] for text in line), default=0)
     head = 1.3 * em * most_lines
     labels = [_fit(text, 11 * em, style, 3) for text in row_labels] if row_labels else []

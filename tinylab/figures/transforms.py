@@ -138,9 +138,14 @@ def convolution(
         middle.text(c, r, f"{weight:.2g}", ha="center", va="center", fontsize=small, color=ink)
     low, high = float(values.min()), float(values.max())
     both = low < -0.02 * max(abs(low), abs(high))
-    shown = signed(values) if both else stretched(values, 0, max(high, 1e-12))
+    total = float(weights.sum())
+    bright = total * (1 if max(abs(low), high) <= 8 * abs(total) else 255)  # what a white area becomes
+    if total >= 0.5 and both:  # still a picture: on the picture's own scale, or it looks washed out
+        shown, meaning = stretched(values, 0, bright), "as bright as the image; the rest is cut off"
+    else:
+        shown = signed(values) if both else stretched(values, 0, max(high, 1e-12))
+        meaning = "zero is mid-grey" if both else "zero is black"
     _show(right, pixels(shown), look_, f"response: {low:.2g} to {high:.2g}")
-    meaning = "zero is mid-grey" if both else "zero is black"
     right.set_xlabel(meaning, fontsize=look_.font * 0.9, color=GREY)
     middle.set_xlabel(
         f"{weights.shape[0]}×{weights.shape[1]}, sum {weights.sum():.2g}",

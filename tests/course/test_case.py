@@ -1,0 +1,102 @@
+"""The case: what is said follows the records, and a later record changes numbers and verdicts only."""
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tinylab import course
+from tinylab.course import evidence, results
+from tinylab.support.errors import InvalidInputError
+from tinylab.training import Score
+
+STORED = [r for r in results.load_all() if r.classes == 10]
+
+
+def _scored(record, accuracy, count=10_000, **changes):
+    """The record as if it had been scored so."""
+    scores = {split: Score(1.0, accuracy, count) for split in record.scores}
+    return replace(record, scores=scores, weights=(), **changes)
+
+
+def _of(title, network="model_1"):
+    return next(r for r in STORED if (r.title, r.network) == (title, network))
+
+
+def _full(record, accuracy):
+    """The record as if it had had 200 classes."""
+    history = replace(record.history, classes=tuple(map(str, range(200))))
+    return _scored(record, accuracy, history=history)
+
+
+def test_only_trainings_that_differ_in_one_factor_are_compared():
+    found = evidence.penalty(STORED)
+    assert [(c.network, c.classes) for c in found] == [(f"Model {n}", 10) for n in (1, 2, 3)]
+    dropped = _of("without L2 and dropout")  # differs from "as described" in two things
+    assert evidence.penalty([_of("as described"), dropped]) == []
+
+
+def test_the_error_is_that_of_two_separate_sets_of_images():
+    (change,) = evidence.penalty([_scored(_of("as described"), 0.3, 400), _scored(_of("without L2"), 0.4, 400)])
+    assert change.gain == pytest.approx(10)
+    assert change.error == pytest.approx(100 * math.sqrt(0.3 * 0.7 / 400 + 0.4 * 0.6 / 400))
+    assert change.clear == (change.gain > 2 * change.error)
+
+
+def test_a_later_record_of_200_classes_decides():
+    before = dict((row[0], row[1:]) for row in course.tribunal(STORED).rows)["the penalty"]
+    assert before[2] == "moderate"
+    assert evidence.MISSING in before[1]
+    pair = [_full(_of("as described"), 0.20), _full(_of("without L2"), 0.30)]
+    after = dict((row[0], row[1:]) for row in course.tribunal([*STORED, *pair]).rows)["the penalty"]
+    assert (after[0], after[2]) == ("holds back Model 1", "high")
+    assert evidence.MISSING not in after[1]
+    assert "On 200 classes" in after[1]
+    even = [_full(_of("as described"), 0.30), _full(_of("without L2"), 0.301)]
+    assert course.tribunal([*STORED, *even]).rows[0][1] == "cannot tell"
+
+
+def test_without_records_everything_says_so():
+    for lecture in course.TITLES:
+        assert course.verdict(lecture, records=[]).question == course.TITLES[lecture]
+    assert evidence.MISSING in str(course.tribunal([]))
+    assert "✓" not in " ".join(str(row[3:5]) for row in course.board(10, []).rows)
+
+
+def test_the_board_opens_empty_and_fills():
+    first = course.board(1).rows
+    assert {row[-1] for row in first} == {"open"}
+    counts = [sum("✓" in str(cell) for row in course.board(n).rows for cell in row) for n in range(1, 11)]
+    assert counts == sorted(counts)
+    assert counts[0] == 0 < counts[-1]
+    assert "open" not in {row[-1] for row in course.board("10_beyond").rows}
+
+
+def test_what_the_lecture_just_ran_is_called_the_sample():
+    text = str(course.verdict("04", live="Model 2 wins."))
+    assert text.startswith("Does deeper help?\nLive, just now: Model 2 wins.")
+
+
+@pytest.mark.parametrize("lecture", [0, 11, "x", ""])
+def test_an_unknown_lecture_is_refused(lecture):
+    with pytest.raises(InvalidInputError, match="lecture"):
+        course.board(lecture)
+
+
+def test_courses_are_those_of_one_network_on_so_many_classes():
+    found = evidence.courses("model_1", 10, STORED)
+    assert set(found) == {r.title for r in STORED if r.network == "model_1"}
+    assert evidence.courses("model_1", 200, STORED) == {}
+    assert all(history.classes for history in found.values())
+
+
+def test_certainty_is_counted_or_said_to_be_unknown(monkeypatch):
+    assert "not kept" in evidence.certainty(None)
+    assert "not kept" in evidence.certainty(_of("without L2"))
+    record = replace(_of("without L2"), answers_digest="ab", scores={"validation": Score(1.0, 0.25, 4)})
+    right = np.array([0.01, 0.02, 0.5, 0.99])
+    monkeypatch.setattr(evidence, "answers", lambda name: SimpleNamespace(right=right))
+    said = "Of its 4 answers, 50% give the right class less than 0.05, 25% more than 0.95; 25.0% are right."
+    assert evidence.certainty(record) == said

@@ -1,0 +1,327 @@
+"""The case: seven suspects for one failed network, what each lecture has shown, and the verdict that closes it.
+
+`board` shows the suspects after a lecture, `verdict` answers the question in a lecture's title and says what is now
+known about the report, `tribunal` closes the course. What rests on records is computed from them (`evidence`).
+"""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylab.course import evidence
+from tinylab.course.evidence import CLEAR, FULL, REAL, TEN, TOY
+from tinylab.course.results import Record, load_all, weights
+from tinylab.data.recorded import TINY_IMAGENET
+from tinylab.models import REPORTED
+from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.support.table import Table
+
+Records = Sequence[Record]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """What may have been to blame, and in which lecture each class of evidence is heard."""
+
+    name: str
+    question: str
+    toy: Mapping[int, int]  # lecture: seeds of its own trainings on the generated sample
+    heard: int  # the lecture that shows what is recorded of it
+    recorded: Callable[[Records], Mapping[str, int]]  # class of evidence: n
+    verdict: Callable[[Records], tuple[str, str, str]]  # verdict, evidence, confidence
+
+
+def _count(changes: Sequence[evidence.Change]) -> dict[str, int]:
+    full = sum(change.classes == FULL for change in changes)
+    return {TEN: len(changes) - full, REAL: full}
+
+
+def _of(record: Record | None) -> dict[str, int]:
+    return {} if record is None else {REAL if record.classes == FULL else TEN: 1}
+
+
+def _weightiest(changes: Sequence[evidence.Change]) -> list[evidence.Change]:
+    """Those on the most classes."""
+    most = max((change.classes for change in changes), default=0)
+    return [change for change in changes if change.classes == most]
+
+
+def _penalty(records: Records) -> tuple[str, str, str]:
+    found = evidence.penalty(records)
+    heavy = _weightiest(found)
+    held = [c.network for c in heavy if c.clear and c.gain > 0]
+    verdict = f"holds back {_listed(held)}" if held else "cannot tell"
+    if held and (rest := [c.network for c in heavy if c.network not in held]):
+        verdict += f"; {_listed(rest)}: cannot tell"
+    strong = "high" if held and heavy[0].classes == FULL else "moderate" if held else "low"
+    return verdict, evidence.sentence(found, "removing the penalty and nothing else"), strong
+
+
+def _adam(records: Records) -> tuple[str, str, str]:
+    found = evidence.adam(records)
+    said = evidence.sentence(found, "Adam in SGD's place, each at one rate that nobody tuned")
+    return "cannot tell", f"{said} The fair race, each at its own best rate, was run on the sample only.", "low"
+
+
+def _epochs(records: Records) -> tuple[str, str, str]:
+    record = evidence.unpenalised(records)
+    if record is None or not evidence.turning_point(record.history).turned:
+        return "cannot tell", evidence.turn(record), "low"
+    confidence = "moderate" if record.classes == FULL else "low"
+    return "would not lower the loss: it has turned", evidence.turn(record), confidence
+
+
+def _augmentation(records: Records) -> tuple[str, str, str]:
+    found = evidence.changes(["crop", "flip"], {"crop": 0}, records)
+    helped = [c.network for c in _weightiest(found) if c.clear and c.gain > 0]
+    verdict = f"its lack cost {_listed(helped)} accuracy" if helped else "cannot tell"
+    missing = "On all 200 classes flips and shifts alone have not been run yet: they came with a schedule and a decay."
+    return verdict, evidence.sentence(found, "flips and shifts and nothing else", missing), "low"
+
+
+def _networks(records: Records) -> tuple[str, str, str]:
+    record = evidence.best_unchanged(records)
+    if record is None:
+        return "cannot tell", evidence.network(None), "low"
+    own, known = record.scores["validation"], REPORTED["model_1"].validation
+    more = own.accuracy - known > CLEAR * 2**0.5 * evidence.standard_error(own)
+    return ("cleared: the same line can do more" if more else "cannot tell"), evidence.network(record), "moderate"
+
+
+def _scoring(_: Records) -> tuple[str, str, str]:
+    same = TINY_IMAGENET["classes at the same place in wnids.txt and in sorted order"]
+    return (
+        "the likeliest cause of the test score",
+        "Counted on the real files: perfect answers in the wrong order of files score like guessing, whatever the "
+        f"network; {same} classes keep their place in sorted order. Nobody has seen the author's "
+        "program: an inference.",
+        "moderate",
+    )
+
+
+def _filters(records: Records) -> tuple[str, str, str]:
+    return (
+        "the picture cannot bear the conclusion",
+        f"Under the method of 2016 an untrained network draws noise as well (sample). {moved(records)}",
+        "moderate",
+    )
+
+
+def moved(records: Records) -> str:
+    """How alike the recorded first-layer filters are before and after training."""
+    kept = [r for r in records if r.finished and r.network == "model_1" and {0, *r.weights[-1:]} <= set(r.weights)]
+    if not kept:
+        return "No filters of a full-size training are recorded."
+    record = max(kept, key=lambda r: r.classes)
+    first, last = (
+        weights(record.name, epoch)["conv3-32.weight"].flatten(1).double().numpy()
+        for epoch in (record.weights[0], record.weights[-1])
+    )
+    alike = [float(np.corrcoef(a, b)[0, 1]) for a, b in zip(first, last, strict=True)]
+    return (
+        f"Recorded on {record.classes} classes: between epoch 0 and {record.weights[-1]} a filter of Model 1's first "
+        f"layer stays itself (correlation {np.median(alike):.2f} in the median of {len(alike)}), while the network "
+        f"comes to be right on {evidence.held_out(record).accuracy:.1%}."
+    )
+
+
+SUSPECTS: tuple[Suspect, ...] = (
+    Suspect("the penalty", "Did L2 = 0.01 hold the weights down?", {3: 1, 4: 1, 5: 1}, 4,
+            lambda r: _count(evidence.penalty(r)), _penalty),
+    Suspect("Adam", "Did the optimizer decide?", {6: 3}, 6, lambda r: _count(evidence.adam(r)), _adam),
+    Suspect("too few epochs", "Would patience have helped?", {7: 1, 10: 1}, 7,
+            lambda r: _of(evidence.unpenalised(r)), _epochs),
+    Suspect("no augmentation", "Did it see too few images?", {5: 1, 7: 1}, 7,
+            lambda r: _count(evidence.changes(["crop", "flip"], {"crop": 0}, r)), _augmentation),
+    Suspect("the networks themselves", "Could they ever have worked?", {5: 1}, 3,
+            lambda r: _of(evidence.best_unchanged(r)), _networks),
+    Suspect("the scoring of the test images", "Were the answers counted rightly?", {9: 1}, 9, lambda r: {}, _scoring),
+    Suspect("the way filters were drawn", "Does noise in a picture mean bad weights?", {8: 1}, 8,
+            lambda r: {REAL: 1} if "Recorded" in moved(r) else {}, _filters),
+)  # fmt: skip
+
+TITLES: dict[str, str] = {
+    "01": "What are we asking the network to learn from?",
+    "02": "What does each of the six layers do, exactly?",
+    "03": "Does a small, sensible network work?",
+    "04": "Does deeper help?",
+    "05": "What do a 5×5 first layer and no dropout between the convolutions change?",
+    "06": "Is Adam really better than SGD?",
+    "07": "Where did the validation loss turn, and what turns it back?",
+    "08": "What did the network learn to see?",
+    "09": "Why was the test accuracy no better than chance?",
+    "10": 'The report says "pre-training or patience". Who is right?',
+}
+_TOUCHED = {  # lecture: the suspects about whom it says what is now known
+    "01": (), "02": (), "03": ("the networks themselves",), "04": ("the penalty",),
+    "05": ("the penalty", "the networks themselves"), "06": ("Adam",),
+    "07": ("too few epochs", "no augmentation"), "08": ("the way filters were drawn",),
+    "09": ("the scoring of the test images",), "10": ("too few epochs",),
+}  # fmt: skip
+
+
+def board(lecture: str | int = 10, records: Records | None = None) -> Table:
+    """The suspects as they stand after a lecture ("03" or 3): n trainings for each class of evidence, and the verdict.
+
+    Raises InvalidInputError for a lecture that does not exist.
+    """
+    number, known = int(_lecture(lecture)), load_all() if records is None else records
+    rows = []
+    for suspect in SUSPECTS:
+        toy = sum(n for at, n in suspect.toy.items() if at <= number)
+        heard = suspect.heard <= number
+        found = suspect.recorded(known) if heard else {}
+        said = suspect.verdict(known)[0] if heard else "heard, not judged yet" if toy else "open"
+        ticks = [_tick(toy), _tick(found.get(TEN, 0)), _tick(found.get(REAL, 0))]
+        rows.append([suspect.name, suspect.question, *ticks, said])
+    columns = ["suspect", "question", f"{TOY} (sample)", f"{TEN}, photographs", f"{REAL}, photographs", "so far"]
+    return Table(columns, rows, f"The board after lecture {number:02d}: n trainings for each class of evidence")
+
+
+def tribunal(records: Records | None = None) -> Table:
+    """Every suspect's verdict, the evidence behind it, and how sure that is."""
+    known = load_all() if records is None else records
+    rows = [[suspect.name, *suspect.verdict(known)] for suspect in SUSPECTS]
+    return Table(["suspect", "verdict", "evidence", "confidence"], rows, "The tribunal")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The last slide of a lecture: its question answered, and what is now known about the report."""
+
+    lecture: str
+    answer: str
+    report: str
+    board: Table
+
+    @property
+    def question(self) -> str:
+        return TITLES[self.lecture]
+
+    def __str__(self) -> str:
+        return f"{self.question}\n{self.answer}\n\nAbout the report: {self.report}\n\n{self.board}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        question, answer, report = (html.escape(text) for text in (self.question, self.answer, self.report))
+        head = f"<p><strong>{question}</strong><br>{answer}</p><p><strong>About the report:</strong> {report}</p>"
+        return head + self.board._repr_html_()
+
+
+def verdict(lecture: str | int, live: str = "", records: Records | None = None) -> Verdict:
+    """The answer to the question in a lecture's title, and what is now known about the report, on what evidence.
+
+    live: what the lecture's own runs showed, a sentence with their numbers; it is put first, and called what it is.
+    Raises InvalidInputError for a lecture that does not exist.
+    """
+    name, known = _lecture(lecture), load_all() if records is None else records
+    answer = _ANSWERS[name](known)
+    if live:
+        answer = f"Live, just now: {live} {answer}"
+    touched = [suspect for suspect in SUSPECTS if suspect.name in _TOUCHED[name]]
+    told = [(suspect.name, *suspect.verdict(known)[:2]) for suspect in touched]
+    report = " ".join(f"{name}: {said}." + (f" {why}" if why not in answer else "") for name, said, why in told)
+    report = report[:1].upper() + report[1:]
+    return Verdict(name, answer, report or _OPEN[name], board(name, known))
+
+
+_OPEN = {
+    "01": "nobody is cleared and nobody is guilty; the files hold traps that any program meets before its first layer.",
+    "02": "none of its layers is wrong; its formula of batch normalisation lacks the ε, and no network of its uses it.",
+}
+
+
+def _layers(_: Records) -> str:
+    return (
+        "Each is a line or two of arithmetic, with a gradient that can be written down: all seven, the loss included, "
+        "agree with PyTorch in values and in gradients."
+    )
+
+
+def _images(_: Records) -> str:
+    grey = TINY_IMAGENET["greyscale files in training / validation / test"]
+    twins = str(TINY_IMAGENET["… of these, with labels on both sides; conflicting"]).split(";")[0]
+    return (
+        f"From arrays of {TINY_IMAGENET['pixels of an image']} × 3 numbers, each with one of "
+        f"{TINY_IMAGENET['classes']} labels; in the real files {grey} (training, validation, test) are "
+        f"grey and {twins} groups of identical files "
+        "contradict themselves."
+    )
+
+
+def _deeper(records: Records) -> str:
+    found = []
+    for change in evidence.penalty(records):
+        found.append((change.classes, change.network, change.after, change.error))
+    pairs = {(classes, name): (after, error) for classes, name, after, error in found}
+    most = max((c for c, name in pairs if name == "Model 2" and (c, "Model 1") in pairs), default=0)
+    if not most:
+        return "Models 1 and 2 have not been recorded under one recipe without the penalty yet."
+    (one, e1), (two, e2) = pairs[most, "Model 1"], pairs[most, "Model 2"]
+    gain, error = two - one, max(e1, e2)
+    said = "cannot tell" if abs(gain) <= CLEAR * error else "yes" if gain > 0 else "no"
+    return (
+        f"Recorded, both without the penalty on {most} classes, one seed: Model 2 minus Model 1 is {gain:+.1f} ± "
+        f"{error:.1f} points: {said}."
+    )
+
+
+def _wide(records: Records) -> str:
+    found = {c.network: c for c in _weightiest(evidence.penalty(records))}
+    both = ", ".join(
+        f"{name} {found[name].running[1]:.1%} while learning and {found[name].after:.1f} % held out"
+        for name in ("Model 1", "Model 3")
+        if name in found
+    )
+    tail = f" Recorded without the penalty: {both or 'nothing yet'}; no record separates the two changes."
+    return (
+        "A wider first layer lets one unit see more of the image; without dropout between the convolutions the images "
+        "seen are learned sooner." + tail
+    )
+
+
+def _turned(records: Records) -> str:
+    return evidence.turn(evidence.unpenalised(records))
+
+
+_ANSWERS: dict[str, Callable[[Records], str]] = {
+    "01": _images,
+    "02": _layers,
+    "03": lambda r: evidence.network(evidence.best_unchanged(r)),
+    "04": _deeper,
+    "05": _wide,
+    "06": lambda r: (
+        "A learning rate decides more than the name of the rule; at each one's best rate the two have not been told "
+        "apart on photographs."
+    ),
+    "07": _turned,
+    "08": moved,
+    "09": lambda r: (
+        "Most likely because right answers met the files in another order; it is an inference, and it needs no fault "
+        "in the network."
+    ),
+    "10": lambda r: (
+        "Each treats another illness: pre-training a lack of images, patience a lack of time; on photographs neither "
+        "has been tried here yet."
+    ),
+}
+
+
+def _tick(n: int) -> str:
+    return f"✓ n = {n}" if n else "–"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _lecture(lecture: str | int) -> str:
+    """ "3", 3 and "03" as "03"."""
+    name = str(lecture)[:2].zfill(2)
+    if name not in TITLES:
+        raise InvalidInputError(f"lecture {lecture!r} is unknown{nearest(name, TITLES)}")
+    return name

@@ -1,0 +1,223 @@
+"""What the records say about each suspect of the report's case, in sentences computed from their numbers.
+
+A later record changes numbers and verdicts here, and no sentence of a lecture. Two trainings are compared only if their
+recipes differ in nothing but the factor in question. A difference of two accuracies carries the standard error of two
+separate sets of images: on the same images the true one is smaller, so "clear" (over two of it) is said too rarely
+rather than too often. One seed a side: how another seed would have turned out, no error here knows.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from tinylab.course.results import Record, answers, load_all
+from tinylab.diagnosis import turning_point
+from tinylab.models import REPORTED
+from tinylab.training import History, Score
+
+FULL = 200  # classes: the report's
+CLEAR = 2.0  # standard errors
+TOY, TEN, REAL = "toy", "10 classes", "200 classes"  # the classes of evidence, weakest first
+MISSING = "On all 200 classes this has not been run yet."
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one factor changed in one network: accuracies in points (0..100), on the same held-out split."""
+
+    network: str  # "Model 1"
+    classes: int
+    images: int  # of that split
+    before: float
+    after: float
+    error: float  # standard error of after - before
+    running: tuple[float, float]  # accuracy while learning, as Keras prints it, last epoch
+    epochs: int
+
+    @property
+    def gain(self) -> float:
+        return self.after - self.before
+
+    @property
+    def clear(self) -> bool:
+        return abs(self.gain) > CLEAR * self.error
+
+    def __str__(self) -> str:
+        return f"{self.network} {self.before:.1f} % → {self.after:.1f} % ({self.gain:+.1f} ± {self.error:.1f} points)"
+
+
+def changes(factors: Sequence[str], before: dict[str, object], records: Sequence[Record] | None = None) -> list[Change]:
+    """All pairs of finished trainings of the report's networks whose recipes differ in `factors` only.
+
+    before: what the first of the two has in its recipe, such as {"l2": 0.01}. Sorted by number of classes, network.
+    """
+    known = [r for r in (load_all() if records is None else records) if r.finished and r.network in REPORTED]
+    found = []
+    for one in known:
+        if any(getattr(one.recipe, name) != value for name, value in before.items()):
+            continue
+        for other in known:
+            if _alike(one, other, factors):
+                found.append(_change(one, other))
+    return sorted(found, key=lambda change: (change.classes, change.network))
+
+
+def _alike(one: Record, other: Record, factors: Sequence[str]) -> bool:
+    """Whether two records differ in each of the first factor, and in nothing besides `factors`."""
+    if one is other or getattr(one.recipe, factors[0]) == getattr(other.recipe, factors[0]):
+        return False
+
+    def rest(record: Record) -> dict[str, object]:
+        recipe = {name: value for name, value in asdict(record.recipe).items() if name not in factors}
+        own = {"network": record.network, "classes": record.history.classes, "images": record.images}
+        return recipe | own | {"settings": dict(record.settings)}
+
+    return rest(one) == rest(other)
+
+
+def _change(one: Record, other: Record) -> Change:
+    a, b = held_out(one), held_out(other)
+    return Change(
+        REPORTED[one.network].title,
+        one.classes,
+        min(a.count, b.count),
+        100 * a.accuracy,
+        100 * b.accuracy,
+        100 * math.hypot(standard_error(a), standard_error(b)),
+        (one.history.last.running_accuracy, other.history.last.running_accuracy),
+        one.recipe.epochs,
+    )
+
+
+def held_out(record: Record) -> Score:
+    """The score on official validation images where there is one, else on development images."""
+    return record.scores.get("validation") or record.scores["development"]
+
+
+def standard_error(score: Score) -> float:
+    """Of an accuracy (0..1) on `count` images."""
+    return math.sqrt(score.accuracy * (1 - score.accuracy) / max(score.count, 1))
+
+
+# ---------------------------------------------------------------- the suspects, one by one
+
+
+def penalty(records: Sequence[Record] | None = None) -> list[Change]:
+    """What removing the L2 penalty of 0.01 under Adam, and nothing else, changed."""
+    return changes(["l2"], {"l2": 0.01, "optimizer": "adam"}, records)
+
+
+def adam(records: Sequence[Record] | None = None) -> list[Change]:
+    """What Adam in SGD's place changed, each at the rate of its record, which nobody tuned."""
+    return changes(["optimizer", "learning_rate"], {"optimizer": "sgd"}, records)
+
+
+def unpenalised(records: Sequence[Record] | None = None) -> Record | None:
+    """Model 1 without L2, augmentation and schedule, on the most classes, then for the longest: Figure 2's likeness."""
+    known = [
+        r
+        for r in (load_all() if records is None else records)
+        if r.finished and r.network == "model_1" and (r.recipe.l2, r.recipe.crop, r.recipe.optimizer) == (0, 0, "adam")
+        if r.recipe.dropout is None and r.recipe.schedule == "constant"
+    ]
+    return max(known, key=lambda r: (r.classes, r.recipe.epochs), default=None)
+
+
+def best_unchanged(records: Sequence[Record] | None = None) -> Record | None:
+    """The training of Model 1, its line unchanged, that is best on all 200 classes, chosen by development images."""
+    known = [
+        r
+        for r in (load_all() if records is None else records)
+        if r.finished and r.network == "model_1" and r.classes == FULL and "validation" in r.scores
+    ]
+    return max(known, key=lambda r: r.scores["development"].accuracy, default=None)
+
+
+def sentence(found: Sequence[Change], what: str, missing: str = MISSING) -> str:
+    """What a factor did, on real photographs, the most classes first; says so where 200 classes are missing."""
+    said = []
+    for classes in sorted({change.classes for change in found}, reverse=True):
+        mine = [change for change in found if change.classes == classes]
+        each = "; ".join(map(str, mine))
+        epochs = _range(sorted({change.epochs for change in mine}))
+        clear = [change for change in mine if change.clear]
+        verdict = "clear for " + _listed(c.network for c in clear) if clear else "clear for none"
+        said.append(f"On {classes} classes ({epochs} epochs, one seed), {what}: {each}: {verdict}.")
+    if not any(change.classes == FULL for change in found):
+        said.append(missing)
+    return " ".join(said)
+
+
+def turn(record: Record | None) -> str:
+    """Where a recorded validation loss turns, and what the accuracy does meanwhile."""
+    if record is None:
+        return "No training without the penalty is recorded yet."
+    found, history = turning_point(record.history), record.history
+    at, end = history.epochs[found.epoch - 1], history.last
+    head = f"Recorded, Model 1 without L2 on {record.classes} classes: "
+    if not found.turned:
+        return f"{head}in {found.epochs} epochs the {found.watch} loss does not turn."
+    moved = 100 * (end.validation_accuracy - at.validation_accuracy)
+    kept = f"{100 * at.validation_accuracy:.1f} % there and {100 * end.validation_accuracy:.1f} % at the end"
+    return (
+        f"{head}the {found.watch} loss turns at epoch {found.epoch} of {found.epochs} and ends {found.rise:.0%} above "
+        f"its lowest; {found.watch} accuracy is {kept} ({moved:+.1f} points)."
+    )
+
+
+def network(record: Record | None) -> str:
+    """What the report's best network reaches with its line unchanged, beside what was reported."""
+    if record is None:
+        return MISSING
+    own, known = record.scores["validation"], REPORTED["model_1"]
+    gain = 100 * (own.accuracy - known.validation)
+    error = 100 * math.sqrt(2) * standard_error(own)
+    clear = "clearly more" if gain > CLEAR * error else "clearly less" if -gain > CLEAR * error else "cannot tell"
+    return (
+        f"Model 1, its line unchanged, is right on {own.accuracy:.1%} of {own.count:,} official validation images of "
+        f"all {record.classes} classes after {record.recipe.epochs} epochs (plan {record.plan}, {record.title!r}); "
+        f"reported {known.validation:.1%} ({gain:+.1f} ± {error:.1f} points: {clear}; one seed)."
+    )
+
+
+def _range(values: Sequence[int]) -> str:
+    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _listed(names: object) -> str:
+    *most, last = list(names)  # type: ignore[call-overload]
+    return f"{', '.join(most)} and {last}" if most else str(last)
+
+
+def courses(network: str, classes: int = FULL, records: Sequence[Record] | None = None) -> dict[str, History]:
+    """Histories of one network's finished trainings on so many classes, by title: at most five.
+
+    Of several seeds the lowest is shown.
+    """
+    known = [r for r in (load_all() if records is None else records) if r.finished]
+    mine = [r for r in known if (r.network, r.classes) == (network, classes) and r.history.epochs]
+    found: dict[str, History] = {}
+    for record in sorted(mine, key=lambda r: (not r.plan.startswith(("penalty", "reproduction")), r.plan, r.seed)):
+        own = record.plan.startswith(("penalty", "reproduction"))
+        found.setdefault(record.title if own else f"{record.plan}: {record.title}", record.history)
+    return dict(list(found.items())[:5])
+
+
+# From scratch at 64×64, single networks; official validation unless said. Entries near 90 % use pre-training.
+PUBLISHED: tuple[tuple[str, str, str], ...] = (
+    ("published", "Yao and Miller (2015), five convolutions, test", "41.8 %"),
+    ("published", "ResNet-18, 400 epochs", "63.0 %"),
+    ("published", "miniai (2022), 200 epochs", "67.5 %"),
+    ("published", "AdAutoMix (2024), ResNeXt-50, 400 epochs", "72.9 %"),
+)
+
+
+def certainty(record: Record | None) -> str:
+    """How sure a recorded network is on the official validation images, if its answers are kept."""
+    if record is None or not record.answers_digest:
+        return "Of this training the answers to single images are not kept, so its histogram cannot be drawn."
+    p = answers(record.name).right
+    return (
+        f"Of its {len(p):,} answers, {(p < 0.05).mean():.0%} give the right class less than 0.05, "
+        f"{(p > 0.95).mean():.0%} more than 0.95; {record.scores['validation'].accuracy:.1%} are right."
+    )
