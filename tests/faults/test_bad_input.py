@@ -94,7 +94,7 @@ def test_no_bad_call_leaves_anything_behind(names, tmp_path, monkeypatch):
         if call.startswith(("data.prepare", "data.write_sample", "data.fetch", "checkpoints", "evaluation", "runner")):
             with pytest.raises(TinylabError):
                 eval(call, dict(names))
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {".lock", "file"}
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {".lock", "file", "unusable.txt"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

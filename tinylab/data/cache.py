@@ -240,7 +240,7 @@ def _unusable(source: Path, folder: Path, report: Report) -> DataError:
     if len(faults) > _SAID:
         path = folder / UNUSABLE
         atomic_write(path, "".join(f"{fault}\n" for fault in faults).encode(errors="backslashreplace"))
-        said = f"{len(faults):,} images cannot be used, all of them listed in {path}: {said}; …"
+        said = f"{len(faults):,} images cannot be used, all of them listed in {path}; the first: {faults[0]}"
     options = [option for option, words in REMEDIES.items() if any(words in fault for fault in faults)]
     made = f". To have them made so: tinylab data prepare --from {source} {' '.join(options)}"
     return DataError(said + (made if options else ""))
