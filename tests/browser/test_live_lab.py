@@ -232,17 +232,32 @@ def test_the_page_follows_the_theme(page: sync_api.Page) -> None:
                            arg=lab.chart.element_handle())  # fmt: skip
 
 
-def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page) -> None:
+def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page, tmp_path: Path) -> None:
     lab = Lab(page, 0)
     lab.press("Start")
     lab.reaches(10)
-    change_cell(page, 5, "import time\nwhile first.session.moment.knobs.momentum == 0.9:\n    time.sleep(0.05)")
-    page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 5; }")
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell'); }")  # and does not wait
+    change_cell(page, 5, "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.05)")
+    page.evaluate(
+        """() => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            notebook.activeCellIndex = 5;
+            notebook.deselectAll();
+            window.jupyterapp.commands.execute('notebook:run-cell');  // and does not wait
+        }"""
+    )
+    expect(page.locator(".jp-Cell").nth(5).locator(".jp-InputPrompt")).to_contain_text("*")
     lab.slider("momentum").focus()
-    page.keyboard.press("ArrowLeft")  # ends the cell: a laboratory is steered while one runs
-    page.wait_for_function(IDLE)
+    page.keyboard.press("ArrowLeft")
+    # the kernel may take it at once or when the cell has ended; until then the page says that it waits
+    page.wait_for_function(
+        "lab => lab.querySelector('.alert').textContent.includes('running cell') "
+        "|| lab.querySelector(':scope > canvas').dataset.marks.includes('momentum')",
+        arg=lab.area.element_handle(),
+    )
+    (tmp_path / "go").touch()
     expect(lab.chart).to_have_attribute("data-marks", re.compile("momentum 0.9 → 0.85"))
+    expect(lab.area.locator(".pending")).to_have_count(0)
+    page.wait_for_function(IDLE)
 
     command(page, "docmanager:save")
     before = lab.step()
