@@ -5,7 +5,7 @@ and dotted. Grey dotted lines are what guessing gives: loss ln C and accuracy 1/
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
