@@ -42,7 +42,8 @@ def _sources() -> list[Path]:
 def _faults(source: str) -> list[str]:
     """Names in some Python code that Windows or macOS lack, and nothing (`getattr`, `try`, `suppress`) expects that."""
     found, tree = [], ast.parse(source)
-    expected = {id(inside) for node in ast.walk(tree) if _expects(node) for one in node.body for inside in ast.walk(one)}
+    guarded = [one for node in ast.walk(tree) if _expects(node) for one in node.body]
+    expected = {id(inside) for one in guarded for inside in ast.walk(one)}
     for node in ast.walk(tree):
         if id(node) in expected:
             continue
