@@ -5,6 +5,7 @@ Each place that asks for something of one system has a fallback; `test_without_â
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -27,7 +28,11 @@ ABSENT = {
 }  # fmt: skip
 MODULES = {"fcntl", "grp", "pwd", "pty", "resource", "syslog", "termios"}
 # a system's own files, and why it is no harm that others have none: their reader goes on without (tests below)
-OWN_FILES = {"support/cgroups.py": "limits of containers", "course/results/origins.py": "the processor's name"}
+OWN_FILES = {
+    "support/cgroups.py": "limits of containers",
+    "support/files.py": "names that only tell what is open already",
+    "course/results/origins.py": "the processor's name",
+}
 
 
 def _sources() -> list[Path]:
@@ -35,9 +40,13 @@ def _sources() -> list[Path]:
 
 
 def _faults(source: str) -> list[str]:
-    """Names in some Python code that Windows or macOS lack, asked for without `getattr` or `hasattr`."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
+    """Names in some Python code that Windows or macOS lack, and nothing (`getattr`, `try`, `suppress`) expects that."""
+    found, tree = [], ast.parse(source)
+    guarded = [one for node in ast.walk(tree) if _expects(node) for one in node.body]
+    expected = {id(inside) for one in guarded for inside in ast.walk(one)}
+    for node in ast.walk(tree):
+        if id(node) in expected:
+            continue
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if node.attr in ABSENT.get(node.value.id, ()):
                 found.append(f"{node.value.id}.{node.attr}")
@@ -50,6 +59,18 @@ def _faults(source: str) -> list[str]:
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("get_context", "set_start_method"):
             found += ["fork" for one in node.args if isinstance(one, ast.Constant) and one.value == "fork"]
     return found
+
+
+def _expects(node: ast.AST) -> bool:
+    """Whether a `try` or a `with suppress(â€¦)` catches that a name or a module is missing."""
+    if isinstance(node, ast.Try):
+        caught = [handler.type for handler in node.handlers]
+    elif isinstance(node, ast.With):
+        calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
+        caught = [one for call in calls if ast.unparse(call.func).endswith("suppress") for one in call.args]
+    else:
+        return False
+    return any(re.search("ImportError|AttributeError", ast.unparse(kind)) for kind in caught if kind is not None)
 
 
 def test_the_package_asks_for_nothing_that_another_system_lacks():
@@ -66,6 +87,9 @@ def test_the_package_asks_for_nothing_that_another_system_lacks():
         ("context = multiprocessing.get_context('fork')", "fork"),
         ("Popen(command, preexec_fn=work)", "preexec_fn="),
         ("getattr(os, 'sched_getaffinity', None)", None),
+        ("try:\n    import fcntl\nexcept ImportError:\n    pass", None),
+        ("with suppress(OSError, AttributeError):\n    os.chown(1, 2, 3)", None),
+        ("with suppress(OSError):\n    os.chown(1, 2, 3)", "os.chown"),
     ],
 )
 def test_such_names_are_noticed(source, fault):

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import inspect
 import json
 import pkgutil
 import re
@@ -18,7 +19,7 @@ from packaging.requirements import Requirement
 
 from tests import floors
 from tests.course.exercises import answers, test_mechanism
-from tinylab import __version__
+from tinylab import __version__, figures
 from tinylab.course import ROOMS
 from tinylab.course.exercises import exercises
 
@@ -162,27 +163,38 @@ def test_each_lecture_opens_its_rooms():
 
 
 def test_each_lecture_is_listed_and_has_minutes_exercises_and_answers():
-    """What a new lecture needs beside its notebook, and nobody would miss in it: CONTRIBUTING's list."""
+    """What a new lecture needs beside its notebook, and nobody would miss in it: all of CONTRIBUTING's list at once."""
     readme, page = ((ROOT / name).read_text("utf-8") for name in ("README.md", "notebooks/LECTURERS.md"))
-    assert re.findall(r"^\| \[([0-9]{2}_\w+)\]\(notebooks/\1\.ipynb\) \|", readme, re.MULTILINE) == list(ROOMS)
+    rows = re.findall(r"^\| \[([0-9]{2}_\w+)\]\(notebooks/\1\.ipynb\) \|", readme, re.MULTILINE)
+    missing = [] if rows == list(ROOMS) else [f"README's table of lectures has {rows}"]
     sections = dict(re.findall(r"^## ([0-9]{2}) · .*\n((?:(?!^## ).*\n)*)", page, re.MULTILINE))
-    known = exercises()
     found = pkgutil.iter_modules(answers.__path__, f"{answers.__name__}.")
     tables = [test_mechanism, *(importlib.import_module(one.name) for one in found)]  # lecture 02's stand there
+    answered = {kind: {row[0] for table in tables for row in getattr(table, kind)} for kind in ("RIGHT", "WRONG")}
     for stem in ROOMS:
-        number = stem[:2]
-        minutes = [int(end) for end in re.findall(r"^\| [0-9]+–([0-9]+) \|", sections.get(number, ""), re.MULTILINE)]
-        assert minutes, f"LECTURERS.md has no minutes of {stem}"
-        assert max(minutes) <= 45, f"{stem} is planned for {max(minutes)} minutes"
-        assert "misconception" in sections[number], f"LECTURERS.md has no misconceptions of {stem}"
-        own = [name for name in known if name.startswith(f"{number}.")]
-        assert own, f"{stem} has no exercise"
+        section = sections.get(stem[:2], "")
+        minutes = [int(end) for end in re.findall(r"^\| [0-9]+–([0-9]+) \|", section, re.MULTILINE)]
+        if not 0 < max(minutes, default=0) <= 45:
+            missing.append(f"LECTURERS.md plans {max(minutes, default='no')} minutes for {stem}; up to 45 are allowed")
+        if "misconception" not in section:
+            missing.append(f"LECTURERS.md has no misconceptions of {stem}")
+        own = [name for name in exercises() if name.startswith(f"{stem[:2]}.")]
         asked = re.findall(r'check\(\\"([0-9.]+)\\"', (ROOT / "notebooks" / f"{stem}.ipynb").read_text("utf-8"))
-        assert sorted(set(asked)) == sorted(own), f"{stem} asks {asked}"
-        for name in own:
-            for kind in ("RIGHT", "WRONG"):
-                rows = [row for table in tables for row in getattr(table, kind) if row[0] == name]
-                assert rows, f"exercise {name} has no answers among {kind} in tests/course/exercises/answers"
+        if not own or set(asked) != set(own):
+            missing.append(f"{stem} asks {asked}, and there are checks of {own}")
+        missing += [
+            f"tests/course/exercises/answers has nothing {kind} for {name}"
+            for name in own
+            for kind, known in answered.items()
+            if name not in known
+        ]
+    assert missing == []
+
+
+def test_each_picture_has_a_test():
+    pictures = [name for name in figures.__all__ if inspect.isfunction(getattr(figures, name))]
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in pictures if not re.search(rf"\b{name}\(", tests) and f"figures.{name}" not in tests] == []
 
 
 def test_files_stay_small():
