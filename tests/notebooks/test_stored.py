@@ -182,7 +182,7 @@ def test_cleaning_makes_an_executed_notebook_fit():
 
 def test_the_hook_leaves_what_is_clean_and_cleans_what_is_not(tmp_path, capsys):
     clean, spoilt = tmp_path / "clean.ipynb", tmp_path / "spoilt.ipynb"
-    notebook = stored.cleaned(executed())
+    notebook = stored.sealed(stored.cleaned(executed()))
     clean.write_text(nbformat.writes(notebook) + "\n")
     notebook.cells[2].metadata["editable"] = True
     notebook.cells[3].execution_count = 9
