@@ -224,7 +224,7 @@ def test_any_history_is_read_or_refused(history, tmp_path_factory, data):
 )
 def test_a_history_s_words_are_text(history, wrong):
     """loading a record executes nothing: what is no text is not made one, nor a text a list."""
-    with pytest.raises(TinylabError, match=r"not a history that tinylab 1 wrote .*(text|lists)"):
+    with pytest.raises(TinylabError, match=r"not a history that tinylab wrote: .*Allowed: (text|a list)"):
         History.from_dict(history.as_dict() | wrong)
 
 

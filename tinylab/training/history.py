@@ -4,10 +4,13 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from tinylab.support.errors import InvalidInputError, TrainingError, nearest
 from tinylab.support.files import atomic_write
+from tinylab.support.validation import AS_GIVEN, Strict, like, one_of, validated
 from tinylab.training.recipe import Recipe
 
 _KIND = "tinylab history"
@@ -80,20 +83,11 @@ class History:
     @classmethod
     def from_dict(cls, parts: dict[str, Any]) -> "History":
         """Raises TrainingError if `parts` is not what `as_dict` gives."""
-        try:
-            if parts["kind"] != _KIND or repr(parts["version"]) != repr(_VERSION):  # true and 1.0 equal 1
-                raise ValueError(f"kind {parts['kind']!r}, version {parts['version']!r}")
-            line, name, watch, classes, epochs = (parts[k] for k in ("line", "data", "watch", "classes", "epochs"))
-            if not (isinstance(classes, list) and isinstance(epochs, list)):
-                raise TypeError("classes and epochs have to be lists")
-            if not all(isinstance(text, str) for text in (line, name, watch, *classes)):
-                raise TypeError("line, data, watch and classes have to be text")
-            return cls(Recipe.from_dict(parts["recipe"]), line, name, watch, tuple(classes), _epochs(epochs))
-        except (KeyError, TypeError, ValueError) as error:
-            raise TrainingError(
-                f"this is not a history that tinylab {_VERSION} wrote ({type(error).__name__}: {error}). "
-                "Name a file from History.save"
-            ) from error
+
+        def refused(wrong: str) -> TrainingError:
+            return TrainingError(f"this is not a history that tinylab wrote: {wrong}. Name a file from History.save")
+
+        return validated(_HISTORY, parts, refused, "it")
 
     def save(self, path: str | Path) -> None:
         """As JSON; the file is never half written. Raises TrainingError if it cannot be."""
@@ -108,13 +102,31 @@ class History:
             raise TrainingError(f"{path}: {' '.join(str(error).split())}") from error
 
 
-def _epochs(listed: list[dict[str, Any]]) -> list[Epoch]:
-    """Raises TypeError or ValueError unless they are numbered 1, 2, 3, … and all else is a number (NaN is one)."""
-    found = [Epoch(**parts) for parts in listed]
-    for place, epoch in enumerate(found, start=1):
-        for name, value in vars(epoch).items():
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                raise TypeError(f"{name} {value!r} of epoch {place} is no number")
-        if not isinstance(epoch.epoch, int) or epoch.epoch != place:
-            raise ValueError(f"epoch {epoch.epoch!r} stands in place {place}")
-    return found
+# ---------------------------------------------------------------- what is believed of JSON
+
+
+def _recipe(parts: dict[str, Any]) -> Recipe:
+    """Raises ValueError, one line, if `parts` are none of a recipe."""
+    try:
+        return Recipe.from_dict(parts)
+    except InvalidInputError as error:
+        raise ValueError(f"is not possible ({error})") from None
+
+
+def numbered(epochs: list[Epoch]) -> list[Epoch]:
+    for place, epoch in enumerate(epochs, start=1):
+        if epoch.epoch != place:
+            raise ValueError(f"has epoch {epoch.epoch} in place {place}. Allowed: 1, 2, 3, …")
+    return epochs
+
+
+class _Head(Strict):
+    kind: Annotated[str, one_of((_KIND,))]
+    version: Annotated[int, Field(ge=_VERSION, le=_VERSION)]
+
+
+RECIPE = Annotated[dict[str, Any], AfterValidator(_recipe)]
+_EPOCH = like(Epoch, {float: Annotated[float, AS_GIVEN]})  # a loss may be NaN: a run can give it
+_EPOCHS = Annotated[list[_EPOCH], AfterValidator(numbered)]  # type: ignore[valid-type]
+_CLASSES = Annotated[list[str], AfterValidator(tuple)]
+_HISTORY = TypeAdapter(like(History, {}, _Head, recipe=RECIPE, classes=_CLASSES, epochs=_EPOCHS))

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tinylab import optimizers
 from tinylab.data.augment import Augment
-from tinylab.support.errors import InvalidInputError, between, whole
+from tinylab.support.errors import InvalidInputError, between, nearest, whole
 
 _RETIRED = {"teacher_weight": 0.0, "temperature": 4.0}  # of distillation; records from before hold them
 
@@ -58,11 +58,15 @@ class Recipe:
     def from_dict(cls, parts: Mapping[str, Any]) -> "Recipe":
         """What `dataclasses.asdict` gave, also years ago: fields that were left out since must say that nothing was.
 
-        Raises InvalidInputError or TypeError for anything else.
+        Raises InvalidInputError for anything else.
         """
+        names = [part.name for part in fields(cls)]
         for name, unused in _RETIRED.items():
             if parts.get(name, unused) != unused:
                 raise InvalidInputError(f"{name} {parts[name]!r} is no longer possible. Allowed: {unused!r}")
+        for name in parts:
+            if name not in (*names, *_RETIRED):
+                raise InvalidInputError(f"a recipe has no field {name!r}{nearest(name, names)}")
         return cls(**{name: value for name, value in parts.items() if name not in _RETIRED})
 
     def size(self, progress: float, full: int) -> int:

@@ -7,14 +7,17 @@ edit by hand is noticed: figures in README and in lectures come from records, an
 import hashlib
 import json
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
-from tinylab.support.errors import TinylabError, TrainingError, nearest
+from pydantic import AfterValidator, Field, TypeAdapter, create_model
+from pydantic_core import PydanticCustomError
+
+from tinylab.support.errors import TrainingError
+from tinylab.support.validation import AS_GIVEN, Strict, like, one_of, validated
 from tinylab.training import Score
-from tinylab.training.history import Epoch, History
+from tinylab.training.history import RECIPE, Epoch, History, numbered
 from tinylab.training.recipe import Recipe
 
 VERSION = 2  # of the schema; 1 knew no answers, and is read, too
@@ -22,11 +25,6 @@ _KIND = "tinylab record"
 DIGITS = 6  # significant ones of every measured number: a tenth of what float32 knows, and half the bytes
 FLIPPED = ", flipped"  # images and their mirrors were looked at: test-time augmentation, always said
 SPLITS = ("train", "development", "validation", f"development{FLIPPED}", f"validation{FLIPPED}")
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,150}")
-_HEX = re.compile(r"[0-9a-f]+")
-_COLUMNS = tuple(part.name for part in fields(Epoch))
-_SHARES = {"running_accuracy", "train_accuracy", "validation_accuracy"}  # 0..1
 
 
 @dataclass(frozen=True)
@@ -182,137 +180,15 @@ def loads(content: bytes | str) -> Record:
         raise TrainingError(
             f"the record has schema {version!r}, this tinylab reads 1 and {VERSION}. Use the one that wrote it"
         )
-    _keys(parts, ("kind", "version", "digest", "body"), "the record")
-    body = _of(parts, "body", dict)
-    if parts["digest"] != _digest(body):
+    file = validated(_File, parts, TrainingError, "the record")
+    if file.digest != _digest(file.body):
         raise TrainingError("the record was changed after it was written: its digest differs. Run the row again")
-    return from_body({**body, "answers_digest": ""} if version == 1 else body)
+    return from_body({**file.body, "answers_digest": ""} if version == 1 else file.body)
 
 
-def from_body(body: Mapping[str, Any]) -> Record:
+def from_body(body: dict[str, Any]) -> Record:
     """Raises TrainingError, one line, unless every field is there, of its type, finite and in its range."""
-    _keys(body, [part.name for part in fields(Record)], "the record")
-    texts = {key: _of(body, key, str) for key in ("name", "plan", "row", "title", "network", "failure")}
-    if not _NAME.fullmatch(texts["name"]):
-        raise TrainingError(f"name {texts['name']!r} is not possible. Allowed: a-z, 0-9, '.', '_', '-'")
-    if not _HEX.fullmatch(texts["row"]):
-        raise TrainingError(f"row {texts['row']!r} is not an identifier. Allowed: hexadecimal digits")
-    history = _history(_of(body, "history", dict), complete=not texts["failure"])
-    scores = {name: _score(name, part) for name, part in _of(body, "scores", dict).items()}
-    if not texts["failure"] and not {"train", "development"} <= set(scores):
-        raise TrainingError("a finished record needs scores of train and development")
-    weights, digest = _of(body, "weights", list), _of(body, "weights_digest", str)
-    answers = _of(body, "answers_digest", str)
-    if answers and not _HEX.fullmatch(answers):
-        raise TrainingError(f"answers_digest {answers!r:.60} is not possible. Allowed: hexadecimal digits")
-    for epoch in weights:
-        _whole("an epoch of weights", epoch, 0, history.recipe.epochs)
-    if weights != sorted(set(weights)) or bool(weights) != bool(_HEX.fullmatch(digest)):
-        raise TrainingError("weights need ascending epochs and the digest of their file")
-    return Record(
-        **texts,
-        settings=_settings(_of(body, "settings", dict)),
-        history=history,
-        images=_whole("images", body["images"], 0),
-        scores=scores,
-        clocks=_clocks(_of(body, "clocks", dict)),
-        origin=_origin(_of(body, "origin", dict)),
-        weights=tuple(weights),
-        weights_digest=digest,
-        answers_digest=answers,
-    )
-
-
-def _history(parts: dict[str, Any], *, complete: bool) -> History:
-    _keys(parts, ("recipe", "line", "data", "watch", "classes", "epochs"), "the history")
-    try:
-        recipe = Recipe.from_dict(_of(parts, "recipe", dict))
-    except (TypeError, ValueError, TinylabError) as error:
-        raise TrainingError(f"the recipe is not possible ({_line(error)})") from None
-    classes = _of(parts, "classes", list)
-    if not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
-        raise TrainingError("classes have to be different names")
-    columns = _of(parts, "epochs", dict)
-    _keys(columns, _COLUMNS, "an epoch")
-    counts = {len(_of(columns, name, list)) for name in _COLUMNS}
-    count = counts.pop()
-    if counts or count > recipe.epochs or (complete and count != recipe.epochs):
-        raise TrainingError(f"the recipe asks for {recipe.epochs} epochs, the columns hold {sorted({count, *counts})}")
-    for name, column in columns.items():
-        for value in column:
-            _number(name, value, 1.0 if name in _SHARES else math.inf)
-    if columns["epoch"] != list(range(1, count + 1)):
-        raise TrainingError("epochs have to count 1, 2, 3, …")
-    epochs = [Epoch(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
-    line, data, watch = (_of(parts, key, str) for key in ("line", "data", "watch"))
-    return History(recipe, line, data, watch, tuple(classes), epochs)
-
-
-def _score(name: str, parts: Any) -> Score:
-    if name not in SPLITS:
-        raise TrainingError(f"a score of {name!r} is not possible{nearest(name, SPLITS)}")
-    if not isinstance(parts, dict):
-        raise TrainingError(f"the score of {name} is {parts!r}. Allowed: loss, accuracy, count")
-    _keys(parts, ("loss", "accuracy", "count"), f"the score of {name}")
-    loss, accuracy = _number("loss", parts["loss"]), _number("accuracy", parts["accuracy"], 1.0)
-    return Score(loss, accuracy, _whole("count", parts["count"], 1))
-
-
-def _clocks(parts: dict[str, Any]) -> Clocks:
-    _keys(parts, [part.name for part in fields(Clocks)], "the clocks")
-    seconds = {name: _number(name, parts[name]) for name in ("training", "with_evaluation", "cold")}
-    return Clocks(**seconds, slices=_whole("slices", parts["slices"], 0))
-
-
-def _origin(parts: dict[str, Any]) -> Origin:
-    _keys(parts, [part.name for part in fields(Origin)], "the origin")
-    commit, versions = parts["commit"], _of(parts, "versions", dict)
-    if commit is not None and not (isinstance(commit, str) and _HEX.fullmatch(commit)):
-        raise TrainingError(f"commit {commit!r} is not possible. Allowed: hexadecimal digits, or null")
-    if not all(isinstance(value, str) for value in versions.values()):
-        raise TrainingError("versions have to be text")
-    return Origin(commit, _of(parts, "dirty", bool), _of(parts, "device", str), versions, _of(parts, "finished", str))
-
-
-def _settings(parts: dict[str, Any], depth: int = 0) -> dict[str, Any]:
-    for key, value in parts.items():
-        if isinstance(value, dict) and not depth:
-            _settings(value, depth + 1)
-        elif isinstance(value, float):
-            _number(f"setting {key}", value)
-        elif not isinstance(value, str | int | bool | None):
-            raise TrainingError(f"setting {key} is {value!r}. Allowed: text, a number, true or false")
-    return parts
-
-
-def _keys(parts: Mapping[str, Any], wanted: Iterable[str], where: str) -> None:
-    """Exactly these, no more and no fewer."""
-    wanted = list(wanted)
-    for key in parts:
-        if key not in wanted:
-            raise TrainingError(f"{where} has an unknown field {key!r}{nearest(key, wanted)}")
-    if missing := [key for key in wanted if key not in parts]:
-        raise TrainingError(f"{where} lacks {', '.join(missing)}")
-
-
-def _of(parts: Mapping[str, Any], key: str, kind: type) -> Any:
-    if not isinstance(parts[key], kind):
-        raise TrainingError(f"{key} is {parts[key]!r:.60}. Allowed: {kind.__name__}")
-    return parts[key]
-
-
-def _number(name: str, value: Any, most: float = math.inf) -> Any:
-    """From 0 to `most`, finite; nothing measured in a record can be negative."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not 0 <= value <= most:
-        raise TrainingError(f"{name} {value!r:.60} is not possible. Allowed: a finite number from 0 to {most:g}")
-    return value
-
-
-def _whole(name: str, value: Any, least: int, most: float = math.inf) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise TrainingError(f"{name} {value!r:.60} is not possible. Allowed: a whole number from {least} to {most:g}")
-    return value
+    return validated(_RECORD, body, TrainingError, "the record")
 
 
 def _no_constant(name: str) -> float:
@@ -327,3 +203,82 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+# ---------------------------------------------------------------- types
+
+
+def _setting(value: Any, deep: bool = True) -> Any:
+    if deep and isinstance(value, dict):
+        return {key: _setting(part, deep=False) for key, part in value.items()}
+    if not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
+        raise PydanticCustomError("setting", "text, a finite number, true or false")
+    return value
+
+
+def _different(names: list[str]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("have to be different names")
+    return tuple(names)
+
+
+def _rows(columns: Strict) -> list[Epoch]:
+    """Of a table of columns."""
+    read = dict(columns)
+    if len(lengths := {len(column) for column in read.values()}) > 1:
+        raise ValueError(f"have columns of {sorted(lengths)} epochs. Allowed: as many in each")
+    return numbered([Epoch(**dict(zip(read, row, strict=True))) for row in zip(*read.values(), strict=True)])
+
+
+def _fitting(record: Record) -> Record:
+    """Raises ValueError unless the parts, each of them possible, are possible together."""
+    asked, count, kept = record.recipe.epochs, len(record.history.epochs), record.weights
+    if count > asked or (record.finished and count != asked):
+        raise ValueError(f"asks for {asked} epochs and holds {count}")
+    if record.finished and not {"train", "development"} <= set(record.scores):
+        raise ValueError("is of a finished training and needs scores of train and development")
+    if list(kept) != sorted(set(kept)) or max(kept, default=0) > asked or bool(kept) != bool(record.weights_digest):
+        raise ValueError(f"has weights of epochs {kept!r:.60}. Allowed: ascending, up to {asked}, with their digest")
+    return record
+
+
+class _File(Strict):
+    kind: str
+    version: int
+    digest: str
+    body: dict[str, Any]
+
+
+_FINITE = Field(ge=0, allow_inf_nan=False)  # nothing measured in a record can be negative
+_WHOLE = Annotated[int, Field(ge=0)]
+_TYPES: dict[Any, Any] = {float: Annotated[float, _FINITE, AS_GIVEN], int: _WHOLE}
+_SHARE = Annotated[float, _FINITE, Field(le=1), AS_GIVEN]
+_HEX = Annotated[str, Field(pattern="^[0-9a-f]+$")]
+_DIGEST = Annotated[str, Field(pattern="^[0-9a-f]*$")]
+_COLUMNS: dict[str, Any] = {
+    part.name: (list[_SHARE if part.name.endswith("accuracy") else _TYPES[part.type]], ...)  # type: ignore[misc]
+    for part in fields(Epoch)
+}
+_SCORE = like(Score, _TYPES, accuracy=_SHARE, count=Annotated[int, Field(ge=1)])
+_HISTORY = like(
+    History,
+    {},
+    recipe=RECIPE,
+    classes=Annotated[list[str], AfterValidator(_different)],
+    epochs=Annotated[create_model("Columns", __base__=Strict, **_COLUMNS), AfterValidator(_rows)],
+)
+_BODY = like(
+    Record,
+    _TYPES,
+    name=Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,150}$")],
+    row=_HEX,
+    settings=dict[str, Annotated[Any, AfterValidator(_setting)]],
+    history=_HISTORY,
+    scores=dict[Annotated[str, one_of(SPLITS)], _SCORE],  # type: ignore[valid-type]
+    clocks=like(Clocks, _TYPES),
+    origin=like(Origin, {}, commit=_HEX | None),
+    weights=Annotated[list[_WHOLE], AfterValidator(tuple)],
+    weights_digest=_DIGEST,
+    answers_digest=_DIGEST,
+)
+_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[_BODY, AfterValidator(_fitting)])  # type: ignore[arg-type]
