@@ -152,6 +152,21 @@ def test_right_head_wrong_content(path, content):
     refused(path, "does not hold a run")
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epoch": True}, "epoch True .* Allowed: a whole number"),
+        ({"epoch": -1}, "epoch -1 .* Allowed: 0 or more"),
+        ({"classes": ()}, r"classes \(\) .* Allowed: at least 1"),
+        ({"history": []}, r"history \[\] .* Allowed: a table"),
+        ({"model": {"fc.weight": 1.0}}, "model.fc.weight 1.0 .* Allowed: an instance of Tensor"),
+    ],
+)
+def test_a_part_of_another_kind(run, path, changes, said):
+    checkpoints.save(path, replace(run.state(), **changes))
+    refused(path, said)
+
+
 def test_another_network(run, path):
     other = tiny.network(line="conv3-8 - relu - softmax")
     with pytest.raises(TrainingError, match=r"run\.ckpt.*another network.*conv3-8 - relu - softmax"):

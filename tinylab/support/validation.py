@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from tinylab.support.errors import TinylabError, nearest
+from tinylab.support.errors import nearest
 
 _ALLOWED = {  # where pydantic's words are a programmer's
     "bool_type": "true or false",
@@ -34,6 +34,7 @@ _ALLOWED = {  # where pydantic's words are a programmer's
     "string_pattern_mismatch": "text that matches {pattern}",
     "string_too_long": "at most {max_length} characters",
     "string_type": "text",
+    "too_short": "at least {min_length}",
 }
 
 
@@ -81,7 +82,7 @@ def one_of(names: Collection[str]) -> AfterValidator:
     return AfterValidator(known)
 
 
-def validated(kind: Any, parts: Any, error: Callable[[str], TinylabError], what: str) -> Any:
+def validated(kind: Any, parts: Any, error: Callable[[str], Exception], what: str) -> Any:
     """`parts` as `kind`. Raises `error`, one line about the first thing that is wrong, with its place in `what`."""
     try:
         return kind.validate_python(parts) if isinstance(kind, TypeAdapter) else kind.model_validate(parts)

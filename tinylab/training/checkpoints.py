@@ -9,19 +9,20 @@ refused.
 import errno
 import hashlib
 import io
-from collections import OrderedDict
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter
 from torch import Tensor, nn
 
 from tinylab.data.normalisation import Normalisation
 from tinylab.models import SHAPES, modern, notation
 from tinylab.support.errors import TinylabError, TrainingError
 from tinylab.support.files import atomic_write
+from tinylab.support.validation import validated
 
 _KIND = b"tinylab checkpoint "
 _VERSION = b"1"
@@ -33,14 +34,16 @@ class Checkpoint:
     """A run after a whole number of epochs, in plain data."""
 
     line: str  # the network in notation, or a modern network's name
-    classes: tuple[str, ...]  # wnids in the order of the network's outputs
-    normalisation: Normalisation  # of the images that it was trained on
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]  # wnids in the order of the network's outputs
+    normalisation: InstanceOf[Normalisation]  # of the images that it was trained on
     recipe: dict[str, Any]
     history: dict[str, Any]
-    epoch: int  # finished ones
+    epoch: Annotated[int, Field(ge=0)]  # finished ones
     model: dict[str, Tensor]  # state_dict
     optimizer: dict[str, Any]  # state_dict; empty where only the best weights were kept
     raw: dict[str, Tensor] | None = None  # the weights that learn, where `model` is their running mean
+
+    __pydantic_config__ = ConfigDict(strict=True, revalidate_instances="always", arbitrary_types_allowed=True)
 
     def network(self) -> nn.Sequential:
         """The trained network, in evaluation mode, on the CPU."""
@@ -51,6 +54,9 @@ class Checkpoint:
             network = notation.parse(self.line, classes=len(self.classes), in_channels=channels, size=size)
         network.load_state_dict(self.model)
         return network.eval()
+
+
+_CHECKPOINT = TypeAdapter(Checkpoint)
 
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -110,26 +116,11 @@ def load(path: str | Path) -> Checkpoint:
         parts["classes"] = tuple(parts["classes"])
         if parts.pop("teacher", None) is not None:  # written before distillation was left out
             raise ValueError("it belongs to a run with a teacher, which this tinylab no longer has")
-        return _checked(Checkpoint(**parts))
+        read = Checkpoint(**parts)
+        validated(_CHECKPOINT, read, ValueError, "it")  # whoever wrote the file made the digest, too
+        return read
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise TrainingError(f"{path}: does not hold a run ({_first_line(error)}). {_REMEDY}") from error
-
-
-def _checked(read: Checkpoint) -> Checkpoint:
-    """Raises TypeError or ValueError unless every part is of its kind: whoever wrote the file made the digest, too."""
-    kinds = {"line": str, "recipe": dict, "history": dict, "epoch": int, "model": dict, "optimizer": dict}
-    for name, kind in kinds.items():
-        if type(getattr(read, name)) not in (kind, OrderedDict if kind is dict else kind):
-            raise TypeError(f"{name} is {type(getattr(read, name)).__name__}, not {kind.__name__}")
-    if not read.classes or not all(isinstance(wnid, str) for wnid in read.classes):
-        raise TypeError("classes are no list of names")
-    if not all(isinstance(name, str) and isinstance(weight, Tensor) for name, weight in read.model.items()):
-        raise TypeError("model holds something else than tensors")
-    if read.raw is not None and not all(isinstance(weight, Tensor) for weight in dict(read.raw).values()):
-        raise TypeError("raw holds something else than tensors")
-    if read.epoch < 0:
-        raise ValueError(f"epoch {read.epoch}")
-    return read
 
 
 def _first_line(error: Exception) -> str:
