@@ -9,7 +9,7 @@ import torch
 from tests import tiny
 from tests.course.results.made import record
 from tinylab.course import results
-from tinylab.support.errors import DataError, InvalidInputError, TrainingError
+from tinylab.support.errors import DataError, FileError, InvalidInputError, TrainingError
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_records_are_taken_over_whole_or_not_at_all(tmp_path, model, monkeypatch
 
 def test_a_record_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TrainingError, match="could not be written"):
+    with pytest.raises(FileError, match="could not be written"):
         results.save(record(), tmp_path / "file" / "folder")
     with pytest.raises(TrainingError, match="name 'A b' is not possible"):
         results.save(replace(record(), name="A b"), tmp_path)
