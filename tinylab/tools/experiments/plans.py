@@ -58,11 +58,24 @@ SETTINGS: dict[str, Any] = {  # outside the recipe; name and type
     "per_class": Annotated[int, Field(ge=1)],
 }
 MOST_ROWS = 10_000  # more is a slip of the pen: at a minute each it is a week
-_PLAN = {
-    "question": str, "data": str, "classes": int, "per_class": int, "watched": int, "networks": list, "seeds": list,
-    "watch": str, "final": bool, "test_flip": bool, "answers": bool, "seconds": int, "weights": list, "transfer": dict,
-    "base": dict, "axes": dict, "rows": list,
+_COUNT = Annotated[int, Field(ge=1)]
+_CLASSES = Annotated[int, Field(ge=2)]
+
+
+class _Transfer(Strict):
+    source: _CLASSES
+    target: _CLASSES
+    epochs: _COUNT
+
+
+_KEYS: dict[str, Any] = {
+    "question": str, "data": str, "classes": _CLASSES, "per_class": _COUNT, "watched": _COUNT, "networks": list[str],
+    "seeds": list[Annotated[int, Field(ge=0)]], "watch": Annotated[str, one_of(WATCHED)], "final": bool,
+    "test_flip": bool, "answers": bool, "seconds": int, "weights": list, "transfer": _Transfer, "base": dict,
+    "axes": dict, "rows": list[dict],
 }  # fmt: skip
+_FIELDS_OF_PLAN: dict[str, Any] = {key: (hint, None) for key, hint in _KEYS.items()}
+_PLAN = create_model("Plan", __base__=Strict, **_FIELDS_OF_PLAN)
 
 
 @dataclass(frozen=True)
@@ -116,30 +129,16 @@ def parse(text: str, name: str, *, data: str | None = None) -> Plan:
 
 
 def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
-    for key, value in parts.items():
-        _known(key, _PLAN, "key")
-        _typed(key, value, _PLAN[key])
+    validated(_PLAN, parts, InvalidInputError, "it")
     networks = _several("networks", parts.get("networks", []), str)
     seeds = _several("seeds", parts.get("seeds", [0]), int)
     watch = parts.get("watch", "development")
-    _known(watch, WATCHED, "watch")
-    for key in ("classes", "per_class", "watched"):
-        if key in parts:
-            whole(key, parts[key], 2 if key == "classes" else 1)
-    for seed in seeds:
-        whole("seed", seed, 0)
     base = dict(parts.get("base", {}))
     recipe_name = base.pop("recipe", None)
     if recipe_name is not None:
         _known(recipe_name, RECIPES, "recipe")
     common = _values(base, "base")
     divided = dict(parts.get("transfer", {}))
-    for key in divided:
-        _known(key, ("source", "target", "epochs"), "key in transfer:")
-    if divided and len(divided) < 3:
-        raise InvalidInputError("transfer needs source and target (classes) and epochs (of the pre-training)")
-    for key, value in divided.items():
-        whole(f"{key} in transfer", value, 1 if key == "epochs" else 2)
     pretraining = divided.pop("epochs", None)
     rows: list[Row] = []
     before: list[str | None] = []  # the title of the row that each row continues
@@ -205,8 +204,6 @@ def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[
             setting = _values(dict(zip(axes, choice, strict=True)), "axes")
             yield ", ".join(f"{key.replace('_', ' ')} {_text(value)}" for key, value in setting.items()), setting, {}
     for number, row in enumerate(listed, start=1):
-        if not isinstance(row, dict):
-            raise InvalidInputError(f"row {number} is {row!r}. Allowed: a table ([[rows]])")
         own = {key: row[key] for key in ("name", "networks", "weights", "continues") if key in row}
         title = own.get("name")
         if not isinstance(title, str) or not re.search("[A-Za-z0-9]", title) or len(title) > 60:
