@@ -34,39 +34,48 @@ takes the probabilities that the network's line has.
 import itertools
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, create_model
 
 from tinylab import models
 from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
+from tinylab.support.validation import Strict, one_of, validated
 from tinylab.tools.experiments.rows import L2_ON, NORMALISATIONS, STARTS, Row
 from tinylab.training.recipe import RECIPES, Recipe
 
 FOLDER = Path(__file__).parent / "plans"  # the plans that come with tinylab
 WATCHED = ("development", "validation")
 SETTINGS: dict[str, Any] = {  # outside the recipe; name and type
-    "initialisation": str,
-    "normalisation": str,
-    "l2_on": str,
-    "start": str,
-    "per_class": int,
-}
-_CHOICES = {
-    "initialisation": models.INITIALISATIONS,
-    "normalisation": NORMALISATIONS,
-    "l2_on": L2_ON,
-    "start": STARTS,
+    "initialisation": Annotated[str, one_of(models.INITIALISATIONS)],
+    "normalisation": Annotated[str, one_of(NORMALISATIONS)],
+    "l2_on": Annotated[str, one_of(L2_ON)],
+    "start": Annotated[str, one_of(STARTS)],
+    "per_class": Annotated[int, Field(ge=1)],
 }
 MOST_ROWS = 10_000  # more is a slip of the pen: at a minute each it is a week
-_PLAN = {
-    "question": str, "data": str, "classes": int, "per_class": int, "watched": int, "networks": list, "seeds": list,
-    "watch": str, "final": bool, "test_flip": bool, "answers": bool, "seconds": int, "weights": list, "transfer": dict,
-    "base": dict, "axes": dict, "rows": list,
+_COUNT = Annotated[int, Field(ge=1)]
+_CLASSES = Annotated[int, Field(ge=2)]
+
+
+class _Transfer(Strict):
+    source: _CLASSES
+    target: _CLASSES
+    epochs: _COUNT
+
+
+_KEYS: dict[str, Any] = {
+    "question": str, "data": str, "classes": _CLASSES, "per_class": _COUNT, "watched": _COUNT, "networks": list[str],
+    "seeds": list[Annotated[int, Field(ge=0)]], "watch": Annotated[str, one_of(WATCHED)], "final": bool,
+    "test_flip": bool, "answers": bool, "seconds": int, "weights": list, "transfer": _Transfer, "base": dict,
+    "axes": dict, "rows": list[dict],
 }  # fmt: skip
+_FIELDS_OF_PLAN: dict[str, Any] = {key: (hint, None) for key, hint in _KEYS.items()}
+_PLAN = create_model("Plan", __base__=Strict, **_FIELDS_OF_PLAN)
 
 
 @dataclass(frozen=True)
@@ -120,30 +129,16 @@ def parse(text: str, name: str, *, data: str | None = None) -> Plan:
 
 
 def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
-    for key, value in parts.items():
-        _known(key, _PLAN, "key")
-        _typed(key, value, _PLAN[key])
+    validated(_PLAN, parts, InvalidInputError, "it")
     networks = _several("networks", parts.get("networks", []), str)
     seeds = _several("seeds", parts.get("seeds", [0]), int)
     watch = parts.get("watch", "development")
-    _known(watch, WATCHED, "watch")
-    for key in ("classes", "per_class", "watched"):
-        if key in parts:
-            whole(key, parts[key], 2 if key == "classes" else 1)
-    for seed in seeds:
-        whole("seed", seed, 0)
     base = dict(parts.get("base", {}))
     recipe_name = base.pop("recipe", None)
     if recipe_name is not None:
         _known(recipe_name, RECIPES, "recipe")
     common = _values(base, "base")
     divided = dict(parts.get("transfer", {}))
-    for key in divided:
-        _known(key, ("source", "target", "epochs"), "key in transfer:")
-    if divided and len(divided) < 3:
-        raise InvalidInputError("transfer needs source and target (classes) and epochs (of the pre-training)")
-    for key, value in divided.items():
-        whole(f"{key} in transfer", value, 1 if key == "epochs" else 2)
     pretraining = divided.pop("epochs", None)
     rows: list[Row] = []
     before: list[str | None] = []  # the title of the row that each row continues
@@ -209,8 +204,6 @@ def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[
             setting = _values(dict(zip(axes, choice, strict=True)), "axes")
             yield ", ".join(f"{key.replace('_', ' ')} {_text(value)}" for key, value in setting.items()), setting, {}
     for number, row in enumerate(listed, start=1):
-        if not isinstance(row, dict):
-            raise InvalidInputError(f"row {number} is {row!r}. Allowed: a table ([[rows]])")
         own = {key: row[key] for key in ("name", "networks", "weights", "continues") if key in row}
         title = own.get("name")
         if not isinstance(title, str) or not re.search("[A-Za-z0-9]", title) or len(title) > 60:
@@ -224,11 +217,6 @@ def _recipe(name: str | None, setting: dict[str, Any], title: str) -> tuple[Reci
     """The recipe, and what of the setting is outside it."""
     changes = {key: value for key, value in setting.items() if key not in SETTINGS}
     others = {key: value for key, value in setting.items() if key in SETTINGS}
-    for key, allowed in _CHOICES.items():
-        if key in others:
-            _known(others[key], allowed, key)
-    if "per_class" in others:
-        whole("per_class", others["per_class"], 1)
     try:
         recipe = replace(RECIPES[name] if name else Recipe(), **changes)
     except TinylabError as error:
@@ -273,29 +261,23 @@ def _titles(rows: Sequence[Row]) -> list[str]:
 
 def _values(setting: dict[str, Any], where: str) -> dict[str, Any]:
     """The setting with its values in the types that Recipe has; 1 and 1.0 are the same learning rate."""
-    hints = {**_hints(), **SETTINGS}
-    found: dict[str, Any] = {}
-    for key, value in setting.items():
-        if key == "seed":
-            raise InvalidInputError(f"seed in {where}. Give seeds = [0, 1, 2] at the top of the plan")
-        _known(key, hints, f"key in {where}:")
-        hint, optional = hints[key], False
-        if isinstance(hint, types.UnionType):
-            optional = type(None) in typing.get_args(hint)
-            hint = next(part for part in typing.get_args(hint) if part is not type(None))
-        if optional and value == "line":
-            found[key] = None
-            continue
-        if hint is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        _typed(f"{key} in {where}", value, hint)
-        found[key] = value
-    return found
+    if "seed" in setting:
+        raise InvalidInputError(f"seed in {where}. Give seeds = [0, 1, 2] at the top of the plan")
+    read = validated(_SETTING, setting, lambda wrong: InvalidInputError(f"{where}: {wrong}"), "it")
+    return {key: getattr(read, key) for key in setting}
 
 
-def _hints() -> dict[str, Any]:
-    hints = typing.get_type_hints(Recipe)
-    return {part.name: hints[part.name] for part in fields(Recipe) if part.name != "seed"}
+def _line(value: Any) -> Any:
+    """None, as Recipe has it, for what is as in the network's line."""
+    return None if value == "line" else value
+
+
+_HINTS = {name: hint for name, hint in typing.get_type_hints(Recipe).items() if name != "seed"} | SETTINGS
+_FIELDS: dict[str, Any] = {
+    name: (Annotated[hint, BeforeValidator(_line)] if type(None) in typing.get_args(hint) else hint, None)
+    for name, hint in _HINTS.items()
+}
+_SETTING = create_model("Setting", __base__=Strict, **_FIELDS)
 
 
 def _epochs(asked: Any, epochs: int, title: str) -> tuple[int, ...]:
