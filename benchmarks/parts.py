@@ -167,5 +167,5 @@ def thirty_epochs(device: str, epochs: int = 30) -> dict[str, Any]:
         "wall_seconds": clock(device) - started,
         "first_epoch_seconds": history.epochs[0].seconds,
         "images_per_second": history.last.images_per_second,
-        "validation_accuracy": history.last.validation_accuracy,
+        "eval_accuracy": history.last.eval_accuracy,
     }

@@ -34,7 +34,7 @@ def main() -> None:
             model = models.build("model_1", len(images.classes), seed=seed)
             run = train(model, images, Recipe(epochs=asked.epochs, seed=seed), device=pick("cpu", precision))
             history = run.finish()
-            reached.append(100 * history.last.validation_accuracy)
+            reached.append(100 * history.last.eval_accuracy)
         differences.append(reached[1] - reached[0])
         print(f"seed {seed}: float32 {reached[0]:.1f} %, bf16 {reached[1]:.1f} %", flush=True)
     error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan

@@ -157,7 +157,7 @@ def test_augment_refuses(bad):
 # ---- batches
 
 
-def whole(batches, number=0):
+def check_int(batches, number=0):
     pieces = list(batches.epoch(number))
     return torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
 
@@ -169,14 +169,14 @@ def test_an_epoch_holds_every_image_once_with_its_label():
     assert len(shuffled) == 5
     assert shuffled.count == 23
     assert [len(y) for _, y in shuffled.epoch()] == [5, 5, 5, 5, 3]
-    x, y = whole(shuffled)
+    x, y = check_int(shuffled)
     assert y.dtype == torch.int64
     original = {
         image.numpy().tobytes(): target for image, target in zip(fitted.apply(split.images), split.targets, strict=True)
     }
     seen = {image.numpy().tobytes(): int(target) for image, target in zip(x, y, strict=True)}
     assert seen == original
-    x, y = whole(Batches(split, fitted, batch=5, device=CPU))  # without shuffling: in order
+    x, y = check_int(Batches(split, fitted, batch=5, device=CPU))  # without shuffling: in order
     assert torch.equal(x, fitted.apply(split.images))
     assert y.tolist() == split.targets.tolist()
 
@@ -186,7 +186,7 @@ def test_batches_equal_a_slow_loop():
     split = part(17)
     fitted = Normalisation.fit(split)
     augment = Augment(flip=True, crop=3)
-    x, y = whole(Batches(split, fitted, batch=4, device=CPU, augment=augment, shuffle=True, seed=5), 7)
+    x, y = check_int(Batches(split, fitted, batch=4, device=CPU, augment=augment, shuffle=True, seed=5), 7)
     generator = torch.Generator().manual_seed(derive_seed(5, 7))
     order = torch.randperm(17, generator=generator)
     flips, shifts = augment.draw(17, generator)
@@ -206,16 +206,16 @@ def test_epochs_depend_on_seed_and_number_only():
         return Batches(split, fitted, batch=5, device=CPU, augment=augment, shuffle=True, seed=seed)
 
     one = make()
-    first = whole(one, 3)
+    first = check_int(one, 3)
     before = torch.get_rng_state()
-    whole(one, 4)
+    check_int(one, 4)
     torch.rand(7)  # somebody else's randomness
-    assert torch.equal(whole(one, 3)[0], first[0])
-    assert torch.equal(whole(make(), 3)[0], first[0])
-    assert not torch.equal(whole(one, 4)[0], first[0])
-    assert not torch.equal(whole(make(seed=1), 3)[0], first[0])
+    assert torch.equal(check_int(one, 3)[0], first[0])
+    assert torch.equal(check_int(make(), 3)[0], first[0])
+    assert not torch.equal(check_int(one, 4)[0], first[0])
+    assert not torch.equal(check_int(make(seed=1), 3)[0], first[0])
     torch.set_rng_state(before)
-    whole(one)
+    check_int(one)
     assert torch.equal(torch.get_rng_state(), before)  # the global generator is not touched
 
 
@@ -226,11 +226,11 @@ def test_resident_images_give_the_same_batches(monkeypatch):
     def make():
         return Batches(split, fitted, batch=5, device=CPU, augment=Augment(crop=2), shuffle=True)
 
-    mapped = whole(make(), 1)
+    mapped = check_int(make(), 1)
     monkeypatch.setattr(room, "_fits", lambda size, target: True)
     split_take, calls = split.take, []
     monkeypatch.setattr(split, "take", lambda rows: calls.append(len(rows)) or split_take(rows), raising=False)
-    resident = whole(make(), 1)
+    resident = check_int(make(), 1)
     assert calls == [12]  # read once, whole
     assert torch.equal(resident[0], mapped[0])
     assert torch.equal(resident[1], mapped[1])
@@ -256,7 +256,7 @@ def test_unlabelled_images_have_label_minus_one():
     split = Part(part(3).images)
     batches = Batches(split, Normalisation.fit(split), device=CPU)
     assert not batches.labelled
-    assert whole(batches)[1].tolist() == [-1, -1, -1]
+    assert check_int(batches)[1].tolist() == [-1, -1, -1]
 
 
 @pytest.mark.parametrize("batch", [0, -1, 2.0, True])
@@ -320,7 +320,7 @@ def test_erasing_leaves_order_and_shifts_alone():
 
     def seen(erase: float) -> torch.Tensor:
         augment = Augment(flip=True, crop=2, erase=erase)
-        return whole(Batches(split, fitted, batch=7, device=CPU, augment=augment, shuffle=True, seed=4), 3)[0]
+        return check_int(Batches(split, fitted, batch=7, device=CPU, augment=augment, shuffle=True, seed=4), 3)[0]
 
     plain, some, again = seen(0.0), seen(0.6), seen(0.6)
     assert torch.equal(some, again)

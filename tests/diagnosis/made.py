@@ -13,14 +13,14 @@ CLASSES = tuple(f"n{i:08d}" for i in range(200))
 
 
 def history(
-    validation_loss: Sequence[float],
+    eval_loss: Sequence[float],
     train_loss: Sequence[float] | None = None,
     train: Sequence[float] | None = None,
     validation: Sequence[float] | None = None,
     classes: int = 200,
 ) -> History:
     """A run with these numbers for each epoch; by default training falls from 5 to 1 and from 1 % to 60 %."""
-    count = len(validation_loss)
+    count = len(eval_loss)
 
     def column(values: Sequence[float] | None, start: float, end: float) -> list[float]:
         line = [start + (end - start) * i / max(count - 1, 1) for i in range(count)]
@@ -28,7 +28,7 @@ def history(
 
     losses, accuracies, validations = column(train_loss, 5, 1), column(train, 0.01, 0.6), column(validation, 0.01, 0.25)
     made = History(Recipe(epochs=max(count, 1)), "fc(200) - softmax", "by hand", "development", CLASSES[:classes])
-    for i, loss in enumerate(validation_loss):
+    for i, loss in enumerate(eval_loss):
         made.epochs.append(
             Epoch(i + 1, 1e-3, losses[i] + 0.1, accuracies[i], losses[i], accuracies[i], loss, validations[i], 0, 1, 99)
         )

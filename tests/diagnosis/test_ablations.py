@@ -74,9 +74,9 @@ CALM = made.history([5.0, 4.0, 3.1, 3.0, 2.9, 2.8])
 
 def test_outcome_at_the_end_and_where_early_stopping_would() -> None:
     end, stopped = diagnosis.outcome("base", TURNED), diagnosis.outcome("early stopping", TURNED, stopped=True)
-    assert (end.epoch, end.train, end.validation, end.validation_loss) == (7, 0.6, 0.2, 3.6)
+    assert (end.epoch, end.train, end.validation, end.eval_loss) == (7, 0.6, 0.2, 3.6)
     assert end.gap == pytest.approx(0.4)
-    assert (stopped.epoch, stopped.train, stopped.validation_loss, stopped.best_loss) == (3, 0.3, 3.0, 3.0)
+    assert (stopped.epoch, stopped.train, stopped.eval_loss, stopped.best_loss) == (3, 0.3, 3.0, 3.0)
     assert end.turning.turned
 
 

@@ -123,7 +123,7 @@ def run(data: Dataset, **changes: object) -> History:
 def test_a_real_run_that_learns_by_heart_overfits_and_the_honest_one_does_not() -> None:
     honest = run(tiny.dataset(train=90), learning_rate=3e-3)
     by_heart = run(noise(20), learning_rate=1e-2)
-    assert diagnosis.overfitting(by_heart).fired, by_heart.column("validation_loss")
+    assert diagnosis.overfitting(by_heart).fired, by_heart.column("eval_loss")
     assert diagnosis.turning_point(by_heart).turned
     assert not diagnosis.overfitting(honest).fired
     assert not diagnosis.underfitting(honest).fired

@@ -27,7 +27,7 @@ def test_figure_2_is_read_as_the_report_reads_it() -> None:
     turn, flat = turning_point(history), flattening(history)
     assert turn.turned is True
     assert turn.epoch == 20
-    assert turn.watch == "development"
+    assert turn.eval_split == "development"
     assert "turns at epoch 20" in turn.evidence
     assert flat.epoch is not None
     assert 90 <= flat.epoch <= 110

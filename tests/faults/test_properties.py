@@ -220,7 +220,9 @@ def test_any_history_is_read_or_refused(history, tmp_path_factory, data):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"line": 3}, {"data": None}, {"watch": []}, {"classes": "abc"}, {"classes": [1]}, {"epochs": {}}], ids=str
+    "wrong",
+    [{"line": 3}, {"data": None}, {"eval_split": []}, {"classes": "abc"}, {"classes": [1]}, {"epochs": {}}],
+    ids=str,
 )
 def test_a_history_s_words_are_text(history, wrong):
     """loading a record executes nothing: what is no text is not made one, nor a text a list."""
@@ -258,12 +260,12 @@ def test_an_epoch_is_made_of_numbers(history, name):
         one_line(caught.value)
         assert repr(value) in str(caught.value)
     parts = history.as_dict()
-    parts["epochs"] = [parts["epochs"][0] | {"validation_loss": math.nan}]
-    assert math.isnan(History.from_dict(parts).best.validation_loss)
+    parts["epochs"] = [parts["epochs"][0] | {"eval_loss": math.nan}]
+    assert math.isnan(History.from_dict(parts).best.eval_loss)
 
 
 SOUND_STORY = {
-    "kind": "tinylab story", "version": 1, "model": tiny.LINE, "watch": "development", "steps": 9, "loss": 0.5,
+    "kind": "tinylab story", "version": 1, "model": tiny.LINE, "eval_split": "development", "steps": 9, "loss": 0.5,
     "data": {"name": "tiny", "classes": 3, "training images": 90, "digest": "0123456789ab"},
     "recipe": asdict(Recipe()), "changes": [[2, "learning_rate", 0.01], [2, "dropout", 0.5], [7, "l2", 0.001]],
 }  # fmt: skip

@@ -145,7 +145,7 @@ HOSTILE = [
     "!!python/object/apply:os.mkdir [pwned]",
     '{"py/reduce": [{"py/function": "os.mkdir"}, {"py/tuple": ["pwned"]}]}',
     '{"kind": "tinylab history", "version": 1, "recipe": {"__class__": "os.mkdir"}, "line": "", "data": "", '
-    '"watch": "", "classes": [], "epochs": []}',
+    '"eval_split": "", "classes": [], "epochs": []}',
     "cos\nmkdir\n(S'pwned'\ntR.",
     '{"__proto__": 1, "kind": "tinylab story"}',
     '{"kind": "tinylab history", "version": 1e400}',

@@ -27,9 +27,11 @@ IMAGES = RANDOM.integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
 WORDS = ("European fire salamander", "bullfrog", "spider web", "volleyball", "dining table, board")
 
 
-def history(epochs: int = 20, turn: float = 8, classes: int = 20, watch: str = "development") -> History:
+def history(epochs: int = 20, turn: float = 8, classes: int = 20, eval_split: str = "development") -> History:
     """A run whose validation loss is lowest at epoch `turn` while its training loss falls throughout."""
-    made = History(Recipe(epochs=max(epochs, 1)), "fc(20) - softmax", "made up", watch, tuple(map(str, range(classes))))
+    made = History(
+        Recipe(epochs=max(epochs, 1)), "fc(20) - softmax", "made up", eval_split, tuple(map(str, range(classes)))
+    )
     for e in range(1, epochs + 1):
         loss, accuracy = 3 * math.exp(-e / 10), 1 - 0.9 * math.exp(-e / 9)
         made.epochs.append(
@@ -348,7 +350,7 @@ def test_curves_draw_the_history_in_the_agreed_colours() -> None:
         (line.get_color(), line.get_linestyle()): line for line in loss.get_lines() if len(line.get_xdata()) == 20
     }
     assert by_look["#0072B2", "-"].get_ydata() == pytest.approx(made.column("train_loss"))
-    assert by_look["#D55E00", "--"].get_ydata() == pytest.approx(made.column("validation_loss"))
+    assert by_look["#D55E00", "--"].get_ydata() == pytest.approx(made.column("eval_loss"))
     assert by_look["#0072B2", ":"].get_ydata() == pytest.approx(made.column("running_loss"))
     percents = [line.get_ydata() for line in accuracy.get_lines() if len(line.get_xdata()) == 20]
     assert any(np.allclose(p, 100 * np.array(made.column("train_accuracy"))) for p in percents)
@@ -380,7 +382,7 @@ def test_curves_say_where_the_loss_turned() -> None:
     [
         (history(8, turn=30), "The development loss is still falling at epoch 8"),
         (history(9, turn=8), "The development loss is lowest at epoch 8 of 9"),  # +0.7 %: noise, no turn
-        (history(1, watch="validation"), "After one epoch: validation loss"),
+        (history(1, eval_split="validation"), "After one epoch: validation loss"),
         (history(0), "No epoch has finished yet"),
     ],
 )
@@ -389,7 +391,7 @@ def test_verdict(made: History, says: str) -> None:
 
 
 def test_best_epoch_ignores_missing_values() -> None:
-    columns = {"epoch": [1, 2, 3], "validation_loss": [float("nan"), 2.0, None]}
+    columns = {"epoch": [1, 2, 3], "eval_loss": [float("nan"), 2.0, None]}
     assert figures.best_epoch(SimpleNamespace(column=columns.__getitem__)) == 2
     assert figures.best_epoch(history(0)) is None
 

@@ -45,7 +45,7 @@ def test_a_trajectory_has_a_dot_for_each_epoch_and_a_cross_for_each_reported_row
     run = history(12)
     line = next(line for line in ax.lines if len(line.get_xdata()) == 12)
     assert line.get_xdata() == pytest.approx(100 * np.array(run.column("running_accuracy")))
-    assert line.get_ydata() == pytest.approx(100 * np.array(run.column("validation_accuracy")))
+    assert line.get_ydata() == pytest.approx(100 * np.array(run.column("eval_accuracy")))
     crosses = {tuple(np.round(line.get_xydata()[0], 2)) for line in ax.lines if line.get_marker() == "X"}
     assert crosses == {(56.93, 24.35), (18.71, 17.99), (62.36, 15.6)}
     alone = figures.trajectories(RUNS, running=False).axes[0]
@@ -114,7 +114,7 @@ def test_one_spike_does_not_flatten_a_loss():
     spoilt = [replace(epoch, running_loss=900.0 if epoch.epoch == 1 else epoch.running_loss) for epoch in run.epochs]
     run.epochs[:] = spoilt
     assert figures.curves(run).axes[0].get_ylim()[1] <= 3 * np.log(20)
-    high = [replace(epoch, running_loss=50.0, train_loss=50.0, validation_loss=50.0) for epoch in spoilt]
+    high = [replace(epoch, running_loss=50.0, train_loss=50.0, eval_loss=50.0) for epoch in spoilt]
     run.epochs[:] = high  # all of it is there: then it is shown
     assert figures.curves(run).axes[0].get_ylim()[1] > 50
 

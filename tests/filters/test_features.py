@@ -119,7 +119,7 @@ def test_snapshots_are_the_network_as_it_was() -> None:
             seen.append(filters.up_to(model, 6)(x).clone())
     assert [snapshot.epoch for snapshot in kept] == [0, 1, 2]
     assert kept[0].accuracy is None
-    assert [snapshot.accuracy for snapshot in kept[1:]] == run.history.column("validation_accuracy")
+    assert [snapshot.accuracy for snapshot in kept[1:]] == run.history.column("eval_accuracy")
     assert str(kept[0]) == "epoch 0"
     assert "validation accuracy" in str(kept[2])
     assert not any(key.startswith("fc") for key in kept[0].state)

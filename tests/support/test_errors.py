@@ -5,37 +5,37 @@ import math
 import numpy as np
 import pytest
 
-from tinylab.support.errors import InvalidInputError, between, nearest, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range, nearest
 
 
 @pytest.mark.parametrize("value", [1, 2, 10])
 def test_whole_numbers_pass(value):
-    whole("epochs", value, 1, 10)
+    check_int("epochs", value, 1, 10)
 
 
 @pytest.mark.parametrize("value", [0, -1, 11, 1.0, "1", None, True, math.nan, np.int64(1)])
 def test_all_else_is_named_with_what_is_allowed(value):
     with pytest.raises(InvalidInputError) as caught:
-        whole("epochs", value, 1, 10)
+        check_int("epochs", value, 1, 10)
     assert str(caught.value) == f"epochs {value!r} is not possible. Allowed: a whole number from 1 to 10"
 
 
 def test_no_upper_end():
-    whole("seed", 10**30, 0)
+    check_int("seed", 10**30, 0)
     with pytest.raises(InvalidInputError, match=r"from 0$"):
-        whole("seed", -1, 0)
+        check_int("seed", -1, 0)
 
 
 def test_between_holds_its_ends():
-    between("dropout", 0, 0, 1)
-    between("learning_rate", 1e-30, 0, math.inf, low_open=True)
+    check_range("dropout", 0, 0, 1)
+    check_range("learning_rate", 1e-30, 0, math.inf, low_open=True)
     with pytest.raises(InvalidInputError, match="0 or more, and below 1"):
-        between("dropout", 1.0, 0, 1)
+        check_range("dropout", 1.0, 0, 1)
     with pytest.raises(InvalidInputError, match="above 0, and finite"):
-        between("learning_rate", 0, 0, math.inf, low_open=True)
+        check_range("learning_rate", 0, 0, math.inf, low_open=True)
     for value in (math.nan, math.inf, "0.5", None, False):
         with pytest.raises(InvalidInputError):
-            between("learning_rate", value, 0, math.inf)
+            check_range("learning_rate", value, 0, math.inf)
 
 
 def test_nearest_finds_the_misspelt():

@@ -23,20 +23,20 @@ def broken(run, epoch: int) -> None:
         run.model[-1].bias[0] = float("nan")
 
 
-@pytest.mark.parametrize("average", [0.0, 0.5])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
 def test_best_is_the_epoch_with_the_lowest_watched_loss(tmp_path, average):
     path = tmp_path / "run.pt"
-    run = train(tiny.network(), DATA, Recipe(epochs=6, batch=32, average=average), device=CPU, checkpoint=path)
+    run = train(tiny.network(), DATA, Recipe(epochs=6, batch=32, ema_decay=average), device=CPU, checkpoint=path)
     kept = []
     for epoch in run:
         kept.append(copied(run.measured))
         if epoch.epoch == 4:  # from here on it can only get worse
             for group in run.optimizer.param_groups:
                 group["initial_lr"] = 3.0
-    losses = run.history.column("validation_loss")
+    losses = run.history.column("eval_loss")
     best = losses.index(min(losses))
     assert 0 < best < 4  # otherwise this test shows nothing
-    assert (run.best.epoch, run.best.validation_loss) == (best + 1, losses[best])
+    assert (run.best.epoch, run.best.eval_loss) == (best + 1, losses[best])
     assert same(run.best.model, kept[best])
     assert path.exists()
     file = checkpoints.load(tmp_path / "run.best.pt")
@@ -52,7 +52,7 @@ def test_the_file_is_written_only_when_it_improved(tmp_path, monkeypatch):
     save = checkpoints.save
     monkeypatch.setattr(checkpoints, "save", lambda path, state: (written.append(path.name), save(path, state)))
     run = train(tiny.network(), DATA, WILD, device=CPU, checkpoint=tmp_path / "run.pt")
-    losses = run.finish().column("validation_loss")
+    losses = run.finish().column("eval_loss")
     improved = sum(loss < min(losses[:i], default=float("inf")) for i, loss in enumerate(losses))
     assert written.count("run.best.pt") == improved < 8
     assert written.count("run.pt") == 8
@@ -80,7 +80,7 @@ def test_after_a_nan_the_line_says_where_the_best_weights_are(tmp_path, at):
     assert "\n" not in said
     run.model.load_state_dict(run.best.model)
     loss = by_hand(run.model, DATA.development, DATA.normalisation)[0]
-    assert loss == pytest.approx(run.history.best.validation_loss, rel=1e-5)
+    assert loss == pytest.approx(run.history.best.eval_loss, rel=1e-5)
 
 
 def test_without_an_epoch_there_is_nothing_to_name():
@@ -116,7 +116,7 @@ def test_a_resumed_run_knows_the_best_of_before(tmp_path):
         if epoch.epoch == straight.best.epoch + 1:
             break
     run = train(tiny.network(seed=8), DATA, WILD, device=CPU, checkpoint=path, resume=True)
-    assert (run.best.epoch, run.best.validation_loss) == (straight.best.epoch, straight.best.validation_loss)
+    assert (run.best.epoch, run.best.eval_loss) == (straight.best.epoch, straight.best.eval_loss)
     run.finish()
     assert same(dict(run.best.model), straight.best.model)
 

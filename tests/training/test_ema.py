@@ -14,7 +14,7 @@ from tinylab.support.errors import TrainingError
 from tinylab.training import Recipe, checkpoints, train
 from tinylab.training.ema import averaged
 
-MEAN = replace(BUSY, average=0.6)
+MEAN = replace(BUSY, ema_decay=0.6)
 
 
 def test_the_mean_equals_one_written_out_in_float64():
@@ -44,14 +44,14 @@ def test_averaging_does_not_touch_what_is_learnt():
     assert same(run.state().raw, copied(plain.model))
     ours, theirs = untimed(run.history), untimed(plain.history)
     assert [epoch["running_loss"] for epoch in ours] == [epoch["running_loss"] for epoch in theirs]
-    assert all(a["validation_loss"] != b["validation_loss"] for a, b in zip(ours, theirs, strict=True))
+    assert all(a["eval_loss"] != b["eval_loss"] for a, b in zip(ours, theirs, strict=True))
 
 
 def test_measured_is_what_was_measured():
     run = train(tiny.network(line=NORMED), DATA, MEAN, device=CPU)
     for epoch in run:
         exact = by_hand(run.measured, DATA.development, DATA.normalisation)
-        assert (epoch.validation_loss, epoch.validation_accuracy) == pytest.approx(exact, rel=1e-5)
+        assert (epoch.eval_loss, epoch.eval_accuracy) == pytest.approx(exact, rel=1e-5)
         squares = sum((w.detach() ** 2).sum().item() for w in run.model.parameters() if w.ndim > 1)
         assert epoch.penalty == pytest.approx(0.01 * squares, rel=1e-4)
 
@@ -89,7 +89,7 @@ def test_resume_is_bit_identical(tmp_path, line):
 
 
 def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path):
-    short = Recipe(epochs=2, batch=32, average=0.9)
+    short = Recipe(epochs=2, batch=32, ema_decay=0.9)
     straight, resumed = tiny.network(), tiny.network()
     train(straight, DATA, replace(short, epochs=3), device=CPU).finish()
     path = tmp_path / "run.pt"
@@ -106,7 +106,7 @@ def test_a_checkpoint_from_before_there_was_averaging_goes_on(tmp_path):
     next(iter(train(tiny.network(), DATA, BUSY, device=CPU, checkpoint=path)))
     old = checkpoints.load(path)
     for recipe in (old.recipe, old.history["recipe"]):
-        for name in ("average", "mixup", "cutmix", "erase"):
+        for name in ("ema_decay", "mixup", "cutmix", "erase"):
             del recipe[name]
     checkpoints.save(path, old)
     run = train(tiny.network(seed=3), DATA, BUSY, device=CPU, checkpoint=path, resume=True)

@@ -34,9 +34,9 @@ def test_history_survives_json(tmp_path):
         '{"kind": "something else", "version": 1}',
         '{"kind": "tinylab history", "version": 99}',
         '{"kind": "tinylab history", "version": 1, "recipe": {}}',
-        '{"kind": "tinylab history", "version": 1, "recipe": {"batch": 0}, "line": "", "data": "", "watch": "", '
+        '{"kind": "tinylab history", "version": 1, "recipe": {"batch": 0}, "line": "", "data": "", "eval_split": "", '
         '"classes": [], "epochs": []}',
-        '{"kind": "tinylab history", "version": 1, "recipe": {}, "line": "", "data": "", "watch": "", '
+        '{"kind": "tinylab history", "version": 1, "recipe": {}, "line": "", "data": "", "eval_split": "", '
         '"classes": [], "epochs": [{"epoch": 1}]}',
     ],
 )
@@ -51,5 +51,5 @@ def test_foreign_json_is_refused(tmp_path, content):
 def test_missing_history_and_unknown_column(tmp_path):
     with pytest.raises(TrainingError, match="nowhere"):
         History.load(tmp_path / "nowhere.json")
-    with pytest.raises(InvalidInputError, match="did you mean 'validation_loss'"):
+    with pytest.raises(InvalidInputError, match="did you mean 'eval_loss'"):
         History(Recipe(), "", "", "", ()).column("validation_los")

@@ -14,7 +14,7 @@ from tinylab.support.errors import TrainingError
 from tinylab.support.interrupts import uninterrupted
 from tinylab.training import train
 
-RECIPES = {"plain": BUSY, "averaged": replace(BUSY, average=0.6)}
+RECIPES = {"plain": BUSY, "averaged": replace(BUSY, ema_decay=0.6)}
 
 
 def undisturbed(recipe):

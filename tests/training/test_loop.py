@@ -59,7 +59,7 @@ def test_the_record_measures_the_model_as_it_is_after_the_epoch(data):
     run = train(model, data, SHORT, device=CPU)
     for epoch in run:
         exact = by_hand(model, data.development, data.normalisation)
-        assert (epoch.validation_loss, epoch.validation_accuracy) == pytest.approx(exact, rel=1e-5)
+        assert (epoch.eval_loss, epoch.eval_accuracy) == pytest.approx(exact, rel=1e-5)
         exact = by_hand(model, run._few.split, data.normalisation)
         assert (epoch.train_loss, epoch.train_accuracy) == pytest.approx(exact, rel=1e-5)
         assert epoch.images_per_second == pytest.approx(90 / epoch.seconds)
@@ -70,8 +70,8 @@ def test_the_record_measures_the_model_as_it_is_after_the_epoch(data):
 def test_it_learns(data):
     history = train(tiny.network(), data, Recipe(epochs=15, batch=16, learning_rate=3e-3), device=CPU).finish()
     assert history.last.train_accuracy > 0.9
-    assert history.best.validation_loss < history.epochs[0].validation_loss
-    assert history.best.validation_loss == min(history.column("validation_loss"))
+    assert history.best.eval_loss < history.epochs[0].eval_loss
+    assert history.best.eval_loss == min(history.column("eval_loss"))
 
 
 def test_label_smoothing_reaches_the_loss(data):

@@ -65,14 +65,14 @@ def test_a_longer_run_goes_on_from_a_shorter_one(data, tmp_path):
         (lambda: {"recipe": replace(BUSY, dropout=0.1)}, "dropout was 0.3, now it is 0.1"),
         (lambda: {"recipe": replace(BUSY, epochs=9)}, "epochs was 4, now it is 9"),
         (lambda: {"model": tiny.network(line="conv3-6 - relu - softmax")}, "conv3-6 - relu - softmax"),
-        (lambda: {"watch": "validation"}, "watched split was 'development'"),
+        (lambda: {"eval_split": "validation"}, "watched split was 'development'"),
         (lambda: {"data": tiny.dataset(seed=4)}, "mean training image"),
     ],
 )
 def test_resume_refuses_another_run_and_leaves_the_model_alone(data, tmp_path, change, said):
     path = tmp_path / "run.ckpt"
     next(iter(train(tiny.network(), data, BUSY, device=CPU, checkpoint=path)))
-    given = {"model": tiny.network(), "data": data, "recipe": BUSY, "watch": "development"} | change()
+    given = {"model": tiny.network(), "data": data, "recipe": BUSY, "eval_split": "development"} | change()
     before = copied(given["model"])
     with pytest.raises(TrainingError, match=said) as caught:
         train(**given, device=CPU, checkpoint=path, resume=True)

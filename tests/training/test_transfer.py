@@ -96,7 +96,7 @@ def test_transplant_copies_all_but_the_last_layer(line: str) -> None:
         for tensor in donor.state_dict().values():
             tensor.add_(1)  # running means, too
     before, given = weights(model), weights(donor)
-    done = transfer.transplant(donor, model)
+    done = transfer.copy_weights(donor, model)
     after = weights(model)
     for name in done.carried:
         assert torch.equal(after[name], given[name]), name
@@ -116,7 +116,7 @@ def test_transplant_copies_all_but_the_last_layer(line: str) -> None:
 def test_transplant_of_the_modern_network() -> None:
     shape = models.Shape((4, 8), (1, 1))
     donor, model = models.modern(shape, 5), models.modern(shape, 3)
-    done = transfer.transplant(donor, model)
+    done = transfer.copy_weights(donor, model)
     assert set(done.fresh) == {"fc(3).weight", "fc(3).bias"}
     x = torch.randn(2, 3, 8, 8)
     assert torch.equal(donor[:-1].eval()(x), model[:-1].eval()(x))
@@ -126,10 +126,10 @@ def test_transplant_refuses_another_network_and_copies_nothing() -> None:
     donor, model = network(4), network(2, LINE.replace("fc(8)", "fc(9)"))
     before = weights(model)
     with pytest.raises(InvalidInputError, match="differ before their last layer"):
-        transfer.transplant(donor, model)
+        transfer.copy_weights(donor, model)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     with pytest.raises(InvalidInputError, match="no fully connected layer"):
-        transfer.transplant(nn.Sequential(nn.Conv2d(3, 4, 3)), model)
+        transfer.copy_weights(nn.Sequential(nn.Conv2d(3, 4, 3)), model)
 
 
 def test_a_frozen_network_learns_in_its_last_layer_only() -> None:
@@ -169,7 +169,7 @@ def test_an_attempt_is_what_it_says(way: str) -> None:
             model.get_submodule(name).load_state_dict(donor.get_submodule(name).state_dict())
     oracle(model, few, epochs, only_last=way == "frozen")
     validation = training.score(model, Batches(few.validation, PARTS.source.normalisation))
-    assert (done.validation, done.validation_loss) == pytest.approx((validation.accuracy, validation.loss), abs=1e-4)
+    assert (done.validation, done.eval_loss) == pytest.approx((validation.accuracy, validation.loss), abs=1e-4)
     assert validation.count == len(PARTS.target.validation)
     own = training.score(model, Batches(few.train, PARTS.source.normalisation))
     assert done.train == pytest.approx(own.accuracy)
@@ -216,8 +216,8 @@ def test_all_ways_see_the_same_images_normalised_by_the_source(monkeypatch: pyte
 @pytest.mark.usefixtures("build")
 def test_seeds_take_the_donors_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     donors, used = [network(4, seed=seed) for seed in (1, 2)], []
-    carry = transfer.transplant
-    monkeypatch.setattr(transfer, "transplant", lambda donor, model: used.append(donor) or carry(donor, model))
+    carry = transfer.copy_weights
+    monkeypatch.setattr(transfer, "copy_weights", lambda donor, model: used.append(donor) or carry(donor, model))
     transfer.compare(donors, PARTS, LINE, RECIPE, per_class=(1,), updates=1, seeds=3, ways=("frozen",))
     assert [donors.index(donor) for donor in used] == [0, 1, 0]
 

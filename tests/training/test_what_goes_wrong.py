@@ -57,8 +57,8 @@ def test_out_of_memory_names_the_batch_and_the_run_can_go_on(data):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"watch": "validaton"}, "did you mean 'validation'"),
-        ({"watch": "test"}, "'test' has no labels"),
+        ({"eval_split": "validaton"}, "did you mean 'validation'"),
+        ({"eval_split": "test"}, "'test' has no labels"),
         ({"model": tiny.network(classes=5)}, "5 outputs, the data has 3 classes"),
     ],
 )
@@ -77,8 +77,8 @@ def test_autocast_keeps_the_loss_in_float32(data):
     half = Device(torch.device("cpu"), "CPU in bfloat16", torch.bfloat16)
     history = train(tiny.network(), data, SHORT, device=half).finish()
     plain = train(tiny.network(), data, SHORT, device=CPU).finish()
-    assert history.last.validation_loss == pytest.approx(plain.last.validation_loss, rel=0.1)
-    assert history.last.validation_loss != plain.last.validation_loss
+    assert history.last.eval_loss == pytest.approx(plain.last.eval_loss, rel=0.1)
+    assert history.last.eval_loss != plain.last.eval_loss
 
 
 def test_progress_bar(data, capsys, monkeypatch):

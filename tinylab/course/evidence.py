@@ -156,12 +156,13 @@ def turn(record: Record | None) -> str:
     at, end = history.epochs[found.epoch - 1], history.last
     head = f"Recorded, Model 1 without L2 on {record.classes} classes: "
     if not found.turned:
-        return f"{head}in {found.epochs} epochs the {found.watch} loss does not turn."
-    moved = 100 * (end.validation_accuracy - at.validation_accuracy)
-    kept = f"{100 * at.validation_accuracy:.1f} % there and {100 * end.validation_accuracy:.1f} % at the end"
+        return f"{head}in {found.epochs} epochs the {found.eval_split} loss does not turn."
+    moved = 100 * (end.eval_accuracy - at.eval_accuracy)
+    kept = f"{100 * at.eval_accuracy:.1f} % there and {100 * end.eval_accuracy:.1f} % at the end"
     return (
-        f"{head}the {found.watch} loss turns at epoch {found.epoch} of {found.epochs} and ends {found.rise:.0%} above "
-        f"its lowest; {found.watch} accuracy is {kept} ({moved:+.1f} points)."
+        f"{head}the {found.eval_split} loss turns at epoch {found.epoch} of {found.epochs} "
+        f"and ends {found.rise:.0%} above "
+        f"its lowest; {found.eval_split} accuracy is {kept} ({moved:+.1f} points)."
     )
 
 

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
+from tinylab.support.errors import InvalidInputError, TinylabError, check_int, nearest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -108,7 +108,7 @@ def settings(profile: str | None = None, data: str = "sample", seed: int = 0, le
     profile = DEFAULT_PROFILE if profile is None else profile
     if not isinstance(profile, str) or profile not in _PROFILES:
         raise InvalidInputError(f"profile {profile!r}{origin} is unknown{nearest(str(profile), PROFILES)}")
-    whole("seed", seed, 0)
+    check_int("seed", seed, 0)
     if not isinstance(data, str | os.PathLike) or not str(data).strip():
         raise InvalidInputError(f"data {data!r} is not allowed. Allowed: 'sample', 'tiny-imagenet' or a path")
     sizes = dict(_PROFILES[profile])

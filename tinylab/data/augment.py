@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinylab.support.errors import InvalidInputError, between
+from tinylab.support.errors import InvalidInputError, check_range
 from tinylab.support.seeds import derive_seed
 
 
@@ -24,7 +24,7 @@ class Augment:
             raise InvalidInputError(f"crop {self.crop!r} is not possible. Allowed: whole pixels from 0 to 32")
         if not isinstance(self.flip, bool):
             raise InvalidInputError(f"flip {self.flip!r} is not possible. Allowed: True or False")
-        between("erase", self.erase, 0, 1)
+        check_range("erase", self.erase, 0, 1)
 
     def __bool__(self) -> bool:
         """Whether anything is shifted or mirrored; boxes are erased later, from the normalised images."""

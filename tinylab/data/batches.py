@@ -15,7 +15,7 @@ from tinylab.data.augment import Augment, crop_and_flip, erase
 from tinylab.data.normalisation import Normalisation
 from tinylab.data.split import Split
 from tinylab.support.device import Device, pick
-from tinylab.support.errors import DataError, whole
+from tinylab.support.errors import DataError, check_int
 from tinylab.support.memory import available_memory
 from tinylab.support.seeds import derive_seed
 
@@ -40,7 +40,7 @@ class Batches:
         shuffle: bool = False,
         seed: int = 0,
     ) -> None:
-        whole("batch", batch, 1)
+        check_int("batch", batch, 1)
         if len(split) == 0:
             raise DataError(f"split {split.name!r} has no images, so there are no batches to make")
         self.split, self.normalisation = split, normalisation

@@ -45,7 +45,7 @@ from tinylab.data.layout import SPLITS, Layout, Listing, natural, read_layout, s
 from tinylab.data.manifest import FILE, describe, inside, sha256
 from tinylab.data.manifest import state as read_state
 from tinylab.support.cores import core_count
-from tinylab.support.errors import DataError, FileError, InvalidInputError, whole
+from tinylab.support.errors import DataError, FileError, InvalidInputError, check_int
 from tinylab.support.files import atomic_write, status
 from tinylab.support.table import Table
 
@@ -116,8 +116,8 @@ def prepare(
     if name == "sample":
         raise InvalidInputError("the name 'sample' is the generated sample's; choose another")
     if workers is not None:
-        whole("workers", workers, 1)
-    whole("size", size, 1, LARGEST)
+        check_int("workers", workers, 1)
+    check_int("size", size, 1, LARGEST)
     source = as_path(source).absolute()
     with open_archive(source) as archive:
         fingerprint = archive.fingerprint()

@@ -21,7 +21,7 @@ from tinylab.data.folders import (
     require_space,
     writable_folder,
 )
-from tinylab.support.errors import DataError, InvalidInputError, between
+from tinylab.support.errors import DataError, InvalidInputError, check_range
 from tinylab.support.files import move_into_place, reason, replaceable
 
 log = logging.getLogger("tinylab.data")
@@ -54,7 +54,7 @@ def fetch(
     """
     if isinstance(mirrors, str) or not mirrors:
         raise InvalidInputError(f"mirrors {mirrors!r} are not possible. Allowed: a list of one URL or more")
-    between("timeout", timeout, 0, 86_400, low_open=True)
+    check_range("timeout", timeout, 0, 86_400, low_open=True)
     target = as_path(destination) if destination is not None else cache_root() / ARCHIVE
     target = target / ARCHIVE if target.is_dir() else target
     if (real := replaceable(target)) is None:

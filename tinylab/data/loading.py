@@ -25,7 +25,7 @@ from tinylab.data.dataset import Dataset
 from tinylab.data.folders import ARCHIVE, as_path, cache_root, cannot_write, writable_folder
 from tinylab.data.split import Split, by_class
 from tinylab.support import files
-from tinylab.support.errors import DataError, InvalidInputError, between, nearest, whole
+from tinylab.support.errors import DataError, InvalidInputError, check_int, check_range, nearest
 
 log = logging.getLogger("tinylab.data")
 
@@ -55,8 +55,8 @@ def load(
     The sample and paths are prepared on first use (a few seconds to a minute); afterwards loading is instant.
     Raises InvalidInputError for arguments outside this, DataError for a data set that is absent or damaged.
     """
-    between("development", development, 0, 1)
-    whole("seed", seed, 0)
+    check_range("development", development, 0, 1)
+    check_int("seed", seed, 0)
     found = _find(name_or_path, cache)
     chosen = _choose(found, classes)
     lookup = np.full(len(found.classes), -1, np.int64)

@@ -86,7 +86,6 @@ class Normalisation:
         return images.float().sub_(mean).div_(scale).permute(0, 3, 1, 2)  # a view: NHWC memory is channels_last
 
 
-
 def fitted(split: Split) -> Normalisation:
     """Mean image and scale of all images of `split`, from the file beside the cache if there is one.
 

@@ -22,7 +22,7 @@ from tinylab.data import drawing
 from tinylab.data.drawing import Kind
 from tinylab.data.folders import as_path, cannot_write
 from tinylab.support.cores import core_count
-from tinylab.support.errors import DataError, FileError, whole
+from tinylab.support.errors import DataError, FileError, check_int
 from tinylab.support.files import atomic_write
 
 ROOT = "tinylab-sample"  # the folder that holds everything, as `tiny-imagenet-200` does in the real archive
@@ -94,11 +94,11 @@ def write_sample(destination: Path | str, seed: int = 0, classes: int = 20, trai
     Raises InvalidInputError for counts out of range, DataError for a path where no file can be
     (before anything is drawn) and for a full disk.
     """
-    whole("classes", classes, 2, len(KINDS))
+    check_int("classes", classes, 2, len(KINDS))
     counts = {"train": train, "val": val, "test": test}
     for split, count in counts.items():
-        whole(split, count, 1, 10_000)
-    whole("seed", seed, 0)
+        check_int(split, count, 1, 10_000)
+    check_int("seed", seed, 0)
     destination = _possible(as_path(destination))
 
     wnids = list(KINDS)[:classes]

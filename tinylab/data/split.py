@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylab.data.cache import Decoded
-from tinylab.support.errors import DataError, InvalidInputError, whole
+from tinylab.support.errors import DataError, InvalidInputError, check_int
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Split:
 
     def per_class(self, count: int, seed: int = 0) -> "Split":
         """A part with `count` images of every class, drawn by `seed`; a larger count contains the smaller."""
-        whole("per_class", count, 1)
+        check_int("per_class", count, 1)
         targets = self.targets
         if targets is None:
             raise InvalidInputError(f"{self.name} has no labels, so it cannot be divided by class")

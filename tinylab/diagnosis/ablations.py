@@ -17,7 +17,7 @@ from tinylab import models
 from tinylab.diagnosis.cards import change
 from tinylab.diagnosis.turning import CONFIRM, RISE, Turning, turning_point
 from tinylab.models import Reported
-from tinylab.support.errors import InvalidInputError, between, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range
 from tinylab.support.table import Table
 from tinylab.training.history import History
 from tinylab.training.recipe import Recipe
@@ -43,7 +43,7 @@ class Setting:
 
     def part(self, data: "Dataset") -> "Dataset":
         """`data` with this setting's share of training images a class, at least one."""
-        between("images", self.images, 0, 1.000001, low_open=True)
+        check_range("images", self.images, 0, 1.000001, low_open=True)
         count = max(1, round(self.images * data.train.fewest))
         return data if self.images == 1 else data.part(count, seed=self.recipe.seed)
 
@@ -84,7 +84,7 @@ class Outcome:
     train: float  # accuracy, 0..1, evaluation mode
     validation: float
     train_loss: float  # nats
-    validation_loss: float
+    eval_loss: float
     best_loss: float  # lowest validation loss of the run
     epoch: int  # the one looked at, from 1
     turning: Turning
@@ -104,10 +104,10 @@ def outcome(name: str, history: History, *, stopped: bool = False) -> Outcome:
     return Outcome(
         name,
         epoch.train_accuracy,
-        epoch.validation_accuracy,
+        epoch.eval_accuracy,
         epoch.train_loss,
-        epoch.validation_loss,
-        history.best.validation_loss,
+        epoch.eval_loss,
+        history.best.eval_loss,
         epoch.epoch,
         turning_point(history),
     )
@@ -118,7 +118,7 @@ def effect(base: Outcome, other: Outcome) -> str:
 
     Differences within 2 % count as none; in a run of 3 epochs or fewer nothing can be seen.
     """
-    at_best, at_end = other.best_loss / base.best_loss - 1, other.validation_loss / base.validation_loss - 1
+    at_best, at_end = other.best_loss / base.best_loss - 1, other.eval_loss / base.eval_loss - 1
     if min(base.turning.epochs, other.turning.epochs) <= CONFIRM:
         says = "cannot be judged after so few epochs"
     elif at_best < -RISE:
@@ -140,8 +140,8 @@ def table(outcomes: Sequence[Outcome], caption: str = "One factor at a time") ->
     for o in outcomes:
         turned = f"{o.turning.epoch} of {o.turning.epochs}" if o.turning.turned else "no turn"
         accuracies = (f"{o.train:.1%}", f"{o.validation:.1%}", f"{100 * o.gap:.0f}")
-        rows.append([o.name, *accuracies, f"{o.best_loss:.2f}", f"{o.validation_loss:.2f}", turned])
-    watched = outcomes[0].turning.watch if outcomes else "validation"
+        rows.append([o.name, *accuracies, f"{o.best_loss:.2f}", f"{o.eval_loss:.2f}", turned])
+    watched = outcomes[0].turning.eval_split if outcomes else "validation"
     columns = ["setting", "training", watched, "gap (points)", "best loss", "loss at the end", "turns at epoch"]
     return Table(columns, rows, caption)
 
@@ -154,7 +154,7 @@ def skill(accuracy: float, classes: int) -> float:
 
     Raises InvalidInputError for an accuracy outside 0..1, or fewer than 2 classes.
     """
-    whole("classes", classes, 2)
+    check_int("classes", classes, 2)
     if not 0 <= accuracy <= 1:
         raise InvalidInputError(f"accuracy {accuracy!r} is not possible. Allowed: 0 to 1")
     return (accuracy - 1 / classes) / (1 - 1 / classes)
@@ -172,7 +172,7 @@ def way(history: History) -> np.ndarray:
     Training is the running accuracy, dropout on and averaged over the epoch: what Keras printed, and the report quotes.
     """
     count = len(history.classes)
-    both = [(skill(e.running_accuracy, count), skill(e.validation_accuracy, count)) for e in history.epochs]
+    both = [(skill(e.running_accuracy, count), skill(e.eval_accuracy, count)) for e in history.epochs]
     return np.array(both, dtype=np.float64).reshape(-1, 2)
 
 
@@ -197,7 +197,7 @@ def fingerprints(
     between (training skill, validation skill). Raises InvalidInputError for nothing tried, a run without an epoch, or
     a tolerance that is not above 0.
     """
-    between("tolerance", tolerance, 0, math.inf, low_open=True)
+    check_range("tolerance", tolerance, 0, math.inf, low_open=True)
     if not tried:
         raise InvalidInputError("no setting was tried. Give {name: history}, one or more")
     place = np.array([skill(row.train, classes), skill(row.validation, classes)])
@@ -207,6 +207,6 @@ def fingerprints(
             raise InvalidInputError(f"{name!r} has no epoch yet. Train it first")
         distances = np.linalg.norm(way(history) - place, axis=1)
         nearest, away = history.epochs[int(distances.argmin())], float(distances.min())
-        accuracies = nearest.train_accuracy, nearest.validation_accuracy
+        accuracies = nearest.train_accuracy, nearest.eval_accuracy
         matches.append(Match(name, nearest.epoch, *accuracies, away, away <= tolerance))
     return tuple(sorted(matches, key=lambda match: match.distance))

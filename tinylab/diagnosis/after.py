@@ -35,14 +35,15 @@ def after(history: History) -> tuple[Card, ...]:
 
 def overfitting(history: History) -> Card:
     """Fires if the validation loss has been more than 2 % above its best for 3 epochs, while training loss fell."""
-    validation, train = _columns(history, "validation_loss", "train_loss")
+    validation, train = _columns(history, "eval_loss", "train_loss")
     evidence, fired = _too_few(history, LASTING + 1), False
     if not evidence:
         best = int(validation[:-LASTING].argmin())
         above = validation[-LASTING:] / validation[best] - 1
         fired = bool((above > RISE).all() and train[-1] < train[best])
         evidence = (
-            f"In the last {LASTING} epochs the {history.watch} loss lay {change(above.min())} to {change(above.max())} "
+            f"In the last {LASTING} epochs the {history.eval_split} loss lay "
+            f"{change(above.min())} to {change(above.max())} "
             f"from its best before, {validation[best]:.2f} at epoch {best + 1}; since then the training loss went from "
             f"{train[best]:.2f} to {train[-1]:.2f}."
         )
@@ -62,7 +63,7 @@ def underfitting(history: History) -> Card:
     Alike: training accuracy is less than 5 points above validation. Poor: more than half of ln C is left of the
     training loss. Stopped: the best of the last 3 epochs is less than 2 % below the best before them.
     """
-    loss, accuracy, validation = _columns(history, "train_loss", "train_accuracy", "validation_accuracy")
+    loss, accuracy, validation = _columns(history, "train_loss", "train_accuracy", "eval_accuracy")
     evidence, fired = _too_few(history, LASTING + 1), False
     if not evidence:
         gap = accuracy[-1] - validation[-1]
@@ -70,7 +71,8 @@ def underfitting(history: History) -> Card:
         fall = 1 - loss[-LASTING:].min() / loss[:-LASTING].min()
         fired = bool(gap < GAP and left > POOR and fall < STILL)
         evidence = (
-            f"Training and {history.watch} accuracy are {accuracy[-1]:.1%} and {validation[-1]:.1%} ({100 * gap:+.0f} "
+            f"Training and {history.eval_split} accuracy are {accuracy[-1]:.1%} and "
+            f"{validation[-1]:.1%} ({100 * gap:+.0f} "
             f"points); the training loss is {left:.0%} of that of guessing, and fell by {fall:.1%} in the "
             f"last {LASTING} epochs."
         )
@@ -91,14 +93,14 @@ def suspicious_validation(history: History) -> Card:
     Both in evaluation mode; the difference is the mean of the last 3 epochs, since a small split jumps by more than
     that from one epoch to the next. Early: within 2 epochs.
     """
-    train, validation = _columns(history, "train_accuracy", "validation_accuracy")
+    train, validation = _columns(history, "train_accuracy", "eval_accuracy")
     evidence, fired = _too_few(history, 1), False
     if not evidence:
         ahead = float((validation - train)[-LASTING:].mean())
         early = float(validation[:EARLY].max())
         fired = early > TOO_GOOD or (len(train) >= LASTING and ahead > AHEAD)
         evidence = (
-            f"The {history.watch} accuracy is {100 * ahead:+.0f} points against training (mean of the last "
+            f"The {history.eval_split} accuracy is {100 * ahead:+.0f} points against training (mean of the last "
             f"{min(LASTING, len(train))} epochs, both in evaluation mode), and was at most {early:.1%} in the first "
             f"{min(EARLY, len(train))} epochs."
         )
@@ -119,14 +121,14 @@ def stopped_too_early(history: History) -> Card:
 
     The last epoch is the best, and the last 3 epochs are on average more than 2 % below the 3 before.
     """
-    (validation,) = _columns(history, "validation_loss")
+    (validation,) = _columns(history, "eval_loss")
     evidence, fired = _too_few(history, 2 * LASTING), False
     if not evidence:
         before, last = validation[-2 * LASTING : -LASTING].mean(), validation[-LASTING:].mean()
         fall = 1 - last / before
         fired = bool(fall > FALLING and validation.argmin() == len(validation) - 1)
         evidence = (
-            f"The {history.watch} loss went from {before:.2f} to {last:.2f} ({change(-fall)}) over the last two "
+            f"The {history.eval_split} loss went from {before:.2f} to {last:.2f} ({change(-fall)}) over the last two "
             f"stretches of {LASTING} epochs; the best epoch is {int(validation.argmin()) + 1} of {len(validation)}."
         )
     return Card(
@@ -141,14 +143,14 @@ def stopped_too_early(history: History) -> Card:
 
 def stopped_too_late(history: History) -> Card:
     """Fires if there has been no new best validation loss for 5 epochs, and for half of the run."""
-    (validation,) = _columns(history, "validation_loss")
+    (validation,) = _columns(history, "eval_loss")
     evidence, fired = _too_few(history, LONG + 1), False
     if not evidence:
         best = int(validation.argmin())
         idle = len(validation) - 1 - best
         fired = idle >= max(LONG, LONG_SHARE * len(validation))
         evidence = (
-            f"The best {history.watch} loss, {validation[best]:.2f}, is that of epoch {best + 1} of "
+            f"The best {history.eval_split} loss, {validation[best]:.2f}, is that of epoch {best + 1} of "
             f"{len(validation)}; {idle} epochs followed without a better one."
         )
     return Card(

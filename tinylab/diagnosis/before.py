@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from tinylab import optimizers
 from tinylab.diagnosis.cards import Card
 from tinylab.diagnosis.trace import check_batch, copied, losses_of_a_copy, own_random
-from tinylab.support.errors import InvalidInputError, between, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range
 from tinylab.training import evaluating
 
 KARPATHY = "A. Karpathy, A Recipe for Training Neural Networks (2019)"
@@ -54,8 +54,8 @@ def tiny_batch(model: nn.Module, x: Tensor, y: Tensor, *, steps: int = STEPS, le
     in time has to be given the rest.
     """
     check_batch(x, y)
-    whole("steps", steps, 1)
-    between("learning_rate", learning_rate, 0, math.inf, low_open=True)
+    check_int("steps", steps, 1)
+    check_range("learning_rate", learning_rate, 0, math.inf, low_open=True)
     few = min(len(x), TINY)
     losses = losses_of_a_copy(model, x[:few], y[:few], steps + 1, learning_rate, enough=LEARNED)
     fired = not losses[-1] <= LEARNED
@@ -75,8 +75,8 @@ def tiny_batch(model: nn.Module, x: Tensor, y: Tensor, *, steps: int = STEPS, le
 def blank_input(model: nn.Module, x: Tensor, y: Tensor, *, steps: int = 40, learning_rate: float = 1e-3) -> Card:
     """Fires if a copy learns real images no better than blank ones (zeros), by at least 0.1 nats in `steps` updates."""
     check_batch(x, y, least=2)
-    whole("steps", steps, 1)
-    between("learning_rate", learning_rate, 0, math.inf, low_open=True)
+    check_int("steps", steps, 1)
+    check_range("learning_rate", learning_rate, 0, math.inf, low_open=True)
     real, blank = (
         losses_of_a_copy(model, images, y, steps + 1, learning_rate)[-1] for images in (x, torch.zeros_like(x))
     )

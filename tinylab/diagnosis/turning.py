@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylab.diagnosis.cards import change
-from tinylab.support.errors import InvalidInputError, between, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range
 from tinylab.training.history import History
 
 WINDOW = 3  # epochs of the running median: the least that one odd epoch cannot move
@@ -32,7 +32,7 @@ class Turning:
     lowest: float  # smoothed loss there, nats
     last: float  # smoothed loss at the end, nats
     epochs: int  # of the run
-    watch: str = "validation"
+    eval_split: str = "validation"
 
     @property
     def rise(self) -> float:
@@ -46,19 +46,21 @@ class Turning:
         around = f"epoch {self.epoch}" + (f" (noise allows {low} to {high})" if low < high else "")
         if self.turned:
             return (
-                f"The {self.watch} loss turns at {around}: from {self.lowest:.2f} up to {self.last:.2f} at epoch "
+                f"The {self.eval_split} loss turns at {around}: from {self.lowest:.2f} up to {self.last:.2f} at epoch "
                 f"{self.epochs}, {change(self.rise)}, and the last {CONFIRM} epochs all lie more than {RISE:.0%} above "
                 "the lowest."
             )
         if self.epochs <= CONFIRM:
             return (
-                f"{self.epochs} epoch{'s' * (self.epochs > 1)} of {self.watch} loss so far; a turn cannot be seen "
+                f"{self.epochs} epoch{'s' * (self.epochs > 1)} of {self.eval_split} loss so far; a turn cannot be seen "
                 f"before {CONFIRM + 1}."
             )
         if self.epoch == self.epochs:
-            return f"The {self.watch} loss has not turned: lowest at the end, {self.lowest:.2f} in epoch {self.epochs}."
+            at_end = f"lowest at the end, {self.lowest:.2f} in epoch {self.epochs}"
+            return f"The {self.eval_split} loss has not turned: {at_end}."
         return (
-            f"The {self.watch} loss has not turned: lowest at {around}, {self.lowest:.2f}, and {change(self.rise)} at "
+            f"The {self.eval_split} loss has not turned: lowest at {around}, {self.lowest:.2f}, "
+            f"and {change(self.rise)} at "
             f"the end; not all of the last {CONFIRM} epochs lie more than {RISE:.0%} above the lowest."
         )
 
@@ -80,8 +82,8 @@ def turning_point(losses: History | Sequence[float], *, window: int = WINDOW) ->
 
     Raises InvalidInputError for no epochs, or a loss that is not a finite number.
     """
-    watch = losses.watch if isinstance(losses, History) else "validation"
-    raw = _finite(losses.column("validation_loss") if isinstance(losses, History) else losses)
+    eval_split = losses.eval_split if isinstance(losses, History) else "validation"
+    raw = _finite(losses.column("eval_loss") if isinstance(losses, History) else losses)
     smooth = smoothed(raw, window)
     bottom = int(smooth.argmin())
     # the median rounds a sharp corner off: of the epochs that take part in the lowest one, the lowest as measured
@@ -95,7 +97,7 @@ def turning_point(losses: History | Sequence[float], *, window: int = WINDOW) ->
     while high < len(raw) - 1 and smooth[high + 1] <= lowest + noise:
         high += 1
     turned = len(raw) - 1 - best >= CONFIRM and bool((raw[-CONFIRM:] > (1 + RISE) * lowest).all())
-    return Turning(turned, best + 1, (low + 1, high + 1), lowest, float(smooth[-1]), len(raw), watch)
+    return Turning(turned, best + 1, (low + 1, high + 1), lowest, float(smooth[-1]), len(raw), eval_split)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def flattening(losses: History | Sequence[float], *, window: int = WINDOW) -> Fl
 
 def smoothed(losses: Sequence[float] | np.ndarray, window: int = WINDOW) -> np.ndarray:
     """The running median over `window` epochs (odd), float64 (epochs,); fewer epochs take part at both ends."""
-    whole("window", window, 1)
+    check_int("window", window, 1)
     if window % 2 == 0:
         raise InvalidInputError(f"window {window} is not possible. Allowed: an odd number, such as {window + 1}")
     values, half = np.asarray(losses, dtype=np.float64), window // 2
@@ -149,5 +151,7 @@ def _finite(losses: Sequence[float]) -> np.ndarray:
     if not values:
         raise InvalidInputError("there is no epoch to look at yet. Give a history, or losses, of at least one")
     for value in values:
-        between("a loss", float(value) if isinstance(value, np.floating) else value, -math.inf, math.inf, low_open=True)
+        check_range(
+            "a loss", float(value) if isinstance(value, np.floating) else value, -math.inf, math.inf, low_open=True
+        )
     return np.array(values, dtype=np.float64)

@@ -14,7 +14,7 @@ from torch import nn
 from tinylab.data.batches import Batches
 from tinylab.data.normalisation import Normalisation
 from tinylab.support.device import Device, pick
-from tinylab.support.errors import InvalidInputError, whole
+from tinylab.support.errors import InvalidInputError, check_int
 from tinylab.support.table import Table
 from tinylab.training import EVALUATION_BATCH, evaluating
 
@@ -49,7 +49,7 @@ class Predictions:
 
     def likeliest(self, names: Sequence[str], top: int = 3) -> Table:
         """The `top` most probable of the C classes called `names` for each image, with their probabilities."""
-        whole("top", top, 1, len(names))
+        check_int("top", top, 1, len(names))
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :top]
         rows = [
             [file, *(f"{names[number]} {likely[number]:.1%}" for number in numbers)]

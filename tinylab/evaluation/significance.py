@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylab.support.errors import InvalidInputError, between, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range
 
 _SHUFFLES = 199  # so the smallest p-value of `dependence` is 1 in 200
 
 
 def binomial_tail(hits: int, trials: int, chance: float) -> float:
     """Probability of `hits` or more in `trials` independent attempts that succeed with probability `chance`."""
-    whole("trials", trials, 0)
-    between("chance", chance, 0, 1)
+    check_int("trials", trials, 0)
+    check_range("chance", chance, 0, 1)
     from scipy.stats import binom  # slow to import, and not needed to predict
 
     return float(binom.sf(hits - 1, trials, chance))
@@ -71,9 +71,9 @@ def images_needed(accuracy: float, chance: float, error: float = 0.001) -> tuple
     With so many images, "at least so many hits" is wrong with probability `error` at most, either way:
     a guesser hardly ever reaches them, the network hardly ever misses them.
     """
-    between("chance", chance, 0, 1, low_open=True)
-    between("accuracy", accuracy, chance, 1, low_open=True)
-    between("error", error, 0, 0.5, low_open=True)
+    check_range("chance", chance, 0, 1, low_open=True)
+    check_range("accuracy", accuracy, chance, 1, low_open=True)
+    check_range("error", error, 0, 0.5, low_open=True)
     from scipy.stats import binom
 
     for most in (1_000, 30_000, 1_000_000):

@@ -81,8 +81,8 @@ def turning(
                     textcoords="offset points", ha="right" if left else "left", va="bottom", color=colour,
                     fontsize=look_.font * 0.9)  # fmt: skip
     ends = [EndLabel(epochs[-1], train[-1], "training", TRAINING)]
-    label_ends(ax, [*ends, EndLabel(epochs[-1], validation[-1], history.watch, VALIDATION)], look_)
-    title = title or (f"The {history.watch} loss " + ("turns" if found.turned else "has not turned"))
+    label_ends(ax, [*ends, EndLabel(epochs[-1], validation[-1], history.eval_split, VALIDATION)], look_)
+    title = title or (f"The {history.eval_split} loss " + ("turns" if found.turned else "has not turned"))
     picture.headline(title)
     picture.alt = f"{_sentence(title)} Loss over {len(epochs)} epoch{'s' * (len(epochs) > 1)}. {found.evidence}" + (
         f" {flat.evidence}" if flat else ""
@@ -104,13 +104,13 @@ def one_factor(
         raise InvalidInputError("one_factor got no outcomes. Give one or more from diagnosis.outcome")
     picture = Picture(9.4 * look_.size, (1.5 + 0.42 * len(outcomes)) * look_.size, look_)
     left, right = picture.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    watched = outcomes[0].turning.watch
+    watched = outcomes[0].turning.eval_split
     dress(left, look_, f"accuracy: training ●, {watched} ○", x="accuracy (%)", grid="x")
     dress(right, look_, "loss: best ○, at the end ●", x=f"{watched} loss (nats per image)", grid="x")
     places = np.arange(len(outcomes))[::-1]
     for place, o in zip(places, outcomes, strict=True):
         _pair(left, place, (100 * o.train, TRAINING, True), (100 * o.validation, VALIDATION, False), look_)
-        _pair(right, place, (o.validation_loss, VALIDATION, True), (o.best_loss, VALIDATION, False), look_)
+        _pair(right, place, (o.eval_loss, VALIDATION, True), (o.best_loss, VALIDATION, False), look_)
         # at the right edge, where no point can be: a column of gaps
         gap = f"gap {100 * o.gap:.0f}".replace("-", "−")
         left.annotate(gap, (1, place), xycoords=("axes fraction", "data"), xytext=(4, 0),
@@ -118,7 +118,7 @@ def one_factor(
     left.set_yticks(places, [o.name for o in outcomes])
     left.set_xlim(0, 102)
     left.set_ylim(-0.6, len(outcomes) - 0.4)
-    right.set_xlim(0, 1.06 * max(o.validation_loss for o in outcomes))
+    right.set_xlim(0, 1.06 * max(o.eval_loss for o in outcomes))
     for ax in (left, right):
         ax.tick_params(axis="y", length=0)
     if chance is not None:
@@ -131,7 +131,7 @@ def one_factor(
         f"{_sentence(title)} Training / {watched} accuracy; {watched} loss at its best and at the end. "
         + " ".join(
             f"{o.name}: {percent(o.train)} / {percent(o.validation)}, gap {100 * o.gap:.0f} points; loss "
-            f"{o.best_loss:.2f}, {o.validation_loss:.2f}."
+            f"{o.best_loss:.2f}, {o.eval_loss:.2f}."
             for o in outcomes
         )
     )

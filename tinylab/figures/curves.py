@@ -51,18 +51,18 @@ def _classes(history: "History") -> int | None:
 
 
 def _watched(history: "History") -> str:
-    return str(getattr(history, "watch", None) or "validation")
+    return str(getattr(history, "eval_split", None) or "validation")
 
 
 def best_epoch(history: "History") -> int | None:
     """The epoch (from 1) with the lowest validation loss; None before there is one."""
-    losses = _column(history, "validation_loss")
+    losses = _column(history, "eval_loss")
     return int(_column(history, "epoch")[np.nanargmin(losses)]) if np.isfinite(losses).any() else None
 
 
 def verdict(history: "History") -> str:
     """One sentence on what the curves of a run show, from its numbers."""
-    best, validation = best_epoch(history), _column(history, "validation_loss")
+    best, validation = best_epoch(history), _column(history, "eval_loss")
     train, last = _column(history, "train_loss"), int(_column(history, "epoch")[-1]) if len(validation) else 0
     watched = _watched(history)
     if best is None:
@@ -115,7 +115,7 @@ def _limits(ax: Axes, kind: str, epochs: int, highest: float | None = None) -> N
 def _highest(runs: "Sequence[History]") -> float | None:
     """Three times what guessing costs, unless most of what is drawn lies above."""
     classes = _classes(runs[0])
-    losses = np.concatenate([_column(h, c) for h in runs for c in ("train_loss", "validation_loss", "running_loss")])
+    losses = np.concatenate([_column(h, c) for h in runs for c in ("train_loss", "eval_loss", "running_loss")])
     if classes is None or classes < 2 or not np.isfinite(losses).any():
         return None
     level = 3 * math.log(classes)
@@ -135,7 +135,7 @@ def _panel(
     """Loss or accuracy of one run: training, validation, while learning, best epoch, guessing."""
     watched = _watched(history)
     labels = _line(ax, history, f"train_{kind}", kind, TRAINING, "-", "training", style)
-    labels += _line(ax, history, f"validation_{kind}", kind, VALIDATION, "--", watched, style)
+    labels += _line(ax, history, f"eval_{kind}", kind, VALIDATION, "--", watched, style)
     if running:
         labels += _line(ax, history, f"running_{kind}", kind, TRAINING, ":", "while learning", style, 0.8)
     epochs = _column(history, "epoch")
@@ -144,7 +144,7 @@ def _panel(
     labels += [guess] if guess else []
     epoch = best_epoch(history)
     if best and epoch is not None and len(epochs) > 1:
-        value = _column(history, f"validation_{kind}")[list(epochs).index(epoch)] * _SCALE[kind]
+        value = _column(history, f"eval_{kind}")[list(epochs).index(epoch)] * _SCALE[kind]
         ax.axvline(epoch, color=VALIDATION, lw=0.8, alpha=0.5)
         ax.plot([epoch], [value], "o", color=VALIDATION, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
         left = epoch > epochs[-1] * 0.6
@@ -168,12 +168,12 @@ def _described(name: str, history: "History") -> str:
     text = (
         f"{name}: after {count} epoch{'s' * (count > 1)}, training loss {last('train_loss'):.2f} and accuracy "
         f"{percent(last('train_accuracy'))} ({percent(last('running_accuracy'))} while learning), "
-        f"{watched} loss {last('validation_loss'):.2f} and accuracy {percent(last('validation_accuracy'))}"
+        f"{watched} loss {last('eval_loss'):.2f} and accuracy {percent(last('eval_accuracy'))}"
     )
     epoch = best_epoch(history)
     if epoch is None:
         return text + "."
-    lowest = float(np.nanmin(_column(history, "validation_loss")))
+    lowest = float(np.nanmin(_column(history, "eval_loss")))
     return f"{text}; best epoch {epoch}, {watched} loss {lowest:.2f}."
 
 
@@ -185,7 +185,7 @@ def _overlaid(picture: Picture, runs: Mapping[str, "History"], style: Style) -> 
         labels = []
         for (name, history), hue in zip(runs.items(), HUES, strict=False):
             _line(ax, history, f"train_{kind}", kind, hue, "-", name, style, 0.8)
-            labels += _line(ax, history, f"validation_{kind}", kind, hue, "--", name, style)
+            labels += _line(ax, history, f"eval_{kind}", kind, hue, "--", name, style)
         _limits(ax, kind, max(len(h.column("epoch")) for h in runs.values()), _highest(list(runs.values())))
         guess = _guessing(ax, kind, next(iter(runs.values())), style)
         label_ends(ax, labels + ([guess] if guess else []), style)

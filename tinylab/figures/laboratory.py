@@ -194,7 +194,8 @@ def _lines(ax: Axes, scene: Scene, future: Future, kind: str, style: Style) -> l
     if future.start and own.any():
         own[max(int(np.argmax(own)) - 1, 0)] = True
     for column, dash, name, colour in (
-        (f"train_{kind}", "-", "training", TRAINING), (f"validation_{kind}", "--", future.history.watch, VALIDATION)
+        (f"train_{kind}", "-", "training", TRAINING),
+        (f"eval_{kind}", "--", future.history.eval_split, VALIDATION),
     ):  # fmt: skip
         values = _column(future.history, column)[own] * scale
         if not len(values):
@@ -208,7 +209,7 @@ def _lines(ax: Axes, scene: Scene, future: Future, kind: str, style: Style) -> l
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), f"{future.letter} {name}", hue))
     best = best_epoch(future.history)
     if current and best is not None:
-        value = _column(future.history, f"validation_{kind}")[list(epochs).index(best)] * scale
+        value = _column(future.history, f"eval_{kind}")[list(epochs).index(best)] * scale
         colour = VALIDATION if alone else hue
         ax.plot([best], [value], "o", color=colour, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
         if kind == "loss":
@@ -249,8 +250,8 @@ def _named(future: Future) -> str:
         return f"{future.name}: no epoch has finished"
     epoch = future.history.epochs[best - 1]
     return (
-        f"{future.name}: best {future.history.watch} loss {epoch.validation_loss:.2f} at epoch {best} "
-        f"({percent(epoch.validation_accuracy)})"
+        f"{future.name}: best {future.history.eval_split} loss {epoch.eval_loss:.2f} at epoch {best} "
+        f"({percent(epoch.eval_accuracy)})"
     )
 
 
@@ -263,8 +264,8 @@ def described(scene: Scene) -> str:
             last = future.history.last
             parts.append(
                 f"After epoch {last.epoch}: training loss {last.train_loss:.2f} and accuracy "
-                f"{percent(last.train_accuracy)}, {future.history.watch} loss {last.validation_loss:.2f} and accuracy "
-                f"{percent(last.validation_accuracy)}."
+                f"{percent(last.train_accuracy)}, {future.history.eval_split} loss {last.eval_loss:.2f} and accuracy "
+                f"{percent(last.eval_accuracy)}."
             )
     parts += [f"At step {step}: {text.replace(chr(10), ', ')}." for step, text in scene.marks]
     if scene.strip is not None:

@@ -54,7 +54,7 @@ def trajectories(
     dress(ax, look_, x=x_name, y="accuracy on held-out images (%)", grid="both")
     ends, said, top = [], [], 10.0
     for (name, history), hue, dash in zip(histories.items(), HUES, _DASHES, strict=False):
-        x, y = (100 * np.array(history.column(c), dtype=float) for c in (column, "validation_accuracy"))
+        x, y = (100 * np.array(history.column(c), dtype=float) for c in (column, "eval_accuracy"))
         if not len(x):
             raise InvalidInputError(f"trajectories got {name!r} without an epoch. Train it first")
         ax.plot(x, y, linestyle=dash, color=hue, lw=look_.line * 0.8, marker="o", ms=look_.marker * 0.8)

@@ -88,7 +88,7 @@ def top_images(
     channels: from 0; None: all. Raises InvalidInputError for a layer without maps, channels that are not there, or
     more images than the split has.
     """
-    errors.whole("count", count, 1, len(split))
+    errors.check_int("count", count, 1, len(split))
     field = receptive_field(model, layer)
     highest, where = [], []
     width = 0

@@ -49,7 +49,7 @@ def watching(run: "Run", layer: int | str) -> Iterator[Snapshot]:
     part = up_to(run.model, layer)  # type: ignore[arg-type]
     yield Snapshot(len(run.history.epochs), None, len(part), _copy(part))
     for epoch in run:
-        yield Snapshot(epoch.epoch, epoch.validation_accuracy, len(part), _copy(part))
+        yield Snapshot(epoch.epoch, epoch.eval_accuracy, len(part), _copy(part))
 
 
 def restored(model: nn.Sequential, snapshot: Snapshot) -> nn.Sequential:

@@ -52,9 +52,9 @@ class Method:
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInputError(f"{name} {getattr(self, name)!r} is not possible. Allowed: True or False")
-        errors.whole("steps", self.steps, 0)
-        errors.whole("seed", self.seed, 0)
-        errors.between("rate", self.rate, 0, math.inf, low_open=True)
+        errors.check_int("steps", self.steps, 0)
+        errors.check_int("seed", self.seed, 0)
+        errors.check_range("rate", self.rate, 0, math.inf, low_open=True)
 
 
 SWITCHES = {
@@ -105,14 +105,14 @@ class Synthetic:
         """
         if contrast is None:
             return np.round(np.clip(self.images, 0, 255)).astype(np.uint8)
-        errors.between("contrast", contrast, 0, math.inf, low_open=True)
+        errors.check_range("contrast", contrast, 0, math.inf, low_open=True)
         away = self.images - self.images.mean(axis=(1, 2, 3), keepdims=True)
         deviation = away.std(axis=(1, 2, 3), keepdims=True)
         return np.round(255 * np.clip(0.5 + contrast * away / (deviation + EPSILON), 0, 1)).astype(np.uint8)
 
     def best(self, count: int) -> "Synthetic":
         """The `count` channels with the highest value, highest first, as the blog of 2016 kept them."""
-        errors.whole("count", count, 1, len(self.channels))
+        errors.check_int("count", count, 1, len(self.channels))
         rows = np.argsort(-self.values, kind="stable")[:count]
         return replace(self, channels=self.channels[rows], images=self.images[rows], values=self.values[rows])
 

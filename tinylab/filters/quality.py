@@ -23,7 +23,7 @@ from tinylab.data.normalisation import Normalisation
 from tinylab.filters.address import find, module
 from tinylab.filters.features import walk
 from tinylab.support.device import Device
-from tinylab.support.errors import InvalidInputError, whole
+from tinylab.support.errors import InvalidInputError, check_int
 from tinylab.support.table import Table
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def ranking(qualities: Mapping[str, Sequence[float]], accuracies: Sequence[float
     """
     if not qualities:
         raise InvalidInputError("ranking got no qualities. Give one at least: {'dead': [0.1, 0.0, 0.2]}")
-    whole("images", images, 1)
+    check_int("images", images, 1)
     correlations = {name: rank_correlation(values, accuracies) for name, values in qualities.items()}
     right = np.asarray(accuracies, dtype=np.float64)
     if ((right < 0) | (right > 1)).any():

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from tinylab.models import fast_layers
-from tinylab.support.errors import InvalidInputError, nearest, whole
+from tinylab.support.errors import InvalidInputError, check_int, nearest
 
 LAYERS = ("conv3-32", "relu", "max pool", "dropout", "dropout(0.3)", "batch norm", "fc(512)", "softmax")
 REPORT_CLASSES = 200  # fc(200) in the report's Model 3 is "one unit per class", whatever the number of classes
@@ -74,9 +74,9 @@ def parse(line: str, *, classes: int = 200, in_channels: int = 3, size: int = 64
 
     Raises InvalidInputError naming the layer, its position, and the nearest one that exists.
     """
-    whole("classes", classes, 2)
-    whole("in_channels", in_channels, 1)
-    whole("size", size, 1)
+    check_int("classes", classes, 2)
+    check_int("in_channels", in_channels, 1)
+    check_int("size", size, 1)
     tokens = list(_tokens(line))
     if not tokens or tokens[-1].text != "softmax":
         end = f"ends in {tokens[-1].text!r}" if tokens else "is empty"

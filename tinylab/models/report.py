@@ -6,7 +6,7 @@ A name ("model_1") stands for its line; every function that takes one takes the 
 import re
 from dataclasses import dataclass
 
-from tinylab.support.errors import InvalidInputError, nearest, whole
+from tinylab.support.errors import InvalidInputError, check_int, nearest
 
 LINES: dict[str, str] = {
     "model_1": (
@@ -51,7 +51,7 @@ def narrower(name_or_line: str, factor: int) -> str:
     A quarter of the filters takes a fourteenth of Model 1's arithmetic. An fc directly before softmax stays: it has
     one unit per class. Raises InvalidInputError for an unknown network, one that is no line, or a factor below 1.
     """
-    whole("factor", factor, 1)
+    check_int("factor", factor, 1)
 
     def fewer(match: re.Match[str]) -> str:
         return f"{match[1]}{max(1, int(match[2]) // factor)}"

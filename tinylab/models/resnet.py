@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from tinylab.models.fast_layers import Conv2d, Dropout
-from tinylab.support.errors import InvalidInputError, nearest, whole
+from tinylab.support.errors import InvalidInputError, check_int, nearest
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Shape:
                 f"widths {self.widths!r} and blocks {self.blocks!r} do not fit. Allowed: one of each a stage, 1 or more"
             )
         for width, count in zip(self.widths, self.blocks, strict=True):
-            whole("widths: a stage of", width, 1)
-            whole("blocks: a stage with", count, 1)
-        whole("stride", self.stride, 1, 2)
-        whole("squeeze", self.squeeze, 0)
+            check_int("widths: a stage of", width, 1)
+            check_int("blocks: a stage with", count, 1)
+        check_int("stride", self.stride, 1, 2)
+        check_int("squeeze", self.squeeze, 0)
 
 
 SHAPES: dict[str, Shape] = {
@@ -68,8 +68,8 @@ def modern(shape: str | Shape, classes: int = 200, in_channels: int = 3) -> Mode
         raise InvalidInputError(f"modern network {shape!r} is unknown{nearest(shape, SHAPES)}")
     name = shape if isinstance(shape, str) else next((n for n, known in SHAPES.items() if known == shape), f"{shape}")
     shape = SHAPES[shape] if isinstance(shape, str) else shape
-    whole("classes", classes, 2)
-    whole("in_channels", in_channels, 1)
+    check_int("classes", classes, 2)
+    check_int("in_channels", in_channels, 1)
     width = shape.widths[0]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers[f"conv3-{width}"] = Conv2d(in_channels, width, 3, shape.stride, padding=1, bias=False)

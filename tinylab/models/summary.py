@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tinylab.support.errors import whole
+from tinylab.support.errors import check_int
 from tinylab.support.table import Table
 
 
@@ -64,8 +64,8 @@ def summary(model: nn.Sequential, size: int = 64, batch: int = 1) -> Summary:
 
     Nothing is computed: shapes run through a copy of the network that has no numbers in it.
     """
-    whole("size", size, 1)
-    whole("batch", batch, 1)
+    check_int("size", size, 1)
+    check_int("batch", batch, 1)
     shadow = copy.deepcopy(model).to("meta").eval()  # evaluation mode: batch norm accepts a single image
     first = next(layer for layer in shadow.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
     channels = first.in_channels if isinstance(first, nn.Conv2d) else first.in_features // size**2

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tinylab.data.batches import Batches
-from tinylab.support.errors import InvalidInputError, between, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range
 
 SMOOTHING = 0.7  # share of the running mean that a new loss leaves: about three batches count
 DIVERGED = 4.0  # times the best smoothed loss, or the first: nothing is learned beyond (fastai's rule)
@@ -57,9 +57,9 @@ def range_test(
     which the smoothed loss was lowest. Raises InvalidInputError for rates out of
     order, fewer than 10 steps, or images without labels.
     """
-    between("lowest", lowest, 0, math.inf, low_open=True)
-    between("highest", highest, lowest, math.inf, low_open=True)
-    whole("steps", steps, FEWEST)
+    check_range("lowest", lowest, 0, math.inf, low_open=True)
+    check_range("highest", highest, lowest, math.inf, low_open=True)
+    check_int("steps", steps, FEWEST)
     if not batches.labelled:
         raise InvalidInputError(f"split {batches.split.name!r} has no labels. Test on one that has: data.train")
     rates = tuple(lowest * (highest / lowest) ** (i / (steps - 1)) for i in range(steps))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinylab.support.errors import between
+from tinylab.support.errors import check_range
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
 Closure = Callable[[], Any]  # computes the loss anew, with gradients
@@ -88,7 +88,7 @@ class Adam(_Rule):
     ) -> None:
         """lr: η > 0; betas: 0 ≤ β < 1; eps: ε > 0; weight_decay: λ ≥ 0. InvalidInputError for other values."""
         _check(lr, weight_decay, beta_1=betas[0], beta_2=betas[1])
-        between("eps", eps, 0, float("inf"), low_open=True)
+        check_range("eps", eps, 0, float("inf"), low_open=True)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     def _update(self, w: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
@@ -133,7 +133,7 @@ class AdamW(Adam):
 
 
 def _check(lr: float, weight_decay: float, **shares: float) -> None:
-    between("lr", lr, 0, float("inf"), low_open=True)
-    between("weight_decay", weight_decay, 0, float("inf"))
+    check_range("lr", lr, 0, float("inf"), low_open=True)
+    check_range("weight_decay", weight_decay, 0, float("inf"))
     for name, share in shares.items():
-        between(name, share, 0, 1)
+        check_range(name, share, 0, 1)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tinylab.optimizers.rules import SGD, Adam
-from tinylab.support.errors import InvalidInputError, between, nearest, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range, nearest
 
 Point = tuple[float, float]
 Field = Callable[[np.ndarray, np.ndarray], np.ndarray]  # heights of points x, y: any shape, the same for all three
@@ -134,9 +134,9 @@ def path(
     surface = find(surface)
     if walker not in WALKERS:
         raise InvalidInputError(f"optimizer {walker!r} is unknown{nearest(str(walker), WALKERS)}")
-    whole("steps", steps, 1)
-    between("learning_rate", learning_rate, 0, math.inf, low_open=True)
-    between("momentum", momentum, 0, 1)
+    check_int("steps", steps, 1)
+    check_range("learning_rate", learning_rate, 0, math.inf, low_open=True)
+    check_range("momentum", momentum, 0, 1)
     w = torch.tensor(surface.start if start is None else start, dtype=torch.float64)
     rule = (
         Adam([w], lr=learning_rate, betas=(momentum, 0.999))

@@ -44,7 +44,7 @@ def nearest(received: str, allowed: Iterable[str]) -> str:
     return (f", did you mean {hint!r}?" if hint else ".") + f" Allowed: {', '.join(names)}"
 
 
-def whole(name: str, value: object, least: int, most: int | None = None) -> None:
+def check_int(name: str, value: object, least: int, most: int | None = None) -> None:
     """Raises InvalidInputError unless `value` is an int from `least` to `most`. True is none, nor is numpy's int64,
     which could not be saved as JSON."""
     number = isinstance(value, int) and not isinstance(value, bool)
@@ -53,7 +53,7 @@ def whole(name: str, value: object, least: int, most: int | None = None) -> None
         raise InvalidInputError(f"{name} {value!r} is not possible. Allowed: a whole number from {least}{end}")
 
 
-def between(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> None:
+def check_range(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> None:
     """Raises InvalidInputError unless low ≤ value < high; `low_open`: unless low < value < high."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not low <= value < high or (low_open and value == low):  # type: ignore[operator]

@@ -1,8 +1,8 @@
 """Files that are whole at every instant, whatever happens to the process or the disk while they are written.
 
-    atomic_write(path, content)     the old file or the new one, never half of it
-    locked(path)                    one process at a time; the system releases the lock of one that dies
-    status(path)                    what is there; None: nothing
+atomic_write(path, content)     the old file or the new one, never half of it
+locked(path)                    one process at a time; the system releases the lock of one that dies
+status(path)                    what is there; None: nothing
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinylab.support.errors import whole
+from tinylab.support.errors import check_int
 
 
 def derive_seed(seed: int, *path: int) -> int:
@@ -10,5 +10,5 @@ def derive_seed(seed: int, *path: int) -> int:
 
     Neighbouring seeds and epochs give unrelated streams (numpy's SeedSequence); `seed + epoch` would not.
     """
-    whole("seed", seed, 0)
+    check_int("seed", seed, 0)
     return int(np.random.SeedSequence((seed, *path)).generate_state(1, np.uint64)[0] >> 1)

@@ -2,7 +2,7 @@
 
     run = train(model, data, Recipe(epochs=5))
     for epoch in run:  # or `for step in run.steps()`, or `run.finish()`
-        print(epoch.validation_accuracy)
+        print(epoch.eval_accuracy)
 
 recipe       how to train: frozen, typed
 loop         the loop itself: `train` and the `Run` that it gives

@@ -11,7 +11,7 @@ class Best:
     """The weights of the epoch with the lowest loss on the watched split."""
 
     epoch: int  # from 1
-    validation_loss: float  # mean cross-entropy, nats
+    eval_loss: float  # mean cross-entropy, nats
     model: dict[str, Tensor]  # state_dict, copied, on the CPU
 
 

@@ -23,14 +23,16 @@ from tinylab.training.scoring import evaluating
 SPLITS = ("development", "validation", "test", "train")
 
 
-def watched(data: Dataset, watch: str) -> Split:
+def watched(data: Dataset, eval_split: str) -> Split:
     """The split of that name, with images and labels."""
-    if watch not in SPLITS:
-        raise InvalidInputError(f"watch {watch!r} is not a split{nearest(watch, SPLITS)}")
-    split: Split = getattr(data, watch)
+    if eval_split not in SPLITS:
+        raise InvalidInputError(f"eval_split {eval_split!r} is not a split{nearest(eval_split, SPLITS)}")
+    split: Split = getattr(data, eval_split)
     if len(split) == 0 or split.targets is None:
         what = "no images" if len(split) == 0 else "no labels"
-        raise InvalidInputError(f"split {watch!r} has {what}, so it cannot be watched. Try watch='validation'")
+        raise InvalidInputError(
+            f"split {eval_split!r} has {what}, so it cannot be watched. Try eval_split='validation'"
+        )
     return split
 
 
@@ -146,7 +148,7 @@ def check_same(path: Path, before: Side, now: Side) -> None:
     sides = []
     for history, normalisation in (before, now):
         side = {f"recipe's {name}": value for name, value in asdict(history.recipe).items()}
-        side |= {"network": history.line, "classes": history.classes, "watched split": history.watch}
+        side |= {"network": history.line, "classes": history.classes, "watched split": history.eval_split}
         mean = hashlib.sha256(normalisation.mean.tobytes() + normalisation.scale.tobytes())
         sides.append(side | {"mean training image (digest)": mean.hexdigest()[:8]})
     was, wanted = sides

@@ -14,7 +14,8 @@ from tinylab.support.validation import AS_GIVEN, Strict, like, one_of, validated
 from tinylab.training.recipe import Recipe
 
 _KIND = "tinylab history"
-_VERSION = 1
+_VERSION = 2
+_OLDER = {"validation_loss": "eval_loss", "validation_accuracy": "eval_accuracy", "watch": "eval_split"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Epoch:
     running_accuracy: float
     train_loss: float  # evaluation mode, after the epoch, a fixed subset of the training images
     train_accuracy: float
-    validation_loss: float  # evaluation mode, the watched split
-    validation_accuracy: float
+    eval_loss: float  # evaluation mode, the watched split
+    eval_accuracy: float
     penalty: float  # l2·Σw², in none of the losses
     seconds: float  # of training, evaluation not included
     images_per_second: float
@@ -52,12 +53,12 @@ class History:
     recipe: Recipe
     line: str  # the network, in notation
     data: str
-    watch: str  # the split behind `validation_*`
+    eval_split: str  # the split behind `eval_*`: development, unless it was asked for another
     classes: tuple[str, ...]
     epochs: list[Epoch] = field(default_factory=list)
 
     def column(self, name: str) -> list[float]:
-        """One number per epoch: `column("validation_loss")`. Raises InvalidInputError for an unknown name."""
+        """One number per epoch: `column("eval_loss")`. Raises InvalidInputError for an unknown name."""
         names = [part.name for part in fields(Epoch)]
         if name not in names:
             raise InvalidInputError(f"column {name!r} is unknown{nearest(name, names)}")
@@ -66,7 +67,7 @@ class History:
     @property
     def best(self) -> Epoch:
         """The epoch with the lowest validation loss, the first of equals."""
-        return min(self._some(), key=lambda epoch: (math.isnan(epoch.validation_loss), epoch.validation_loss))
+        return min(self._some(), key=lambda epoch: (math.isnan(epoch.eval_loss), epoch.eval_loss))
 
     @property
     def last(self) -> Epoch:
@@ -82,7 +83,9 @@ class History:
 
     @classmethod
     def from_dict(cls, parts: dict[str, Any]) -> "History":
-        """Raises TrainingError if `parts` is not what `as_dict` gives."""
+        """Raises TrainingError if `parts` is not what `as_dict` gives, now or in version 1."""
+        if isinstance(parts, dict) and repr(parts.get("version")) == "1":  # true and 1.0 equal 1
+            parts = {**renamed(parts), "version": _VERSION}
 
         def refused(wrong: str) -> TrainingError:
             return TrainingError(f"this is not a history that tinylab wrote: {wrong}. Name a file from History.save")
@@ -100,6 +103,20 @@ class History:
             return cls.from_dict(json.loads(Path(path).read_bytes()))
         except (OSError, ValueError, RecursionError, TrainingError) as error:
             raise TrainingError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def renamed(parts: dict[str, Any]) -> dict[str, Any]:
+    """A history's plain data as it was written before its columns were called after the split that was measured.
+
+    `epochs` may be a list of rows or a table of columns. What is no such thing is left for the reader to refuse.
+    """
+    new = {_OLDER.get(key, key): value for key, value in parts.items()}
+    epochs = new.get("epochs")
+    if isinstance(epochs, dict):
+        new["epochs"] = {_OLDER.get(key, key): column for key, column in epochs.items()}
+    elif isinstance(epochs, list) and all(isinstance(row, dict) for row in epochs):
+        new["epochs"] = [{_OLDER.get(key, key): value for key, value in row.items()} for row in epochs]
+    return new
 
 
 # ---------------------------------------------------------------- what is believed of JSON

@@ -34,7 +34,7 @@ def train(
     data: Dataset,
     recipe: Recipe,
     *,
-    watch: str = "development",
+    eval_split: str = "development",
     device: Device | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
@@ -42,7 +42,7 @@ def train(
 ) -> "Run":
     """A run of `recipe`, ready to be iterated over; it trains `model` in place.
 
-    watch       the split that is measured after every epoch: one you may choose models by
+    eval_split       the split that is measured after every epoch: one you may choose models by
     checkpoint  a file, written after every epoch; beside it, run.pt's best weights in run.best.pt
     resume      go on from that file if it is there. Recipe, network and data must be the same; with a constant
                 learning rate `epochs` may be more
@@ -53,7 +53,7 @@ def train(
     path = None if checkpoint is None else Path(checkpoint)
     if resume and path is None:
         raise InvalidInputError("resume=True needs a checkpoint. Give its path: checkpoint=…")
-    run = Run(model, data, recipe, watch, device or pick(), path, progress)
+    run = Run(model, data, recipe, eval_split, device or pick(), path, progress)
     if resume and path is not None and path.exists():
         run._restore(path)
     return run
@@ -125,7 +125,9 @@ class Run(RunState):
         # before anything is measured: whoever turns a knob meanwhile means the next epoch
         rate, penalty = float(self.optimizer.param_groups[0]["lr"]), optimizers.penalty(self.optimizer).item()
         few, watched = score(self.measured, self._few), score(self.measured, self._watched)
-        self._check_finite(watched.loss, f"{self.history.watch} loss", number, done.batches, rate, "had been applied")
+        self._check_finite(
+            watched.loss, f"{self.history.eval_split} loss", number, done.batches, rate, "had been applied"
+        )
         epoch = Epoch(
             epoch=number,
             learning_rate=rate,
@@ -133,8 +135,8 @@ class Run(RunState):
             running_accuracy=done.correct / count,
             train_loss=few.loss,
             train_accuracy=few.accuracy,
-            validation_loss=watched.loss,
-            validation_accuracy=watched.accuracy,
+            eval_loss=watched.loss,
+            eval_accuracy=watched.accuracy,
             penalty=penalty,
             seconds=done.seconds,
             images_per_second=count / max(done.seconds, 1e-9),

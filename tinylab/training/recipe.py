@@ -7,8 +7,9 @@ from typing import Any
 
 from tinylab import optimizers
 from tinylab.data.augment import Augment
-from tinylab.support.errors import InvalidInputError, between, nearest, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range, nearest
 
+_OLDER = {"average": "ema_decay"}
 _RETIRED = {"teacher_weight": 0.0, "temperature": 4.0}  # of distillation; records from before hold them
 
 
@@ -32,24 +33,24 @@ class Recipe:
     mixup: float = 0.0  # α of Beta(α, α), the share of one image in another (Zhang et al., 2017)
     cutmix: float = 0.0  # likewise, of a box pasted from one into another (Yun et al., 2019); both: a coin decides
     label_smoothing: float = 0.0  # share of the label spread over all classes
-    average: float = 0.0  # decay, a step, of the running mean of the weights that is measured and kept; 0: none
+    ema_decay: float = 0.0  # decay, a step, of the running mean of the weights that is measured and kept; 0: none
     seed: int = 0  # of order, augmentation, mixing and dropout; the weights were drawn by models.build
 
     def __post_init__(self) -> None:
-        whole("epochs", self.epochs, 1)
-        whole("batch", self.batch, 1)
-        whole("seed", self.seed, 0)
-        whole("start_size", self.start_size, 0)
-        between("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
-        between("momentum", self.momentum, 0, 1)
-        between("l2", self.l2, 0, math.inf)
-        between("weight_decay", self.weight_decay, 0, math.inf)
-        for name in ("label_smoothing", "average"):
-            between(name, getattr(self, name), 0, 1)
-        between("mixup", self.mixup, 0, math.inf)
-        between("cutmix", self.cutmix, 0, math.inf)
+        check_int("epochs", self.epochs, 1)
+        check_int("batch", self.batch, 1)
+        check_int("seed", self.seed, 0)
+        check_int("start_size", self.start_size, 0)
+        check_range("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
+        check_range("momentum", self.momentum, 0, 1)
+        check_range("l2", self.l2, 0, math.inf)
+        check_range("weight_decay", self.weight_decay, 0, math.inf)
+        for name in ("label_smoothing", "ema_decay"):
+            check_range(name, getattr(self, name), 0, 1)
+        check_range("mixup", self.mixup, 0, math.inf)
+        check_range("cutmix", self.cutmix, 0, math.inf)
         if self.dropout is not None:
-            between("dropout", self.dropout, 0, 1)
+            check_range("dropout", self.dropout, 0, 1)
         optimizers.check(self.optimizer, l2=self.l2, weight_decay=self.weight_decay)
         optimizers.factor(self.schedule, 0, 1)
         self.augment()
@@ -61,6 +62,7 @@ class Recipe:
         Raises InvalidInputError for anything else.
         """
         names = [part.name for part in fields(cls)]
+        parts = {_OLDER.get(name, name): value for name, value in parts.items()}
         for name, unused in _RETIRED.items():
             if parts.get(name, unused) != unused:
                 raise InvalidInputError(f"{name} {parts[name]!r} is no longer possible. Allowed: {unused!r}")

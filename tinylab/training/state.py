@@ -50,12 +50,12 @@ class RunState:
         model: nn.Module,
         data: Dataset,
         recipe: Recipe,
-        watch: str,
+        eval_split: str,
         device: Device,
         checkpoint: Path | None = None,
         progress: bool = False,
     ) -> None:
-        split = checks.watched(data, watch)
+        split = checks.watched(data, eval_split)
         if recipe.dropout is not None:
             set_dropout(model, recipe.dropout)
         self.model, self.recipe, self.device, self.checkpoint = model, recipe, device, checkpoint
@@ -71,8 +71,8 @@ class RunState:
             l2=recipe.l2,
             weight_decay=recipe.weight_decay,
         )
-        self.ema = averaged(model, recipe.average) if recipe.average else None
-        self.history = History(recipe, checkpoints.describe(model), data.name, watch, tuple(data.classes))
+        self.ema = averaged(model, recipe.ema_decay) if recipe.ema_decay else None
+        self.history = History(recipe, checkpoints.describe(model), data.name, eval_split, tuple(data.classes))
         self.best: Best | None = None
         self.batches = Batches(
             data.train,
@@ -123,7 +123,7 @@ class RunState:
         """Keep the weights of the epoch that has just ended, if its watched loss is the lowest; write what is asked."""
         last = self.history.last
         if self.history.best is last:
-            self.best = Best(last.epoch, last.validation_loss, copied(self.measured))
+            self.best = Best(last.epoch, last.eval_loss, copied(self.measured))
             if self.checkpoint:  # before the checkpoint: killed between the two, a resumed run writes it again
                 checkpoints.save(best_path(self.checkpoint), replace(self.state(), optimizer={}, raw=None))
         if self.checkpoint:
@@ -150,7 +150,7 @@ class RunState:
         self._bar.update(checkpoint.epoch * self.batches.count)
         if best_path(path).exists():
             best = self._same_run(best_path(path))
-            self.best = Best(best.epoch, History.from_dict(best.history).last.validation_loss, best.model)
+            self.best = Best(best.epoch, History.from_dict(best.history).last.eval_loss, best.model)
 
     def _same_run(self, path: Path) -> Checkpoint:
         """The checkpoint at `path`. Raises TrainingError if it is of no use, or of another run."""

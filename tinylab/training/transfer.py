@@ -29,7 +29,7 @@ from tinylab import models
 from tinylab.data.batches import Batches
 from tinylab.optimizers import Difference, difference
 from tinylab.support.device import Device, pick
-from tinylab.support.errors import InvalidInputError, nearest, whole
+from tinylab.support.errors import InvalidInputError, check_int, nearest
 from tinylab.support.table import Table
 from tinylab.training import EVALUATION_BATCH, Score, score, train
 from tinylab.training.recipe import Recipe
@@ -61,7 +61,7 @@ def split(
 
     Raises InvalidInputError for classes that are unknown, in both parts, or more than there are.
     """
-    whole("seed", seed, 0)
+    check_int("seed", seed, 0)
     shuffled = [data.classes[i] for i in np.random.default_rng(seed).permutation(len(data.classes))]
     named = [_named(data, part) for part in (source, target) if part is not None and not isinstance(part, int)]
     free = [wnid for wnid in shuffled if not any(wnid in part for part in named)]
@@ -69,7 +69,7 @@ def split(
     def chosen(name: str, wanted: int | Sequence[str]) -> list[str]:
         if not isinstance(wanted, int):
             return _named(data, wanted)
-        whole(f"{name} classes:", wanted, 1, len(free))
+        check_int(f"{name} classes:", wanted, 1, len(free))
         return [free.pop(0) for _ in range(wanted)]
 
     first = chosen("source", source)
@@ -127,7 +127,7 @@ class Transplant:
         return Table(["", "tensors", "numbers", "names"], rows)
 
 
-def transplant(donor: nn.Module, model: nn.Module) -> Transplant:
+def copy_weights(donor: nn.Module, model: nn.Module) -> Transplant:
     """Copy every layer of `donor` into `model`, which keeps its own last one: that belongs to its classes.
 
     Batch normalisation's running means and scales are carried, too. `model` is changed in place. Raises
@@ -193,7 +193,7 @@ class Attempt:
     updates: int
     train: float  # accuracy on those few images, 0..1
     validation: float  # accuracy on the official validation images of the target classes, all of them
-    validation_loss: float  # nats
+    eval_loss: float  # nats
     seconds: float  # of training
 
 
@@ -222,14 +222,14 @@ def attempt(
     """
     if way not in WAYS:
         raise InvalidInputError(f"way {way!r} is unknown{nearest(way, WAYS)}")
-    whole("updates", updates, 1)
-    whole("patience", patience, 1)
+    check_int("updates", updates, 1)
+    check_int("patience", patience, 1)
     device = device or pick()
     few = _few(parts, per_class, seed)
     epochs = math.ceil(updates / math.ceil(len(few.train) / recipe.batch)) * (patience if way == PATIENCE else 1)
     model = models.build(network, len(few.classes), seed=seed)
     if way in (FINE_TUNED, FROZEN):
-        transplant(donor, model)
+        copy_weights(donor, model)
     run = train(probe(model) if way == FROZEN else model, few, replace(recipe, epochs=epochs, seed=seed), device=device)
     started = time.perf_counter()
     run.finish()
@@ -326,7 +326,7 @@ def compare(
 
     With one donor the errors leave out what another pre-training would have changed. Arguments as of `attempt`.
     """
-    whole("seeds", seeds, 1)
+    check_int("seeds", seeds, 1)
     if not donors or not per_class or not ways:
         raise InvalidInputError("nothing to compare. Allowed: one or more of donors, per_class and ways")
     attempts = [

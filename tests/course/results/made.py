@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tinylab.course.results import Clocks, Origin, Record
+from tinylab.course.results import Provenance, Record, Timings
 from tinylab.models import LINES
 from tinylab.support.errors import TinylabError
 from tinylab.training import Recipe, Score
@@ -10,11 +10,11 @@ from tinylab.training.history import Epoch, History
 
 
 def epoch(number: int, train: float = 0.5, validation: float = 0.25, **changes: float) -> Epoch:
-    losses = {"train_loss": 1.0 + 1 / number, "validation_loss": 3.0 + number / 10}
+    losses = {"train_loss": 1.0 + 1 / number, "eval_loss": 3.0 + number / 10}
     return Epoch(
         **{
             "epoch": number, "learning_rate": 1e-3, "running_loss": 2.0, "running_accuracy": 0.4,
-            "train_accuracy": train, "validation_accuracy": validation, "penalty": 0.0,
+            "train_accuracy": train, "eval_accuracy": validation, "penalty": 0.0,
             "seconds": 1.5, "images_per_second": 60.0, **losses, **changes,
         }
     )  # fmt: skip
@@ -36,8 +36,10 @@ def record(name: str = "a-record", *, epochs: int = 3, classes: int = 10, seed: 
         history=history,
         images=90,
         scores=scores,
-        clocks=Clocks(4.5, 6.0, 61.0, 2),
-        origin=Origin("a" * 40, False, "CPU (1 thread)", {"python": "3.11", "torch": "2.13"}, "2026-11-23T00:00:00Z"),
+        clocks=Timings(4.5, 6.0, 61.0, 2),
+        origin=Provenance(
+            "a" * 40, False, "CPU (1 thread)", {"python": "3.11", "torch": "2.13"}, "2026-11-23T00:00:00Z"
+        ),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 

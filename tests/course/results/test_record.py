@@ -28,7 +28,7 @@ def test_numbers_are_kept_to_six_digits():
 
 
 def test_comparable_leaves_times_and_origin_out_and_nothing_else():
-    one, other = record(), record(clocks=results.Clocks(1, 2, 3, 4), origin=results.Origin(device="another"))
+    one, other = record(), record(clocks=results.Timings(1, 2, 3, 4), origin=results.Provenance(device="another"))
     slower = replace(one.history, epochs=[replace(e, seconds=9.0, images_per_second=1.0) for e in one.history.epochs])
     assert results.comparable(one) == results.comparable(replace(other, history=slower))
     assert results.comparable(one) != results.comparable(replace(one, images=91))
@@ -133,7 +133,7 @@ def test_impossible_records(changes, said):
         (b'{"a": 1, "a": 2}', "occurs twice"),
         (b"[]", "not a record"),
         (b'{"kind": "tinylab history"}', "not a record"),
-        (b'{"kind": "tinylab record", "version": 3}', "schema 3, this tinylab reads 1 and 2"),
+        (b'{"kind": "tinylab record", "version": 4}', "schema 4, this tinylab reads 1 to 3"),
         (b'{"kind": "tinylab record", "version": true}', "schema True, this tinylab reads 1"),
         (b'{"kind": "tinylab record", "version": 1}', "^the record lacks digest$"),
         (b'{"kind": "tinylab record", "version": 1, "digest": "", "body": 3}', "^body 3 "),

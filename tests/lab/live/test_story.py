@@ -116,7 +116,7 @@ BAD = [
     ({"steps": -1}, "steps -1 is not possible"),
     ({"steps": True}, "steps True is not possible"),
     ({"model": 3}, "model 3 is not possible"),
-    ({"watch": None}, "watch None is not possible"),
+    ({"eval_split": None}, "eval_split None is not possible"),
     ({"loss": "low"}, "loss 'low' is not possible"),
     ({"recipe": 1}, "the recipe is int"),
     ({"data": {}}, "the data lacks 'name'"),

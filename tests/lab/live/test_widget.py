@@ -143,7 +143,7 @@ def test_live_it_is_the_same_run_and_the_page_has_every_batch_of_it(live) -> Non
     future = plain.futures.current
     expected = [[step, images / 90, loss, right] for step, (loss, right, images) in enumerate(future.taken, start=1)]
     assert np.array_equal(np.array(page.taken["A"]), np.array(expected, dtype=np.float32))
-    losses = [[epoch.train_loss, epoch.validation_loss] for epoch in plain.run.history.epochs]
+    losses = [[epoch.train_loss, epoch.eval_loss] for epoch in plain.run.history.epochs]
     assert [[row[3], row[5]] for row in page.epochs["A"]] == losses
     state = page.state
     assert state["heard"] == 7

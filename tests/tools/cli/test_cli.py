@@ -52,7 +52,7 @@ def _one_line(error):
         (["train", "model_1", "--epochs", "0"], "epochs 0"),
         (["train", "model_1", "--epochs", "many"], "--epochs"),
         (["train", "model_1", "--device", "gpu"], "device 'gpu' is unknown"),
-        (["train", "model_1", "--watch", "trian"], "trian"),
+        (["train", "model_1", "--eval-split", "trian"], "trian"),
         (["train", "model_1", "--resume"], "no run to resume"),
         (["train", "model_1", "--no-such-option"], "--no-such-option"),
         (["trian"], "train"),

@@ -98,7 +98,7 @@ def curves(turn, flat, level, epochs=200):
     """A validation loss lowest in epoch `turn`, a training loss that falls to `level` at epoch `flat` and stays."""
     validation = [3 + abs(k - turn) / 50 for k in range(1, epochs + 1)]
     training = [level + max(0.0, 4 * (flat - k) / flat) for k in range(1, epochs + 1)]
-    return {"validation_loss": validation, "train_loss": training}
+    return {"eval_loss": validation, "train_loss": training}
 
 
 @pytest.mark.parametrize(

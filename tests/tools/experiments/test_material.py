@@ -137,7 +137,7 @@ def test_no_epoch_is_begun_that_would_end_after_the_deadline(monkeypatch):
     now = [1000.0]
 
     class Ten:
-        recipe, history = Recipe(epochs=9), SimpleNamespace(watch="development")
+        recipe, history = Recipe(epochs=9), SimpleNamespace(eval_split="development")
 
         def __iter__(self):
             for number in range(1, 10):

@@ -46,7 +46,7 @@ def test_listed_rows_beside_a_grid_and_settings_outside_the_recipe():
     )
     assert [row.network for row in chosen.rows] == ["model_1", "model_2"] * 2 + ["model_3"]
     odd = chosen.rows[-1]
-    assert (odd.per_class, odd.classes, odd.watch, odd.final, odd.weights) == (3, 5, "validation", True, (1,))
+    assert (odd.per_class, odd.classes, odd.eval_split, odd.final, odd.weights) == (3, 5, "validation", True, (1,))
     assert (odd.recipe.l2, odd.l2_on, odd.initialisation) == (1.0, "convolutions", "he everywhere")
     assert isinstance(odd.recipe.l2, float)
     assert odd.name == "list_model_3_odd-one_seed-0"
@@ -82,7 +82,7 @@ def test_identifiers_name_the_content_and_stay():
     changed = [
         replace(row, network="model_1"),
         replace(row, recipe=replace(row.recipe, seed=1)),
-        replace(row, recipe=replace(row.recipe, average=0.9)),
+        replace(row, recipe=replace(row.recipe, ema_decay=0.9)),
         replace(row, final=True),
         replace(row, normalisation="channel"),
         replace(row, data="sample"),
@@ -110,7 +110,9 @@ def test_all_plans_that_come_with_tinylab():
         assert "Costs" in comment
         assert chosen.question.endswith("?")
         assert {row.data for row in chosen.rows} == {"tiny-imagenet"}
-        assert {row.watch for row in chosen.rows} == {"development"}  # the official validation images choose nothing
+        assert {row.eval_split for row in chosen.rows} == {
+            "development"
+        }  # the official validation images choose nothing
     penalty = experiments.load("penalty").rows
     first = [(row.network, row.title) for row in penalty[:6]]
     assert first == [(f"model_{k}", title) for k in (1, 3, 2) for title in ("without L2", "as described")]
@@ -146,7 +148,7 @@ NETWORK = 'networks = ["model_1"]\n'
         (NETWORK + "classes = 1", "classes 1 .* Allowed: 2 or more"),
         (NETWORK + "classes = true", "classes True"),
         (NETWORK + "per_class = 0", "per_class 0"),
-        (NETWORK + 'watch = "develpment"', "did you mean 'development'"),
+        (NETWORK + 'eval_split = "develpment"', "did you mean 'development'"),
         (NETWORK + "final = 1", "final 1 .* Allowed: true or false"),
         (NETWORK + "weights = [21]", "epoch of weights 21 .* from 0 to 20, or \"last\""),
         (NETWORK + 'weights = ["first"]', "'first'"),
@@ -211,7 +213,8 @@ def test_bad_names_and_files(tmp_path):
 
 
 KEYS = st.sampled_from(
-    ["networks", "seeds", "weights", "classes", "watch", "base", "axes", "rows", "transfer", "l2", "epochs", "flip",
+    ["networks", "seeds", "weights", "classes", "eval_split", "base", "axes", "rows", "transfer", "l2", "epochs",
+     "flip",
      "optimizer", "dropout", "name", "start", "recipe", "per_class", "source", "x"]
 )  # fmt: skip
 SCALARS = (

@@ -82,7 +82,7 @@ def _fingerprint(record: Record) -> Fingerprint:
         record.classes,
         last.running_accuracy,
         last.running_accuracy - record.history.epochs[-1 - len(record.history.epochs) // 3].running_accuracy,
-        last.validation_accuracy,
+        last.eval_accuracy,
         float(away[-1]),
         best + 1,
         float(away[best]),

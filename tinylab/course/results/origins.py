@@ -9,13 +9,13 @@ import numpy
 import torch
 
 from tinylab import __version__
-from tinylab.course.results.record import Origin
+from tinylab.course.results.record import Provenance
 from tinylab.support.device import Device
 
 _PACKAGE = Path(__file__).parent.parent
 
 
-def origin(device: Device) -> Origin:
+def origin(device: Device) -> Provenance:
     """Of a training on `device` that ends now."""
     versions = {
         "python": platform.python_version(),
@@ -28,7 +28,7 @@ def origin(device: Device) -> Origin:
     label = device.label
     if device.target.type == "cpu" and (processor := _processor()):
         label = f"{label}, {processor}"
-    return Origin(commit or None, dirty, label, versions, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return Provenance(commit or None, dirty, label, versions, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def _git(*arguments: str) -> str:

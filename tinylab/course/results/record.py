@@ -17,10 +17,10 @@ from pydantic_core import PydanticCustomError
 from tinylab.support.errors import TrainingError
 from tinylab.support.validation import AS_GIVEN, Strict, like, one_of, validated
 from tinylab.training import Score
-from tinylab.training.history import RECIPE, Epoch, History, numbered
+from tinylab.training.history import RECIPE, Epoch, History, numbered, renamed
 from tinylab.training.recipe import Recipe
 
-VERSION = 2  # of the schema; 1 knew no answers, and is read, too
+VERSION = 3  # of the schema; 1 knew no answers, 1 and 2 had other names for what was measured: both are read
 _KIND = "tinylab record"
 DIGITS = 6  # significant ones of every measured number: a tenth of what float32 knows, and half the bytes
 FLIPPED = ", flipped"  # images and their mirrors were looked at: test-time augmentation, always said
@@ -28,7 +28,7 @@ SPLITS = ("train", "development", "validation", f"development{FLIPPED}", f"valid
 
 
 @dataclass(frozen=True)
-class Clocks:
+class Timings:
     """What a training took, in seconds, on three clocks; slices of an interrupted one added up."""
 
     training: float = 0.0  # forward, backward, update, batches; nothing else
@@ -38,7 +38,7 @@ class Clocks:
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """What a record came from, apart from its settings."""
 
     commit: str | None = None  # of git; None: not run from a checkout
@@ -61,8 +61,8 @@ class Record:
     history: History  # recipe, line of the network, data, classes and every epoch
     images: int  # training images
     scores: Mapping[str, Score]  # whole splits, evaluation mode, after the last epoch; "validation" only if asked for
-    clocks: Clocks = Clocks()
-    origin: Origin = Origin()
+    clocks: Timings = Timings()
+    origin: Provenance = Provenance()
     weights: tuple[int, ...] = ()  # epochs whose convolution weights lie beside it
     weights_digest: str = ""  # SHA-256 of that file
     answers_digest: str = ""  # SHA-256 of the file with the answers on the official validation images; empty: not kept
@@ -133,7 +133,7 @@ def as_body(record: Record) -> dict[str, Any]:
             "recipe": asdict(history.recipe),
             "line": history.line,
             "data": history.data,
-            "watch": history.watch,
+            "eval_split": history.eval_split,
             "classes": list(history.classes),
             "epochs": {name: [_short(getattr(epoch, name)) for epoch in history.epochs] for name in _COLUMNS},
         },
@@ -176,14 +176,17 @@ def loads(content: bytes | str) -> Record:
     if not isinstance(parts, dict) or parts.get("kind") != _KIND:
         raise TrainingError("this is not a record. Name a file that `tinylab sweep` wrote")
     version = parts.get("version")
-    if repr(version) not in ("1", repr(VERSION)):  # true and 1.0 equal 1
+    if repr(version) not in ("1", "2", repr(VERSION)):  # true and 1.0 equal 1
         raise TrainingError(
-            f"the record has schema {version!r}, this tinylab reads 1 and {VERSION}. Use the one that wrote it"
+            f"the record has schema {version!r}, this tinylab reads 1 to {VERSION}. Use the one that wrote it"
         )
     file = validated(_File, parts, TrainingError, "the record")
     if file.digest != _digest(file.body):
         raise TrainingError("the record was changed after it was written: its digest differs. Run the row again")
-    return from_body({**file.body, "answers_digest": ""} if version == 1 else file.body)
+    body = {"answers_digest": "", **file.body} if version == 1 else file.body
+    if file.version < VERSION and isinstance(body.get("history"), dict):
+        body = {**body, "history": renamed(body["history"])}
+    return from_body(body)
 
 
 def from_body(body: dict[str, Any]) -> Record:
@@ -275,8 +278,8 @@ _BODY = like(
     settings=dict[str, Annotated[Any, AfterValidator(_setting)]],
     history=_HISTORY,
     scores=dict[Annotated[str, one_of(SPLITS)], _SCORE],  # type: ignore[valid-type]
-    clocks=like(Clocks, _TYPES),
-    origin=like(Origin, {}, commit=_HEX | None),
+    clocks=like(Timings, _TYPES),
+    origin=like(Provenance, {}, commit=_HEX | None),
     weights=Annotated[list[_WHOLE], AfterValidator(tuple)],
     weights_digest=_DIGEST,
     answers_digest=_DIGEST,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tinylab import optimizers
-from tinylab.support.errors import InvalidInputError, between, nearest, whole
+from tinylab.support.errors import InvalidInputError, check_int, check_range, nearest
 from tinylab.training.recipe import Recipe
 
 NAMES = {
@@ -38,15 +38,15 @@ class Knobs:
     schedule: str = "constant"
 
     def __post_init__(self) -> None:
-        between("learning rate", self.learning_rate, 0, MOST_RATE, low_open=True)
-        between("L2", self.l2, 0, math.inf)
-        between("weight decay", self.weight_decay, 0, math.inf)
-        between("momentum", self.momentum, 0, 1)
-        between("label smoothing", self.label_smoothing, 0, 1)
-        between("gradient clipping", self.clip, 0, math.inf)
-        whole("batch size", self.batch, 1)
+        check_range("learning rate", self.learning_rate, 0, MOST_RATE, low_open=True)
+        check_range("L2", self.l2, 0, math.inf)
+        check_range("weight decay", self.weight_decay, 0, math.inf)
+        check_range("momentum", self.momentum, 0, 1)
+        check_range("label smoothing", self.label_smoothing, 0, 1)
+        check_range("gradient clipping", self.clip, 0, math.inf)
+        check_int("batch size", self.batch, 1)
         if self.dropout is not None:
-            between("dropout", self.dropout, 0, 1)
+            check_range("dropout", self.dropout, 0, 1)
         if not isinstance(self.augment, bool):
             raise InvalidInputError(f"augmentation {self.augment!r} is not possible. Allowed: True or False")
         if not isinstance(self.frozen, str):
@@ -123,9 +123,9 @@ class Planned:
     times: float | None = None  # instead of a value: what the present one is multiplied by
 
     def __post_init__(self) -> None:
-        between("the epoch of a planned change", self.epoch, 0, math.inf)
+        check_range("the epoch of a planned change", self.epoch, 0, math.inf)
         if self.times is not None:
-            between("the factor of a planned change", self.times, 0, math.inf, low_open=True)
+            check_range("the factor of a planned change", self.times, 0, math.inf, low_open=True)
         self.on(Knobs())
 
     def on(self, knobs: Knobs) -> dict[str, Value]:

@@ -100,7 +100,7 @@ def settings(session: Session, more: Shown, watched: Watched, style: str | None)
     run, classes = session.run, len(session.data.classes)
     lines = [*models.LINES]
     return {
-        "epochs": session.recipe.epochs, "classes": classes, "watch": session.watch, "style": style or "page",
+        "epochs": session.recipe.epochs, "classes": classes, "eval_split": session.eval_split, "style": style or "page",
         "neighbours": more.neighbours, "knobs": _controls(session),
         "models": lines if session.model in lines else [session.model, *lines],
         "names": list(watched.names), "size": list(watched.images.shape[1:3]), "count": run.batches.count,
@@ -116,7 +116,7 @@ def state(session: Session, moment: Moment, strip: Strip | None, more: Shown, se
         since = sent.get(letter, 0)
         rows = [
             [epoch.epoch, epoch.running_loss, epoch.running_accuracy, epoch.train_loss, epoch.train_accuracy,
-             epoch.validation_loss, epoch.validation_accuracy]
+             epoch.eval_loss, epoch.eval_accuracy]
             for epoch in each.history.epochs[since:]
         ]  # fmt: skip
         sent[letter] = since + len(rows)

@@ -44,7 +44,7 @@ class Session(Steering):
         model: str | nn.Module,
         recipe: Recipe,
         *,
-        watch: str = "development",
+        eval_split: str = "development",
         device: Device | None = None,
         memory: int | None = None,
         report: Callable[[Moment, bool], None] | None = None,
@@ -53,7 +53,7 @@ class Session(Steering):
 
         memory: bytes for snapshots, None: `budget()`; report(moment, due): called between batches, on their thread.
         """
-        self.data, self.watch, self.device = data, watch, device or pick()
+        self.data, self.eval_split, self.device = data, eval_split, device or pick()
         self._report = report or (lambda moment, due: None)
         self.memory, self.gave_up = (memory, "") if memory is not None else budget()
         self._fingerprint = fingerprint(data)
@@ -196,7 +196,7 @@ class Session(Steering):
     def _now(self) -> Moment:
         future = self.futures.current
         loss = future.taken[-1][0] if future.taken else None
-        story = Story(self.model, self._fingerprint, self.watch, self.recipe, future.changes, future.steps, loss)
+        story = Story(self.model, self._fingerprint, self.eval_split, self.recipe, future.changes, future.steps, loss)
         return Moment(
             status=self.status, step=future.steps, epochs=future.epochs(self.run.batches.count), knobs=self.run.knobs,
             changes=future.changes, future=future.letter,

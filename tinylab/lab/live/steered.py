@@ -84,7 +84,7 @@ class Steered(Run):
         network: str | nn.Module,
         data: "Dataset",
         recipe: Recipe,
-        watch: str,
+        eval_split: str,
         device: Device,
         listen: Callable[[], None] = lambda: None,
     ) -> None:
@@ -100,7 +100,7 @@ class Steered(Run):
         # each with what the line asks for
         self.dropouts = [(layer, layer.p) for layer in model.modules() if isinstance(layer, nn.Dropout)]
         self._own = not isinstance(network, str)
-        super().__init__(model, data, recipe, watch, device)
+        super().__init__(model, data, recipe, eval_split, device)
         self.batches = Changeable(
             data.train, self.normalisation, batch=recipe.batch, device=device, augment=recipe.augment(),
             seed=recipe.seed,

@@ -29,7 +29,7 @@ class Steering:
     """A run, its futures, its snapshots. What is asked for, and by whom, is `Session`'s business."""
 
     data: "Dataset"
-    watch: str
+    eval_split: str
     device: Device
     memory: int
     gave_up: str  # what a small machine costs, in one line, or nothing
@@ -112,7 +112,7 @@ class Steering:
     def _begin(self, model: str, recipe: Recipe) -> None:
         """A fresh run at step 0, and nothing beside it but what is planned."""
         network = self.own if self.own is not None and model == named(self.own) else model
-        run = Steered(network, self.data, recipe, self.watch, self.device, self._listen)
+        run = Steered(network, self.data, recipe, self.eval_split, self.device, self._listen)
         self.model, self.recipe, self.run = model, recipe, run
         self.futures = Futures(Future("A", 0, run.knobs, run.history))
         self.shelf = Shelf(self.memory)
@@ -205,11 +205,11 @@ class Steering:
 
     def _do_tell(self, story: Story) -> None:
         story.fits(self.data, self.own)
-        before, self.watch = self.watch, story.watch
+        before, self.eval_split = self.eval_split, story.eval_split
         try:
             self._begin(story.model, story.recipe)
         except BaseException:
-            self.watch = before
+            self.eval_split = before
             raise
         self.planned = ()  # the story holds what came of it
         self._turned += 1

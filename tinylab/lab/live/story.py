@@ -12,7 +12,7 @@ from torch import nn
 
 from tinylab.lab.live.knobs import NAMES, Change, Knobs
 from tinylab.lab.live.steered import MODULE, build, named
-from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
+from tinylab.support.errors import InvalidInputError, TinylabError, check_int, nearest
 from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _KIND, _VERSION = "tinylab story", 2  # 1: before weight decay was a knob of its own
 _LONGEST, _MOST = 200_000, 5_000  # characters; changes
-_PARTS = ("kind", "version", "model", "data", "watch", "recipe", "changes", "steps", "loss")
+_PARTS = ("kind", "version", "model", "data", "eval_split", "recipe", "changes", "steps", "loss")
 _REMEDY = "Paste the whole line that a laboratory wrote"
 
 
@@ -30,7 +30,7 @@ class Story:
 
     model: str  # a name or a line of notation
     data: dict[str, Any]  # see `fingerprint`
-    watch: str
+    eval_split: str
     recipe: Recipe  # as it was at the beginning
     changes: tuple[Change, ...]
     steps: int  # how far the run has come
@@ -89,19 +89,19 @@ def read(text: str) -> Story:
     if parts["kind"] != _KIND or repr(parts["version"]) != repr(_VERSION):  # true and 1.0 equal 1
         what = f"{parts['kind']!r}, version {parts['version']!r}"
         raise InvalidInputError(f"this is {what[:80]}. Allowed: {_KIND!r}, version {_VERSION}")
-    whole("the story's steps", parts["steps"], 0)
+    check_int("the story's steps", parts["steps"], 0)
     defaults = {part.name: part.default for part in fields(Recipe)}  # a story may be older than the newest of them
     given = parts["recipe"]
     filled = defaults | given if isinstance(given, dict) else given
     recipe = Recipe.from_dict(_object("the recipe", filled, tuple(defaults)))
     data = _object("the data", parts["data"], ("name", "classes", "training images", "digest"))
-    for name in ("model", "watch"):
+    for name in ("model", "eval_split"):
         if not isinstance(parts[name], str):
             raise InvalidInputError(f"the story's {name} {parts[name]!r} is not possible. Allowed: text")
     if parts["loss"] is not None and not isinstance(parts["loss"], float):
         raise InvalidInputError(f"the story's loss {parts['loss']!r} is not possible. Allowed: a number or null")
     changes = _changes(parts["changes"], Knobs.of(recipe), parts["steps"])
-    return Story(parts["model"], data, parts["watch"], recipe, changes, parts["steps"], parts["loss"])
+    return Story(parts["model"], data, parts["eval_split"], recipe, changes, parts["steps"], parts["loss"])
 
 
 def _changes(listed: Any, knobs: Knobs, steps: int) -> tuple[Change, ...]:
@@ -114,7 +114,7 @@ def _changes(listed: Any, knobs: Knobs, steps: int) -> tuple[Change, ...]:
         if not isinstance(entry, list) or len(entry) != 3:
             raise InvalidInputError(f"{where} is {str(entry)[:80]!r}. Allowed: [step, knob, value]")
         step, name, value = entry
-        whole(f"the step of {where}", step, found[-1].step if found else 0, steps)
+        check_int(f"the step of {where}", step, found[-1].step if found else 0, steps)
         if not isinstance(name, str) or name not in NAMES:
             raise InvalidInputError(f"{where}: knob {name!r} is unknown{nearest(str(name), NAMES)}")
         if isinstance(value, list | dict):

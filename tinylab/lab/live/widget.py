@@ -23,7 +23,7 @@ from tinylab.lab.live import messages, registry, story
 from tinylab.lab.live.knobs import Planned
 from tinylab.lab.live.moment import Moment
 from tinylab.lab.live.session import Session
-from tinylab.support.errors import InvalidInputError, TinylabError, whole
+from tinylab.support.errors import InvalidInputError, TinylabError, check_int
 from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class LiveLab:
     model       a name, a line of notation, or a network of your own, which is copied
     recipe      how it begins; default: 20 epochs in batches of 32
     epochs      in place of the recipe's
-    watch       the split that is measured after every epoch
+    eval_split       the split that is measured after every epoch
     plan        {epoch: {"learning_rate": 1e-4}}, changes that wait for their epoch
     neighbours  accuracy (0..1) of a k-nearest-neighbour classifier on the same images: a line to compare with
     steps       headless (nobody can move a slider): how many updates are made before the still is shown
@@ -83,7 +83,7 @@ class LiveLab:
         recipe: Recipe | None = None,
         *,
         epochs: int | None = None,
-        watch: str = "development",
+        eval_split: str = "development",
         plan: Mapping[float, Mapping[str, Any]] | None = None,
         neighbours: float | None = None,
         steps: int = 40,
@@ -96,7 +96,7 @@ class LiveLab:
     ) -> None:
         recipe = recipe or Recipe(epochs=20, batch=32)
         recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
-        whole("steps", steps, 0)
+        check_int("steps", steps, 0)
         figures.look(style)
         self.data, self.style, self._still = data, style, headless()
         self._more = messages.Shown(neighbours=neighbours)
@@ -110,7 +110,9 @@ class LiveLab:
             self.face = Face()
             self.face.add_class(ERROR_CLASS)
             self.face.on_msg(lambda _, content, __: self._receive(content))
-        self.session = Session(data, model, recipe, watch=watch, device=device, memory=memory, report=self._report)
+        self.session = Session(
+            data, model, recipe, eval_split=eval_split, device=device, memory=memory, report=self._report
+        )
         self.session.plan(_planned(plan or {}))
         if self._still:
             self._run_still(steps, _at(changes or {}, steps), _at(what_if or {}, steps))
@@ -133,7 +135,7 @@ class LiveLab:
         """
         told = story.read(text)
         told.fits(data, model)
-        lab = cls(data, model or told.model, told.recipe, watch=told.watch, steps=0, **options)
+        lab = cls(data, model or told.model, told.recipe, eval_split=told.eval_split, steps=0, **options)
         lab.session.ask("tell", told)
         if lab._still:
             lab._end_at(told.steps)
@@ -294,6 +296,6 @@ def _at(planned: Mapping[float, Mapping[str, Any]], steps: int) -> dict[int, Map
     found: dict[int, Mapping[str, Any]] = {}
     for at, values in planned.items():
         step = round(at * steps) if isinstance(at, float) and 0 < at < 1 else at
-        whole("a step of changes and what_if", step, 0, steps)
+        check_int("a step of changes and what_if", step, 0, steps)
         found[int(step)] = values
     return found

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinylab.support.errors import InvalidInputError, NotebookError, whole
+from tinylab.support.errors import InvalidInputError, NotebookError, check_int
 from tinylab.tools.cli.options import DATA, output
 
 kernel_app = typer.Typer(help="A Jupyter kernel for your own JupyterLab, VS Code or JupyterHub.", no_args_is_help=True)
@@ -43,7 +43,7 @@ def run_lectures(
 
     paths = course.find(notebooks or [])
     if classes is not None:
-        whole("classes", classes, 2)
+        check_int("classes", classes, 2)
         os.environ[course.CLASSES_VARIABLE] = str(classes)  # for the notebooks, which ask for their settings themselves
         context.call_on_close(lambda: os.environ.pop(course.CLASSES_VARIABLE, None))
     data = images.resolve(data)
@@ -129,11 +129,11 @@ def grade(
     Each submission runs in a kernel of its own; answers in words are left to a reader.
     """
     from tinylab import data
-    from tinylab.support.errors import between, whole
+    from tinylab.support.errors import check_int, check_range
     from tinylab.tools.notebooks import grade as grading
 
-    whole("jobs", jobs, 1)
-    between("timeout", timeout, 1, 3600)
+    check_int("jobs", jobs, 1)
+    check_range("timeout", timeout, 1, 3600)
     output(out.absolute().parent)
     data.load("sample", 2)  # drawn once, and not by each submission
     done = grading.grade(

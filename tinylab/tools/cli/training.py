@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tinylab.support import files
-from tinylab.support.errors import FileError, InvalidInputError, nearest, whole
+from tinylab.support.errors import FileError, InvalidInputError, check_int, nearest
 from tinylab.tools.cli.options import DATA, output
 
 
@@ -29,7 +29,7 @@ def train(
     l2: Annotated[float | None, typer.Option(help="Adds l2·Σw² to the loss.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images; by default the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order, augmentation and dropout; by default 0.")] = None,
-    watch: Annotated[str | None, typer.Option(help="The split measured after every epoch: development.")] = None,
+    eval_split: Annotated[str | None, typer.Option(help="The split measured after every epoch: development.")] = None,
     final: Annotated[
         bool, typer.Option("--final", help="Score the official validation images, once, at the end.")
     ] = False,
@@ -47,7 +47,7 @@ def train(
     changes = {"epochs": epochs, "learning_rate": learning_rate, "dropout": dropout, "l2": l2, "batch": batch}
     named = {
         "model": model, "data": None if data is None else images.resolve(data), "recipe": recipe, "classes": classes,
-        "per_class": per_class, "seed": seed, "watch": watch,
+        "per_class": per_class, "seed": seed, "eval_split": eval_split,
         "changes": {name: value for name, value in changes.items() if value is not None},
     }  # fmt: skip
     asked = _asked(out / "asked.json", named, resume)
@@ -56,7 +56,7 @@ def train(
     chosen = replace(training.RECIPES[asked["recipe"]], seed=asked["seed"], **asked["changes"])
     target = pick(device)
     dataset = images.load(asked["data"], asked["classes"], per_class=asked["per_class"], seed=asked["seed"])
-    size, watched = dataset.train.images.shape[1], asked["watch"]
+    size, watched = dataset.train.images.shape[1], asked["eval_split"]
     network = models.build(asked["model"], len(dataset.classes), size=size, seed=asked["seed"])
     with _alone(out):
         _holds_what_it_should(checkpoint, resume)  # for as long as nobody else writes there
@@ -64,7 +64,7 @@ def train(
             network,
             dataset,
             chosen,
-            watch=watched,
+            eval_split=watched,
             device=target,
             checkpoint=checkpoint,
             resume=resume,
@@ -77,7 +77,7 @@ def train(
             run.history.save(out / "history.json")
             print(
                 f"epoch {epoch.epoch} of {chosen.epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
-                f"{watched} {epoch.validation_loss:.3f} / {epoch.validation_accuracy:.1%}, "
+                f"{watched} {epoch.eval_loss:.3f} / {epoch.eval_accuracy:.1%}, "
                 f"{epoch.images_per_second:.0f} images/s",
                 flush=True,
             )
@@ -89,7 +89,7 @@ def train(
         except Exception as error:  # whatever it is, hours of training are not lost for a picture
             print(f"tinylab: curves.png is missing ({files.reason(error)})", file=sys.stderr)
         best = run.history.best
-        lowest = f"{best.validation_loss:.3f} / {best.validation_accuracy:.1%}"
+        lowest = f"{best.eval_loss:.3f} / {best.eval_accuracy:.1%}"
         print(f"lowest {watched} loss in epoch {best.epoch}: {lowest}")
         if final:
             official = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=target)
@@ -133,7 +133,7 @@ def _asked(path: Path, named: dict[str, Any], resume: bool) -> dict[str, Any]:
     """What the run is asked for: what is named now; else, resumed, what it was asked for before; else the defaults."""
     defaults: dict[str, Any] = {
         "model": None, "data": "sample", "recipe": "report", "classes": None, "per_class": None, "seed": 0,
-        "watch": "development", "changes": {},
+        "eval_split": "development", "changes": {},
     }  # fmt: skip
     if resume and files.status(path) is not None:
         try:
@@ -171,7 +171,7 @@ def predict(
     target = pick(device)
     saved = checkpoints.load(checkpoint)
     if top is not None:
-        whole("top", top, 1, len(saved.classes))
+        check_int("top", top, 1, len(saved.classes))
     known = room.load(data) if data else None
     words = dict(zip(known.classes, known.words, strict=True)) if known else {}
     evaluation.check_names([path.name for path in evaluation.images_in(images)], saved.classes)

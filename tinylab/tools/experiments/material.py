@@ -37,7 +37,7 @@ def count(row: Row) -> int:
     else:
         found = _parts(row).target.part(row.per_class)
     if row.watched is not None:
-        getattr(found, row.watch).per_class(row.watched)
+        getattr(found, row.eval_split).per_class(row.watched)
     return len(found.train)
 
 
@@ -93,13 +93,13 @@ def start(
         recipe = replace(recipe, l2=0.0)  # then not the optimizer applies it, but the gradient of the chosen weights
     part = dataset
     if row.watched is not None:
-        fewer: Any = {row.watch: getattr(dataset, row.watch).per_class(row.watched)}
+        fewer: Any = {row.eval_split: getattr(dataset, row.eval_split).per_class(row.watched)}
         part = _with_normalisation(replace(dataset, **fewer), dataset.normalisation)
     run = training.train(
         model,
         part,
         recipe,
-        watch=row.watch,
+        eval_split=row.eval_split,
         device=device,
         checkpoint=checkpoint,
         resume=True,
@@ -113,7 +113,7 @@ def _network(row: Row, classes: int, donor: nn.Module | None = None) -> nn.Modul
     """The row's network before training; without its donor a network of that shape all the same."""
     model = models.build(row.network, classes, seed=row.recipe.seed, initialisation=row.initialisation)
     if donor is not None:
-        transfer.transplant(donor, model)
+        transfer.copy_weights(donor, model)
     return transfer.probe(model) if row.start == "frozen" else model
 
 
@@ -143,7 +143,7 @@ def until(run: Run, deadline: float | None, say: Callable[[str], None]) -> Itera
         yield epoch
         say(
             f"epoch {epoch.epoch} of {run.recipe.epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
-            f"{run.history.watch} {epoch.validation_loss:.3f} / {epoch.validation_accuracy:.1%}, "
+            f"{run.history.eval_split} {epoch.eval_loss:.3f} / {epoch.eval_accuracy:.1%}, "
             f"{epoch.images_per_second:.0f} images/s"
         )
         now = time.time()

@@ -43,7 +43,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, create_model
 
 from tinylab import models
-from tinylab.support.errors import InvalidInputError, TinylabError, nearest, whole
+from tinylab.support.errors import InvalidInputError, TinylabError, check_int, nearest
 from tinylab.support.validation import Strict, one_of, validated
 from tinylab.tools.experiments.rows import L2_ON, NORMALISATIONS, STARTS, Row
 from tinylab.training.recipe import RECIPES, Recipe
@@ -70,7 +70,7 @@ class _Transfer(Strict):
 
 _KEYS: dict[str, Any] = {
     "question": str, "data": str, "classes": _CLASSES, "per_class": _COUNT, "watched": _COUNT, "networks": list[str],
-    "seeds": list[Annotated[int, Field(ge=0)]], "watch": Annotated[str, one_of(WATCHED)], "final": bool,
+    "seeds": list[Annotated[int, Field(ge=0)]], "eval_split": Annotated[str, one_of(WATCHED)], "final": bool,
     "test_flip": bool, "answers": bool, "seconds": int, "weights": list, "transfer": _Transfer, "base": dict,
     "axes": dict, "rows": list[dict],
 }  # fmt: skip
@@ -132,7 +132,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
     validated(_PLAN, parts, InvalidInputError, "it")
     networks = _several("networks", parts.get("networks", []), str)
     seeds = _several("seeds", parts.get("seeds", [0]), int)
-    watch = parts.get("watch", "development")
+    eval_split = parts.get("eval_split", "development")
     base = dict(parts.get("base", {}))
     recipe_name = base.pop("recipe", None)
     if recipe_name is not None:
@@ -154,7 +154,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
             data=data or parts.get("data", "sample"),
             classes=parts.get("classes"),
             watched=parts.get("watched"),
-            watch=watch,
+            eval_split=eval_split,
             final=parts.get("final", False),
             test_flip=parts.get("test_flip", False),
             answers=parts.get("answers", False),
@@ -287,7 +287,7 @@ def _epochs(asked: Any, epochs: int, title: str) -> tuple[int, ...]:
         if epoch == "last":
             epoch = epochs
         try:
-            whole("an epoch of weights", epoch, 0, epochs)
+            check_int("an epoch of weights", epoch, 0, epochs)
         except InvalidInputError as error:
             raise InvalidInputError(f'{title}: {error}, or "last"') from None
         found.add(epoch)

@@ -30,7 +30,7 @@ class Row:
     classes: int | None = None  # None: all
     per_class: int | None = None  # training images; None: all
     watched: int | None = None  # images a class that are measured after each epoch; None: all
-    watch: str = "development"
+    eval_split: str = "development"
     final: bool = False  # score the official validation images, once, at the end
     test_flip: bool = False  # score images and their mirrors, too: test-time augmentation, in scores of its own
     initialisation: str = "he"

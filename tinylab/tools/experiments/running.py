@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinylab.course import results
 from tinylab.support.device import Device, pick
-from tinylab.support.errors import DataError, between
+from tinylab.support.errors import DataError, check_range
 from tinylab.support.table import Table
 from tinylab.tools.experiments import cluster, material, worker
 from tinylab.tools.experiments.pace import images_per_second
@@ -51,7 +51,7 @@ def run(
     deadline = None
     seconds = plan.seconds if seconds is None else seconds
     if seconds is not None:
-        between("time", seconds, 0, float("inf"), low_open=True)
+        check_range("time", seconds, 0, float("inf"), low_open=True)
         deadline = time.time() + seconds
     target = pick(device)
     _sizes(plan)  # data that is missing, or too small for the plan, is said once and before anything else
@@ -130,7 +130,7 @@ def _sizes(plan: Plan) -> dict[tuple[object, ...], int]:
 
 
 def _part(row: Row) -> tuple[object, ...]:
-    return (row.data, row.classes, row.per_class, row.source, row.target, row.watch, row.watched)
+    return (row.data, row.classes, row.per_class, row.source, row.target, row.eval_split, row.watched)
 
 
 def _ended(row: Row, out: Path) -> str:

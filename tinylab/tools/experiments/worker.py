@@ -24,7 +24,7 @@ from torch import Tensor
 
 from tinylab import training
 from tinylab.course import results
-from tinylab.course.results import Clocks, Record
+from tinylab.course.results import Record, Timings
 from tinylab.data.batches import Batches
 from tinylab.data.dataset import Dataset
 from tinylab.support.device import pick
@@ -134,7 +134,7 @@ def fail(job: Job, message: str, history: History | None = None) -> Record:
     """Write the record of a failure, with what was measured until then."""
     row = job.row
     if history is None:
-        history = _history_so_far(job) or History(row.recipe, row.network, Path(row.data).stem, row.watch, ())
+        history = _history_so_far(job) or History(row.recipe, row.network, Path(row.data).stem, row.eval_split, ())
     history = replace(history, recipe=row.recipe)
     message = message.replace(f"{job.out}{os.sep}", "")  # where that is does not belong into a record
     message = " ".join(message.split())[:500] or "unknown"
@@ -147,14 +147,14 @@ def fail(job: Job, message: str, history: History | None = None) -> Record:
 # ---------------------------------------------------------------- the parts of `work`
 
 
-def _train(job: Job, run: training.Run, before: Clocks, started: float, say: Callable[[str], None]) -> Clocks:
+def _train(job: Job, run: training.Run, before: Timings, started: float, say: Callable[[str], None]) -> Timings:
     """To the end, or until the next epoch would pass the deadline: the checkpoint has all there is."""
     began = time.perf_counter()
     clocks = replace(before, slices=before.slices + 1)
     _keep(job, run, len(run.history.epochs))  # epoch 0; or those of a process killed between checkpoint and weights
     for epoch in material.until(run, job.deadline, say):
         _keep(job, run, epoch.epoch)
-        clocks = Clocks(
+        clocks = Timings(
             training=sum(e.seconds for e in run.history.epochs),
             with_evaluation=before.with_evaluation + time.perf_counter() - began,
             cold=before.cold + time.time() - started,
@@ -232,11 +232,11 @@ def _history_so_far(job: Job) -> History | None:
         return None
 
 
-def _read_clocks(job: Job) -> Clocks:
+def _read_clocks(job: Job) -> Timings:
     try:
-        return Clocks(**json.loads((_folder(job) / "clocks.json").read_bytes()))
+        return Timings(**json.loads((_folder(job) / "clocks.json").read_bytes()))
     except (OSError, ValueError, TypeError):
-        return Clocks()
+        return Timings()
 
 
 def _folder(job: Job) -> Path:

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from tinylab.support.cores import core_count
-from tinylab.support.errors import whole
+from tinylab.support.errors import check_int
 
 
 _STARTUP = 300  # seconds until a kernel answers: a machine may be busy
@@ -31,7 +31,7 @@ class _ThisPython(KernelSpecManager):
 
 def environment(jobs: int = 1) -> dict[str, str]:
     """The environment of a kernel that runs beside `jobs` - 1 others: a fair share of the cores each."""
-    whole("jobs", jobs, 1)
+    check_int("jobs", jobs, 1)
     # torch listens to both, and to MKL's first: whoever has set one of them means both
     given = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(max(1, core_count() // jobs))
     return {

@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 
 from tinylab import course
 from tinylab.data import resolve
-from tinylab.support.errors import NotebookError, between, whole
+from tinylab.support.errors import NotebookError, check_range, check_int
 from tinylab.tools.notebooks import inspection, kernels, watch
 from tinylab.tools.notebooks.inspection import Fault
 
@@ -70,8 +70,8 @@ def run(
     with faults, never an exception. Raises InvalidInputError for settings that no notebook could run with.
     """
     settings = course.settings(profile, data, seed)
-    whole("jobs", jobs, 1)
-    between("timeout", timeout, 1, math.inf)
+    check_int("jobs", jobs, 1)
+    check_range("timeout", timeout, 1, math.inf)
     values = {"profile": settings.profile, "data": resolve(settings.data), "seed": settings.seed}
     outcomes = [_waiting(Path(path)) for path in notebooks]
     stop = threading.Event()
