@@ -59,7 +59,7 @@ def turning(
     picture = Picture(7.6 * look_.size, 3.6 * look_.size, look_)
     ax = picture.subplots()
     dress(ax, look_, x="epoch", y="loss (nats per image)")
-    train, validation = (np.array(history.column(f"{kind}_loss")) for kind in ("train", "validation"))
+    train, validation = (np.array(history.column(f"{kind}_loss")) for kind in ("train", "eval"))
     marker = "o" if len(epochs) <= 20 else ""
     ax.plot(epochs, train, "-", color=TRAINING, lw=look_.line, marker=marker, ms=look_.marker * 0.7)
     ax.plot(epochs, validation, "--", color=VALIDATION, lw=look_.line, marker=marker, ms=look_.marker * 0.7)

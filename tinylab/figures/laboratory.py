@@ -144,7 +144,7 @@ def _top(scene: Scene) -> float:
     """Where the axis of the loss ends: a diverging run, or the spike of a first step, must not flatten all else."""
     level, highest = _level("loss", scene.classes), 0.0
     for future in scene.futures:
-        losses = [_column(future.history, f"{column}_loss") for column in ("train", "validation")]
+        losses = [_column(future.history, f"{column}_loss") for column in ("train", "eval")]
         if future.letter == scene.current and len(future.batches):
             losses.append(np.percentile(future.batches[:, 0], [98]))
         highest = max([highest, *(float(values.max()) for values in losses if len(values))])

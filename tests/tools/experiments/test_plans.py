@@ -38,7 +38,7 @@ def test_a_grid_is_every_combination_of_settings_networks_and_seeds():
 
 def test_listed_rows_beside_a_grid_and_settings_outside_the_recipe():
     chosen = experiments.parse(
-        'networks = ["model_1", "model_2"]\nper_class = 9\nclasses = 5\nwatch = "validation"\nfinal = true\n'
+        'networks = ["model_1", "model_2"]\nper_class = 9\nclasses = 5\neval_split = "validation"\nfinal = true\n'
         '[axes]\nnormalisation = ["pixel", "channel"]\n'
         '[[rows]]\nname = "Odd one"\nnetworks = ["model_3"]\nper_class = 3\nl2 = 1\nl2_on = "convolutions"\n'
         'initialisation = "he everywhere"\nweights = [1]\n',

@@ -215,7 +215,7 @@ function drawFuture(ctx, view, future, kind, panel, look) {
     if (!points.length) continue;
     if (points.length < 4 && name !== "running") for (const [x, y] of points) disc(ctx, x, y, look.line + 1, colour, colour);
     const [x, y] = points[points.length - 1];
-    const said = {running: "", training: "training", watched: view.watch}[name];
+    const said = {running: "", training: "training", watched: view.evalSplit}[name];
     if (said) labels.push({text: alone ? said : `${future.letter} ${said}`, x, y, colour});
   }
   if (!rows.length && future.x.length > future.start) {  // no epoch has ended: the batches are named

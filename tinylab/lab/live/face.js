@@ -226,7 +226,7 @@ function makeView(store, model, el) {
     const look = lookOf(root);
     key.replaceChildren(...store.futures.map((/** @type {Future} */ each) => {
       const best = bestOf(each);
-      const said = best ? `: best ${settings.watch} loss ${best[5].toFixed(2)} at epoch ${best[0]} (${(100 * best[6]).toFixed(1)} %)` : "";
+      const said = best ? `: best ${settings.eval_split} loss ${best[5].toFixed(2)} at epoch ${best[0]} (${(100 * best[6]).toFixed(1)} %)` : "";
       const here = store.futures.length > 1 && each.letter === state.future ? ", trains" : "";
       return make("div", {style: store.futures.length > 1 ? `color:${hueOf(each.letter, look)}` : ""}, make("b", {}, each.letter),
         ` ${each.name}${said}${here}`);
@@ -260,7 +260,7 @@ function makeView(store, model, el) {
       const ctx = canvas.getContext("2d");
       ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
       places = drawChart(ctx, {futures: store.futures, current: store.state.future, classes: settings.classes,
-        watch: settings.watch, neighbours: settings.neighbours, epochs: settings.epochs, marks: store.state.marks,
+        evalSplit: settings.eval_split, neighbours: settings.neighbours, epochs: settings.epochs, marks: store.state.marks,
         planned: store.state.planned, log: view.log, cursor: view.cursor, cursorFuture: view.future, arrives: arrives(),
         hover: view.hover}, width, height, lookOf(root));
       now.textContent = title();
@@ -281,7 +281,7 @@ function makeView(store, model, el) {
     const there = view.hover === null && arrives() !== null ? `; arrives at step ${arrives()}` : "";
     if (!step) return `Step 0${there}`;
     const row = run.epochs.filter((/** @type {number[]} */ each) => each[0] <= run.x[step - 1] + 1e-6).pop();
-    const ended = row ? `; after epoch ${row[0]} training ${brief(row[3])}, ${settings.watch} ${brief(row[5])}` : "";
+    const ended = row ? `; after epoch ${row[0]} training ${brief(row[3])}, ${settings.eval_split} ${brief(row[5])}` : "";
     return `${run.letter}, step ${step}, epoch ${run.x[step - 1].toFixed(2)}: loss ${brief(run.loss[step - 1])}, accuracy ` +
       `${Math.round(100 * run.accuracy[step - 1])} %${ended}${there}`;
   };
