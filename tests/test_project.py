@@ -25,7 +25,7 @@ from tinylab.course.exercises import exercises
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib", "jupyter_client": "jupyter-client"}
 
 
 def _tracked() -> list[Path]:

@@ -264,7 +264,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "run nowhere.ipynb": ("'nowhere.ipynb'",),
     "run 01 --profile lectur": ("'lectur'", "did you mean 'lecture'?"),
     "run 01 --data smaple": ("'smaple'", "did you mean 'sample'?"),
-    "run 01 --data TINY": ("classes=10", "1 to 3"),
     "run 01 --data TINY --seed -1": ("seed -1", "from 0"),
     "run 01 --store --profile smoke": ("--store needs",),
     "run 01 --jobs two": ("--jobs", "'two'", "a valid integer"),

@@ -265,7 +265,7 @@ def test_an_epoch_is_made_of_numbers(history, name):
 
 
 SOUND_STORY = {
-    "kind": "tinylab story", "version": 1, "model": tiny.LINE, "eval_split": "development", "steps": 9, "loss": 0.5,
+    "kind": "tinylab story", "version": 2, "model": tiny.LINE, "eval_split": "development", "steps": 9, "loss": 0.5,
     "data": {"name": "tiny", "classes": 3, "training images": 90, "digest": "0123456789ab"},
     "recipe": asdict(Recipe()), "changes": [[2, "learning_rate", 0.01], [2, "dropout", 0.5], [7, "l2", 0.001]],
 }  # fmt: skip

@@ -145,7 +145,10 @@ def test_impossible_dropout(p: float) -> None:
     [
         ({"name_or_line": "model1"}, "did you mean 'model_1'"),
         ({"name_or_line": "Model 3"}, "did you mean 'model_3'"),
-        ({"name_or_line": "resnet"}, "Allowed: model_1, model_2, model_3, modern-small, modern, modern-large"),
+        (
+            {"name_or_line": "resnet"},
+            "Allowed: model_1, model_2, model_3, modern-small, modern-laptop, modern",
+        ),
         ({"name_or_line": "modern_small"}, "did you mean 'modern-small'"),
         ({"name_or_line": "modern", "classes": 1}, "classes 1 is not possible"),
         ({"name_or_line": "modern-small", "dropout": 1.0}, "dropout is 1.0"),

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon, Rectangle
 from torch import nn
 
-from tinylab.figures.style import BLUE, GREY, INK, VERMILLION, Picture, Style, dress, look, quantity
+from tinylab.figures.style import BLUE, GREY, INK, VERMILLION, Picture, Style, drawn, dress, look, quantity
 from tinylab.models import Summary, summary
 from tinylab.support.errors import InvalidInputError
 
@@ -15,6 +15,7 @@ _FACE, _SIDE, _TOP = "#CFE3F1", "#9CC4E0", "#E6F1F8"
 _CHANNEL = 0.16  # of the width of a pixel: how deep a channel is drawn
 
 
+@drawn
 def networks(models: Mapping[str, nn.Sequential], *, title: str = "", style: str | None = None) -> Picture:
     """A row for each network: what leaves each convolution, pooling and fully connected layer, to one scale.
 

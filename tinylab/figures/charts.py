@@ -250,6 +250,7 @@ def confusion(matrix: Any, words: Sequence[str], *, title: str = "", style: str 
     return picture
 
 
+@drawn
 def crossing(
     timed: Mapping[int, float], levels: Mapping[str, float], *, reach: int, title: str = "", style: str | None = None
 ) -> Picture:

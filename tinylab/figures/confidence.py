@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.figures.style import GREY, HUES, INK, Picture, array, dress, look
+from tinylab.figures.style import GREY, HUES, INK, Picture, array, drawn, dress, look
 from tinylab.support.errors import InvalidInputError
 
 BINS = 20
 
 
+@drawn
 def confidence(
     found: Mapping[str, tuple[np.ndarray, float, float]], *, title: str = "", style: str | None = None
 ) -> Picture:
@@ -40,6 +41,7 @@ def confidence(
     return picture
 
 
+@drawn
 def activity(
     layers: Mapping[str, Mapping[int, tuple[float, float]]], *, title: str = "", style: str | None = None
 ) -> Picture:

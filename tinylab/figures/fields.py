@@ -6,10 +6,11 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from tinylab.figures.images import Pixels, pixels
-from tinylab.figures.style import HUES, INK, Picture, array, dress, look
+from tinylab.figures.style import HUES, INK, Picture, array, drawn, dress, look
 from tinylab.support.errors import InvalidInputError
 
 
+@drawn
 def receptive_field(
     image: Pixels,
     squares: Sequence[tuple[str, float, float, int]],
@@ -57,6 +58,7 @@ def receptive_field(
     return picture
 
 
+@drawn
 def window(patch: Pixels, kernel: Pixels, *, title: str = "", style: str | None = None) -> Picture:
     """One step of a convolution in numbers: pixels under the window, times the weights, added up to one number.
 

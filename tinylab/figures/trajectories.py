@@ -11,6 +11,7 @@ from tinylab.figures.style import (
     HUES,
     EndLabel,
     Picture,
+    drawn,
     dress,
     label_ends,
     look,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
+@drawn
 def trajectories(
     histories: "Mapping[str, History]",
     rows: Mapping[str, tuple[float, float]] | None = None,

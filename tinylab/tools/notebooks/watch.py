@@ -165,10 +165,10 @@ def _watch_children() -> None:
     """Remember the processes that a cell itself starts; those of a library are its own affair."""
     from multiprocessing.process import BaseProcess
 
-    popen, start_process = subprocess.Popen.__init__, BaseProcess.start
+    begin, start_process = subprocess.Popen.__init__, BaseProcess.start
 
     def started(self: Any, *args: Any, **kwargs: Any) -> None:
-        popen(self, *args, **kwargs)
+        begin(self, *args, **kwargs)
         if _called_by_a_cell():
             _children.append((_cells, self))
 
