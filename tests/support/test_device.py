@@ -1,4 +1,4 @@
-"""Which device is picked, and how precisely it computes: by name, by variable, the best; a GPU each under torchrun."""
+"""Which device is picked, and how precisely it computes: by name, by variable, the best."""
 
 import pytest
 import torch
@@ -27,11 +27,12 @@ def processor(monkeypatch):
 
 
 @pytest.fixture
-def two_gpus(monkeypatch):
-    """As if this machine had them: what torch is asked, and nothing else."""
+def a_gpu(monkeypatch):
+    """As if this machine had one: what torch is asked, and nothing else."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU {device}")
+    ones = torch.ones
+    monkeypatch.setattr(torch, "ones", lambda *size, device=None: ones(*size))
 
 
 def test_by_name_and_by_variable(monkeypatch):
@@ -42,19 +43,18 @@ def test_by_name_and_by_variable(monkeypatch):
         pick()
 
 
-def test_alone_it_is_the_gpu_that_is_current(two_gpus, monkeypatch):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
+def test_alone_it_is_the_gpu_that_is_current(a_gpu, monkeypatch):
     assert pick("cuda").target == torch.device("cuda")
 
 
-def test_under_torchrun_each_process_has_a_gpu_of_its_own(two_gpus, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert pick("cuda").target == torch.device("cuda", 1)
-    assert pick("cuda").label == "GPU cuda:1"  # in float32, as the tests ask
-    assert pick("cpu").target == torch.device("cpu")
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(InvalidInputError, match=r"process 3 of this machine has no GPU: it has 2\. Start fewer"):
+def test_a_gpu_that_is_reported_and_cannot_be_used_is_said(a_gpu, monkeypatch):
+    def broken(*size, device=None):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(torch, "ones", broken)
+    with pytest.raises(InvalidInputError, match=r"reported but cannot be used \(CUDA error.*Set TINYLAB_DEVICE=cpu"):
         pick("cuda")
+    assert pick("cpu").target.type == "cpu"
 
 
 # ---------------------------------------------------------------- precision
@@ -91,7 +91,7 @@ def test_precision_by_argument_and_by_variable(processor, monkeypatch):
         pick("cpu")
 
 
-def test_a_gpu_says_what_it_computes_in(two_gpus, monkeypatch):
+def test_a_gpu_says_what_it_computes_in(a_gpu, monkeypatch):
     monkeypatch.delenv(PRECISION_VARIABLE)
     assert pick("cuda").label == "GPU cuda (bf16)"
     assert pick("cuda", "float32").label == "GPU cuda"

@@ -159,6 +159,21 @@ def test_two_runs_in_two_threads_do_not_take_each_other_s_random_numbers():
     assert all(same(copied(run.model), copied(straight.model)) for run in runs)
 
 
+def test_settings_of_the_caller_s_torch_change_nothing():
+    straight = undisturbed(BUSY)
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    try:
+        run = train(tiny.network(line=NORMED), DATA, BUSY, device=CPU)
+        run.finish()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+    assert [epoch.eval_loss for epoch in run.history.epochs] != []
+    assert all(w.dtype == torch.float32 for w in run.model.parameters())
+    assert run.history.last.running_loss == pytest.approx(straight.history.last.running_loss, rel=0.2)
+
+
 def test_outside_the_main_thread_nothing_is_held_back():
     seen = []
     thread = threading.Thread(target=lambda: seen.extend([1 for _ in range(1) if uninterrupted().__enter__() is None]))

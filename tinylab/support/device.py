@@ -32,18 +32,21 @@ class Device:
         return torch.autocast(self.target.type, dtype=self.autocast_dtype)
 
     def place(self, module: nn.Module) -> nn.Module:
-        """Move a module here (in place), its convolution weights in this device's memory format."""
-        return module.to(device=self.target, memory_format=self.memory_format)  # type: ignore[call-overload]
+        """Move a module here (in place): float32, whatever torch's default is, convolutions in this memory format."""
+        return module.to(device=self.target, dtype=torch.float32, memory_format=self.memory_format)  # type: ignore[call-overload]
 
 
 def _cuda() -> Device | None:
     if not torch.cuda.is_available():
         return None
-    rank = os.environ.get("LOCAL_RANK")  # set by torchrun: which process of this machine, each with a GPU of its own
-    target = torch.device("cuda") if rank is None else torch.device("cuda", int(rank))
-    if int(rank or 0) >= (count := torch.cuda.device_count()):
-        raise InvalidInputError(f"process {int(rank or 0) + 1} of this machine has no GPU: it has {count}. Start fewer")
-    return Device(target, torch.cuda.get_device_name(target), torch.bfloat16)
+    target = torch.device("cuda")
+    try:
+        name = torch.cuda.get_device_name(target)
+        torch.ones(1, device=target).add_(1)  # a GPU may be reported and yet be of no use: driver, compute capability
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:160]
+        raise InvalidInputError(f"the GPU is reported but cannot be used ({why}). Set {VARIABLE}=cpu") from None
+    return Device(target, name, torch.bfloat16)
 
 
 def _mps() -> Device | None:

@@ -97,7 +97,8 @@ class Run(RunState):
         rate = self._set_learning_rate(epoch, place)
         self.model.train()
         self.optimizer.zero_grad()
-        with checks.undone_if_it_fails(self.model, self.optimizer, self.device, images=len(y)):
+        undone = checks.undone_if_it_fails(self.model, self.optimizer, self.device, images=len(y))
+        with torch.enable_grad(), undone:  # whatever the caller's own setting is
             x, targets = self._mixed(self._scaled(x, epoch, place), y, epoch, place)
             # 1 forward
             with self._dropout_seeded(epoch, place), self.device.autocast():
