@@ -47,8 +47,9 @@ test: $(INSTALLED_TEST) check  ## run all tests: style, types, units, and the le
 
 check: $(INSTALLED_TEST)
 	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports --no-logo --no-timings 2>/dev/null || $(VENV)/bin/lint-imports
+	$(VENV)/bin/lint-imports --no-logo
 
 # of Python as of all else; BUT=torch leaves out what is too large to fetch twice
 test-oldest:  ## test with the oldest versions that pyproject.toml allows (Python 3.11)
