@@ -1,6 +1,7 @@
 """The live laboratory in a real JupyterLab: steered by keyboard while the network trains, seen as a class sees it."""
 
 import ast
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -263,7 +264,12 @@ def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page,
     before = lab.step()
     command(page, "application:close")
     expect(page.locator(".tinylab-lab")).to_have_count(0)
-    command(page, "docmanager:open", {"path": "opened.ipynb"})
+    for _ in range(3):  # on a busy machine JupyterLab may open a notebook without its widgets; a reader opens it again
+        command(page, "docmanager:open", {"path": "opened.ipynb"})
+        with contextlib.suppress(AssertionError):
+            expect(lab.chart).to_be_visible(timeout=40_000)
+            break
+        command(page, "application:close")
     lab.reaches(before + 1)  # it trained on, and the page has all of it
     expect(lab.chart).to_have_attribute("data-marks", re.compile("momentum"))
 

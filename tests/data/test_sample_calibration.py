@@ -65,7 +65,7 @@ def test_a_linear_classifier_on_pixels_stays_poor(
 def run(data: Dataset, recipe: Recipe) -> History:
     """Model 1 with `recipe`, watched on 200 validation images."""
     few = data.part(watched=20)
-    return train(models.build("model_1", CLASSES, seed=0), few, recipe, watch="validation").finish()
+    return train(models.build("model_1", CLASSES, seed=0), few, recipe, eval_split="validation").finish()
 
 
 def test_model_1_overfits_and_regularisation_recovers_many_points(data: Dataset) -> None:

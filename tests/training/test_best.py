@@ -23,10 +23,10 @@ def broken(run, epoch: int) -> None:
         run.model[-1].bias[0] = float("nan")
 
 
-@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
-def test_best_is_the_epoch_with_the_lowest_watched_loss(tmp_path, average):
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_best_is_the_epoch_with_the_lowest_watched_loss(tmp_path, decay):
     path = tmp_path / "run.pt"
-    run = train(tiny.network(), DATA, Recipe(epochs=6, batch=32, ema_decay=average), device=CPU, checkpoint=path)
+    run = train(tiny.network(), DATA, Recipe(epochs=6, batch=32, ema_decay=decay), device=CPU, checkpoint=path)
     kept = []
     for epoch in run:
         kept.append(copied(run.measured))

@@ -28,9 +28,9 @@ class Residual(nn.Module):
         return self.head((x + self.norm(self.conv(x)).relu()).mean(dim=(2, 3)))
 
 
-@pytest.mark.parametrize("ema_decay", [0.0, 0.8])
-def test_it_is_trained_described_and_resumed(tmp_path, average):
-    path, recipe = tmp_path / "run.pt", replace(BUSY, ema_decay=average)
+@pytest.mark.parametrize("decay", [0.0, 0.8])
+def test_it_is_trained_described_and_resumed(tmp_path, decay):
+    path, recipe = tmp_path / "run.pt", replace(BUSY, ema_decay=decay)
     straight = train(Residual(), DATA, recipe, device=CPU)
     straight.finish()
     assert straight.history.line == "residual-4"
