@@ -106,9 +106,9 @@ class Dataset:
         return normalisation.fitted(self.train)
 
     def part(self, per_class: int | None = None, seed: int = 0, *, watched: int | None = None) -> "Dataset":
-        """The same with `per_class` training images a class, and `watched` of each class to measure on.
+        """The same with `per_class` training images per class, and `watched` of each class to measure on.
 
-        watched  images a class in development and in validation. None, for either: all there are. Raises
+        watched  images per class in development and in validation. None, for either: all there are. Raises
         InvalidInputError for more than a class has.
         """
         wanted = {"train": per_class, "development": watched, "validation": watched}

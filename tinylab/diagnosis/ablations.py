@@ -42,7 +42,7 @@ class Setting:
     images: float = 1.0  # share of the training images, of each class; above 0, at most 1
 
     def part(self, data: "Dataset") -> "Dataset":
-        """`data` with this setting's share of training images a class, at least one."""
+        """`data` with this setting's share of training images per class, at least one."""
         check_range("images", self.images, 0, 1.000001, low_open=True)
         count = max(1, round(self.images * data.train.fewest))
         return data if self.images == 1 else data.part(count, seed=self.recipe.seed)

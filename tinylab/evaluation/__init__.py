@@ -5,7 +5,7 @@ neighbours  the baseline that learns nothing: k nearest neighbours
 luck        what chance alone explains: binomial tails, paired comparison, how many images one needs
 submission  the challenge's file: written whole, read back strictly, scored by file name
 folder      a checkpoint and a folder of images to predictions
-mishaps     four ways to score a good network wrongly, to be inflicted on purpose
+scoring_errors  four ways to score a good network wrongly, to be inflicted on purpose
 relabelling the one-to-one exchange of classes that fits best
 detective   which of the four it was, with the evidence
 

@@ -1,9 +1,9 @@
-"""Which mishap lies between a good network and a bad score, with the evidence.
+"""Which scoring error lies between a good network and a bad score, with the evidence.
 
     investigate(predictions, classes)                       from predictions, labels and file names alone
     investigate(predictions, classes, again=…, careful=…)   with two witnesses more
 
-One principle: a suspect is convicted when undoing *its* mishap, and nothing else, brings the hits back, by more than
+One principle: a suspect is convicted when undoing *its* error, and nothing else, brings the hits back, by more than
 luck explains. An order of files or of classes can be undone on paper. The other two leave nothing that could be: they
 need a witness. `again` is the same program run once more, which gives dropout away; `careful` is
 `predict(network, split, normalisation)`, in evaluation mode and with the training's normalisation.
@@ -51,7 +51,7 @@ class Clue:
 
 @dataclass(frozen=True)
 class Finding:
-    """The likeliest mishap, or None where none fits; prints as a sentence and shows its clues as a table."""
+    """The likeliest scoring error, or None where none fits; prints as a sentence and shows its clues as a table."""
 
     suspect: str | None
     reason: str
@@ -80,7 +80,7 @@ def investigate(
     expected: float | None = None,
     seed: int = 0,
 ) -> Finding:
-    """The likeliest of the four mishaps, with its evidence, or that none fits.
+    """The likeliest of the four scoring errors, with its evidence, or that none fits.
 
     predictions  labelled, as they were scored
     classes      wnids in the order of the labels
@@ -146,7 +146,7 @@ def _classes(predictions: Predictions, classes: Sequence[str], seed: int) -> Ite
 
 
 def _undone(suspect: str, test: str, predictions: Predictions, probabilities: np.ndarray) -> Clue:
-    """Are the labels more probable when the mishap is undone, and more answers right than by luck?
+    """Are the labels more probable when the error is undone, and more answers right than by luck?
 
     Both are asked for: where classes are mixed up, the answers are wrong so surely that any shuffling of the files
     makes the labels more probable. It does not make the answers right.

@@ -81,12 +81,6 @@ class Record:
         return len(self.history.classes)
 
     @property
-    def teacher(self) -> str | None:
-        """The name of the record whose network taught this one; None: it learned from labels alone."""
-        taught = self.settings.get("teacher")
-        return str(taught.get("name")) if isinstance(taught, Mapping) else None
-
-    @property
     def finished(self) -> bool:
         return not self.failure
 

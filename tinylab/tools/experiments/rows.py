@@ -29,7 +29,7 @@ class Row:
     data: str = "sample"
     classes: int | None = None  # None: all
     per_class: int | None = None  # training images; None: all
-    watched: int | None = None  # images a class that are measured after each epoch; None: all
+    watched: int | None = None  # images per class that are measured after each epoch; None: all
     eval_split: str = "development"
     final: bool = False  # score the official validation images, once, at the end
     test_flip: bool = False  # score images and their mirrors, too: test-time augmentation, in scores of its own
