@@ -65,7 +65,7 @@ def cpu_computes_in_bf16() -> bool:
     """Whether the processor multiplies bfloat16 numbers itself, as far as torch can say.
 
     Measured, Model 1, batch 128, two cores, torch 2.13: with such instructions (AVX512-BF16) bf16 trains 2.0 times as
-    fast as float32; on a processor without them (AVX2) it was slower than float32.
+    fast as float32 (466 and 230 images/s); on a processor without them (AVX2) it was slower than float32.
     """
     try:
         able = torch.cpu.get_capabilities()
