@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tinylab.data.batches import Batches
+from tinylab.data.layout import natural
 from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import evaluating
 
@@ -47,7 +48,8 @@ def take(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
             right = p.gather(1, y[:, None])[:, 0]
             parts.append((likeliest.indices.short(), likeliest.values.half(), right.half(), y.short()))
     columns = [torch.cat(column).cpu() for column in zip(*parts, strict=True)]
-    order = torch.from_numpy(np.argsort(natural(batches.split.names), kind="stable"))
+    files = [str(name) for name in batches.split.names]
+    order = torch.tensor(sorted(range(len(files)), key=lambda row: natural(files[row])))
     names = ("classes", "probabilities", "right", "labels")
     return {name: column[order].contiguous() for name, column in zip(names, columns, strict=True)}
 
@@ -71,8 +73,3 @@ def read(tensors: Mapping[str, Tensor]) -> Answers:
     wholes = (part.astype(np.int64) for part in (classes, labels))
     (first, second), (p, q) = wholes, floats
     return Answers(first, p, q, second)
-
-
-def natural(names: np.ndarray) -> np.ndarray:
-    """float64 (N,): the last number in each file name, so that val_9 comes before val_10."""
-    return np.array([float("".join(filter(str.isdigit, str(name))) or 0) for name in names])
