@@ -87,7 +87,7 @@ def test_longer_draws_both_accuracies_of_each_length() -> None:
         for column, points in enumerate(drawn):
             assert points == pytest.approx(np.array([(n, 100 * pair[column]) for n, pair in lengths.items()]))
     assert "plain: 6 epochs 74.0 % / 43.0 %; 12 epochs 97.0 % / 51.0 %; 24 epochs 100.0 % / 47.0 %." in picture.alt
-    assert picture.alt.startswith("Is patience enough? Training")
+    assert picture.alt.startswith("Are more epochs enough? Training")
 
 
 def test_costs_draw_every_result_and_an_arrow_from_first_to_last() -> None:

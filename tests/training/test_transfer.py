@@ -91,12 +91,12 @@ NORMED = "conv3-4 - batch norm - relu - max pool - fc(8) - relu - dropout - soft
 
 @pytest.mark.parametrize("line", [LINE, NORMED, "conv3-4 - relu - max pool - fc(200) - softmax"])
 def test_transplant_copies_all_but_the_last_layer(line: str) -> None:
-    donor, model = network(4, line, seed=1), network(2, line, seed=2)
+    pretrained, model = network(4, line, seed=1), network(2, line, seed=2)
     with torch.no_grad():
-        for tensor in donor.state_dict().values():
+        for tensor in pretrained.state_dict().values():
             tensor.add_(1)  # running means, too
-    before, given = weights(model), weights(donor)
-    done = transfer.copy_weights(donor, model)
+    before, given = weights(model), weights(pretrained)
+    done = transfer.copy_weights(pretrained, model)
     after = weights(model)
     for name in done.carried:
         assert torch.equal(after[name], given[name]), name
@@ -106,27 +106,27 @@ def test_transplant_copies_all_but_the_last_layer(line: str) -> None:
         assert after[name].shape[0] == 2
     assert {*done.carried, *done.fresh} == set(after)
     assert done.carried_numbers + done.fresh_numbers == sum(tensor.numel() for tensor in after.values())
-    assert all(torch.equal(given[name], value) for name, value in donor.state_dict().items())
+    assert all(torch.equal(given[name], value) for name, value in pretrained.state_dict().items())
     with torch.no_grad():  # independent copies: training one leaves the other
         model[0].weight.zero_()
-    assert donor[0].weight.any()
+    assert pretrained[0].weight.any()
     assert f"{done.carried_numbers:,}" in str(done.table())
 
 
 def test_transplant_of_the_modern_network() -> None:
     shape = models.Shape((4, 8), (1, 1))
-    donor, model = models.modern(shape, 5), models.modern(shape, 3)
-    done = transfer.copy_weights(donor, model)
+    pretrained, model = models.modern(shape, 5), models.modern(shape, 3)
+    done = transfer.copy_weights(pretrained, model)
     assert set(done.fresh) == {"fc(3).weight", "fc(3).bias"}
     x = torch.randn(2, 3, 8, 8)
-    assert torch.equal(donor[:-1].eval()(x), model[:-1].eval()(x))
+    assert torch.equal(pretrained[:-1].eval()(x), model[:-1].eval()(x))
 
 
 def test_transplant_refuses_another_network_and_copies_nothing() -> None:
-    donor, model = network(4), network(2, LINE.replace("fc(8)", "fc(9)"))
+    pretrained, model = network(4), network(2, LINE.replace("fc(8)", "fc(9)"))
     before = weights(model)
     with pytest.raises(InvalidInputError, match="differ before their last layer"):
-        transfer.copy_weights(donor, model)
+        transfer.copy_weights(pretrained, model)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     with pytest.raises(InvalidInputError, match="no fully connected layer"):
         transfer.copy_weights(nn.Sequential(nn.Conv2d(3, 4, 3)), model)
@@ -155,18 +155,18 @@ def test_a_frozen_network_learns_in_its_last_layer_only() -> None:
 @pytest.mark.usefixtures("build")
 @pytest.mark.parametrize("way", transfer.WAYS)
 def test_an_attempt_is_what_it_says(way: str) -> None:
-    donor = network(4, seed=9)
-    given = weights(donor)
-    done = transfer.attempt(way, donor, PARTS, LINE, RECIPE, per_class=3, updates=7, seed=2, patience=3)
-    assert all(torch.equal(given[name], value) for name, value in donor.state_dict().items())
-    epochs = 4 * (3 if way == "patience" else 1)  # 6 images in batches of 4: 2 updates an epoch, 7 take 4 epochs
+    pretrained = network(4, seed=9)
+    given = weights(pretrained)
+    done = transfer.attempt(way, pretrained, PARTS, LINE, RECIPE, per_class=3, updates=7, seed=2, factor=3)
+    assert all(torch.equal(given[name], value) for name, value in pretrained.state_dict().items())
+    epochs = 4 * (3 if way == "more epochs" else 1)  # 6 images in batches of 4: 2 updates an epoch, 7 take 4 epochs
     assert done.updates == 2 * epochs
 
     few = PARTS.target.part(3, 2)
     model = network(2, seed=2)
     if way in ("fine-tuned", "frozen"):
         for name in ("conv3-4", "fc(8)"):
-            model.get_submodule(name).load_state_dict(donor.get_submodule(name).state_dict())
+            model.get_submodule(name).load_state_dict(pretrained.get_submodule(name).state_dict())
     oracle(model, few, epochs, only_last=way == "frozen")
     validation = training.score(model, Batches(few.validation, PARTS.source.normalisation))
     assert (done.validation, done.eval_loss) == pytest.approx((validation.accuracy, validation.loss), abs=1e-4)
@@ -199,7 +199,7 @@ def test_all_ways_see_the_same_images_normalised_by_the_source(monkeypatch: pyte
         return train(model, data, recipe, **rest)
 
     monkeypatch.setattr(transfer, "train", spy)
-    transfer.compare([network(4)], PARTS, LINE, RECIPE, per_class=(2,), updates=1, seeds=2, patience=1)
+    transfer.compare([network(4)], PARTS, LINE, RECIPE, per_class=(2,), updates=1, seeds=2, factor=1)
     for seed in (0, 1):
         mine = seen[seed::2]
         assert len(mine) == len(transfer.WAYS)
@@ -214,16 +214,16 @@ def test_all_ways_see_the_same_images_normalised_by_the_source(monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("build")
-def test_seeds_take_the_donors_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    donors, used = [network(4, seed=seed) for seed in (1, 2)], []
+def test_seeds_take_the_pretrained_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    several, used = [network(4, seed=seed) for seed in (1, 2)], []
     carry = transfer.copy_weights
-    monkeypatch.setattr(transfer, "copy_weights", lambda donor, model: used.append(donor) or carry(donor, model))
-    transfer.compare(donors, PARTS, LINE, RECIPE, per_class=(1,), updates=1, seeds=3, ways=("frozen",))
-    assert [donors.index(donor) for donor in used] == [0, 1, 0]
+    monkeypatch.setattr(transfer, "copy_weights", lambda given, model: used.append(given) or carry(given, model))
+    transfer.compare(several, PARTS, LINE, RECIPE, per_class=(1,), updates=1, seeds=3, ways=("frozen",))
+    assert [several.index(pretrained) for pretrained in used] == [0, 1, 0]
 
 
 def results(**accuracies: list[float]) -> transfer.Results:
-    """Made-up attempts with 5 images a class: way (underscores for spaces), then a validation accuracy a seed."""
+    """Made-up attempts with 5 images per class: way (underscores for spaces), then a validation accuracy per seed."""
     attempts = [
         transfer.Attempt(way.replace("_", " ").replace("fine tuned", "fine-tuned"), 5, seed, 40, 1.0, value, 1.0, 0.1)
         for way, values in accuracies.items()
@@ -259,7 +259,7 @@ def test_the_table() -> None:
     assert "2 seeds" in made.table().caption
     alone = results(frozen=[0.5])
     assert alone.table().rows[0][4:] == ["50.0 %", "–"]
-    with pytest.raises(InvalidInputError, match="'frozen' with 7 images a class has not been tried"):
+    with pytest.raises(InvalidInputError, match="'frozen' with 7 images per class has not been tried"):
         made.column("frozen", 7)
     assert made.column("frozen", 5, "train") == [1.0, 1.0]
     assert math.isnan(alone.difference("frozen", 5, "frozen").error)
@@ -271,7 +271,7 @@ def test_the_table() -> None:
     [
         ({"way": "fine tuned"}, "did you mean 'fine-tuned'"),
         ({"updates": 0}, "updates 0"),
-        ({"patience": 0.5}, "patience 0.5"),
+        ({"factor": 0.5}, "factor 0.5"),
         ({"per_class": 21}, "per_class=21"),
     ],
 )
@@ -282,8 +282,8 @@ def test_impossible_attempts(changes: dict[str, object], message: str) -> None:
 
 
 def test_nothing_to_compare() -> None:
-    for donors, sizes, ways in (([], (1,), ("frozen",)), ([network(4)], (), ("frozen",)), ([network(4)], (1,), ())):
+    for networks, sizes, ways in (([], (1,), ("frozen",)), ([network(4)], (), ("frozen",)), ([network(4)], (1,), ())):
         with pytest.raises(InvalidInputError, match="nothing to compare"):
-            transfer.compare(donors, PARTS, LINE, RECIPE, per_class=sizes, updates=1, ways=ways)
+            transfer.compare(networks, PARTS, LINE, RECIPE, per_class=sizes, updates=1, ways=ways)
     with pytest.raises(InvalidInputError, match="seeds 0"):
         transfer.compare([network(4)], PARTS, LINE, RECIPE, per_class=(1,), updates=1, seeds=0)

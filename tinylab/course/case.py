@@ -131,7 +131,7 @@ SUSPECTS: tuple[Suspect, ...] = (
     Suspect("the penalty", "Did L2 = 0.01 hold the weights down?", {3: 1, 4: 1, 5: 1}, 4,
             lambda r: _count(evidence.penalty(r)), _penalty),
     Suspect("Adam", "Did the optimizer decide?", {6: 3}, 6, lambda r: _count(evidence.adam(r)), _adam),
-    Suspect("too few epochs", "Would patience have helped?", {7: 1, 10: 1}, 7,
+    Suspect("too few epochs", "Would more epochs have helped?", {7: 1, 10: 1}, 7,
             lambda r: _of(evidence.unpenalised(r)), _epochs),
     Suspect("no augmentation", "Did it see too few images?", {5: 1, 7: 1}, 7,
             lambda r: _count(evidence.changes(["crop", "flip"], {"crop": 0}, r)), _augmentation),
@@ -304,8 +304,8 @@ _ANSWERS: dict[str, Callable[[Records], str]] = {
         "in the network."
     ),
     "10": lambda r: (
-        "Each treats another illness: pre-training a lack of images, patience a lack of time; on photographs neither "
-        "has been tried here yet."
+        "Each treats another illness: pre-training a lack of images, longer training a lack of time; on photographs "
+        "neither has been tried here yet."
     ),
 }
 

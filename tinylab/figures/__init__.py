@@ -5,11 +5,11 @@ images      grids of images, augmentations, duplicates, first-layer filters
 transforms  what is done to an image: mean image and scale, batch before and after, convolution
 curves      training curves of one run, of several, of a run in progress
 lines       any few series over the updates of a network
-laboratory  the live laboratory: up to four futures, marks where a knob was turned, images with predictions
+laboratory  the live laboratory: up to four branches, marks where a knob was turned, images with predictions
 learned     what a network has learned to see: sought images, the real ones beside them, Grad-CAM, rankings
 scoring_errors  what each way to score wrongly leaves behind: confusion and class profiles
 ablations   a loss with its turning point, one factor at a time, fingerprints in one plane
-beyond      few images with and without a donor, longer training, costs, the ladder from the report to the best
+beyond      few images with and without pre-training, longer training, costs, the ladder from the report to the best
 surfaces    optimizers: paths down a surface, range tests, several seeds as bands
 trajectories  validation over training accuracy, a dot for each epoch
 architecture  networks to scale; where parameters and arithmetic sit

@@ -1,4 +1,4 @@
-"""What lecture 10 shows: few images with and without a donor, longer training, one recipe against another, the ladder.
+"""What lecture 10 shows: few images with and without pre-training, longer training, recipes compared, the ladder.
 
 Where training and validation stand side by side, training is blue and filled, validation vermillion and hollow.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _LOOKS = {  # way: colour, line, marker; told apart without colour, too
     "from scratch": (VERMILLION, "--", "s"),
-    "patience": (PURPLE, "-.", "D"),
+    "more epochs": (PURPLE, "-.", "D"),
     "fine-tuned": (BLUE, "-", "o"),
     "frozen": (GREEN, ":", "^"),
 }
@@ -83,7 +83,7 @@ def few_images(
     if chance is not None:
         labels.append(_guessing(ax, chance, look_))
     label_ends(ax, labels, look_)
-    picture.headline(title or "Few images: pre-training, or patience?")
+    picture.headline(title or "Few images: pre-training, or more epochs?")
     picture.alt = f"{picture.get_suptitle()} Mean validation accuracy over the training images per class. " + " ".join(
         said
     )
@@ -133,7 +133,7 @@ def longer(
             label_ends(ax, ends, look_)
         told = "; ".join(f"{n} epochs {percent(lengths[n][0])} / {percent(lengths[n][1])}" for n in epochs)
         said.append(f"{name}: {told}.")
-    picture.headline(title or "Is patience enough?")
+    picture.headline(title or "Are more epochs enough?")
     picture.alt = f"{_sentence(picture)} Training / validation accuracy by length of the training. " + " ".join(said)
     return picture
 

@@ -1,14 +1,14 @@
-"""Learn some classes from few images, with and without what was learned on others: the report's first cure, tested.
+"""Learn some classes from few images, with and without what was learned on others: the report's first proposal, tested.
 
     parts = split(data, source=160, target=40)            # classes, drawn by seed, none in both
-    train(donor, parts.source, recipe).finish()           # pre-training, inside the course
-    results = compare([donor], parts, "model_1", recipe, per_class=(10, 50, 500), updates=2000, seeds=3)
+    train(pretrained, parts.source, recipe).finish()      # inside the course
+    results = compare([pretrained], parts, "model_1", recipe, per_class=(10, 50, 500), updates=2000, seeds=3)
 
 Four ways to learn the target classes, on the same few images and measured on the same official validation images:
 
     from scratch  fresh weights: the control
-    patience      fresh weights, `patience` times as many updates: the report's second cure
-    fine-tuned    the donor's layers and a new last one; all of them learn on (Yosinski et al., 2014)
+    more epochs   fresh weights, `factor` times as many epochs: the report's second proposal
+    fine-tuned    the pre-trained layers and a new last one; all of them learn on (Yosinski et al., 2014)
     frozen        the same, but only the new last layer learns: a linear probe (Alain and Bengio, 2016)
 
 Nothing is chosen anywhere: every way has the same recipe, and the last epoch counts.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
     from tinylab.data.split import Split
 
-SCRATCH, PATIENCE, FINE_TUNED, FROZEN = WAYS = ("from scratch", "patience", "fine-tuned", "frozen")
+SCRATCH, MORE_EPOCHS, FINE_TUNED, FROZEN = WAYS = ("from scratch", "more epochs", "fine-tuned", "frozen")
 
 
 # ---------------------------------------------------------------- classes to learn from, and to learn
@@ -127,13 +127,13 @@ class Transplant:
         return Table(["", "tensors", "numbers", "names"], rows)
 
 
-def copy_weights(donor: nn.Module, model: nn.Module) -> Transplant:
-    """Copy every layer of `donor` into `model`, which keeps its own last one: that belongs to its classes.
+def copy_weights(pretrained: nn.Module, model: nn.Module) -> Transplant:
+    """Copy every layer of `pretrained` into `model`, which keeps its own last one: that belongs to its classes.
 
     Batch normalisation's running means and scales are carried, too. `model` is changed in place. Raises
     InvalidInputError if the two differ in more than their last layer; then nothing has been copied.
     """
-    given = _but_last(donor)
+    given = _but_last(pretrained)
     taken = _but_last(model)
     shapes = [{name: tuple(value.shape) for name, value in part.items()} for part in (given, taken)]
     if shapes[0] != shapes[1]:
@@ -199,7 +199,7 @@ class Attempt:
 
 def attempt(
     way: str,
-    donor: nn.Module,
+    pretrained: nn.Module,
     parts: Parts,
     network: str,
     recipe: Recipe,
@@ -207,15 +207,15 @@ def attempt(
     per_class: int,
     updates: int,
     seed: int = 0,
-    patience: int = 4,
+    factor: int = 4,
     device: Device | None = None,
 ) -> Attempt:
     """Learn the target classes in one of `WAYS`, with `per_class` training images of each.
 
-    donor     trained on `parts.source`; its weights are not touched
-    network   the donor's name or line
-    recipe    of all ways; its epochs are replaced by as many as `updates` take, its seed by `seed`
-    updates   of the weights, rounded up to whole epochs; "patience" makes `patience` times as many epochs
+    pretrained  trained on `parts.source`; its weights are not touched
+    network     the pre-trained network's name or line
+    recipe      of all ways; its epochs are replaced by as many as `updates` take, its seed by `seed`
+    updates     of the weights, rounded up to whole epochs; "more epochs" trains `factor` times as many
 
     All ways see images normalised by the mean image of the *source*: a handful of images has none worth the name, and
     the ways shall differ in their weights alone. Raises InvalidInputError for an unknown way or impossible numbers.
@@ -223,13 +223,13 @@ def attempt(
     if way not in WAYS:
         raise InvalidInputError(f"way {way!r} is unknown{nearest(way, WAYS)}")
     check_int("updates", updates, 1)
-    check_int("patience", patience, 1)
+    check_int("factor", factor, 1)
     device = device or pick()
     few = _few(parts, per_class, seed)
-    epochs = math.ceil(updates / math.ceil(len(few.train) / recipe.batch)) * (patience if way == PATIENCE else 1)
+    epochs = math.ceil(updates / math.ceil(len(few.train) / recipe.batch)) * (factor if way == MORE_EPOCHS else 1)
     model = models.build(network, len(few.classes), seed=seed)
     if way in (FINE_TUNED, FROZEN):
-        copy_weights(donor, model)
+        copy_weights(pretrained, model)
     run = train(probe(model) if way == FROZEN else model, few, replace(recipe, epochs=epochs, seed=seed), device=device)
     started = time.perf_counter()
     run.finish()
@@ -261,7 +261,7 @@ class Results:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Training images a class, ascending."""
+        """Training images per class, ascending."""
         return tuple(sorted({a.per_class for a in self.attempts}))
 
     @property
@@ -276,7 +276,7 @@ class Results:
         found = sorted((a for a in self.attempts if (a.way, a.per_class) == (way, per_class)), key=lambda a: a.seed)
         if not found:
             tried = ", ".join(sorted({f"{a.way} with {a.per_class}" for a in self.attempts}))
-            raise InvalidInputError(f"{way!r} with {per_class} images a class has not been tried. Tried: {tried}")
+            raise InvalidInputError(f"{way!r} with {per_class} images per class has not been tried. Tried: {tried}")
         return [float(getattr(a, name)) for a in found]
 
     def difference(self, way: str, per_class: int, against: str = SCRATCH) -> Difference:
@@ -305,12 +305,12 @@ class Results:
                 rows.append([size, way, updates, f"{own.mean():.1%}", measured, compared])
         seeds = len({a.seed for a in self.attempts})
         caption = f"{self.classes} classes, mean of {seeds} seed{'s' * (seeds > 1)} ± its standard error"
-        columns = ["images a class", "way", "updates", "training", "validation", f"against {SCRATCH}"]
+        columns = ["images per class", "way", "updates", "training", "validation", f"against {SCRATCH}"]
         return Table(columns, rows, caption)
 
 
 def compare(
-    donors: Sequence[nn.Module],
+    pretrained: Sequence[nn.Module],
     parts: Parts,
     network: str,
     recipe: Recipe,
@@ -318,21 +318,22 @@ def compare(
     per_class: Sequence[int],
     updates: int,
     seeds: int = 3,
-    patience: int = 4,
+    factor: int = 4,
     ways: Sequence[str] = WAYS,
     device: Device | None = None,
 ) -> Results:
-    """Every way with every number of images, `seeds` times: seed i takes the i-th donor, in turn if there are fewer.
+    """Every way with every number of images, `seeds` times: seed i takes the i-th of `pretrained`, in turn if there
+    are fewer.
 
-    With one donor the errors leave out what another pre-training would have changed. Arguments as of `attempt`.
+    With a single one the errors leave out what another pre-training would have changed. Arguments as of `attempt`.
     """
     check_int("seeds", seeds, 1)
-    if not donors or not per_class or not ways:
-        raise InvalidInputError("nothing to compare. Allowed: one or more of donors, per_class and ways")
+    if not pretrained or not per_class or not ways:
+        raise InvalidInputError("nothing to compare. Allowed: one or more of pretrained, per_class and ways")
     attempts = [
         attempt(
-            way, donors[seed % len(donors)], parts, network, recipe,
-            per_class=size, updates=updates, seed=seed, patience=patience, device=device,
+            way, pretrained[seed % len(pretrained)], parts, network, recipe,
+            per_class=size, updates=updates, seed=seed, factor=factor, device=device,
         )
         for size in per_class for way in ways for seed in range(seeds)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a row is made of: normalisation by channel, L2 on some layers only, divided classes, donors."""
+"""What a row is made of: normalisation by channel, L2 on some layers only, divided classes, pre-training."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -98,38 +98,42 @@ def test_divided_classes_and_their_common_normalisation():
     assert [row.per_class for row in found.rows] == [3, 9]
 
 
-def test_rows_share_a_donor_and_begin_with_its_layers(tmp_path, monkeypatch):
-    donors = Recipe(epochs=2, batch=9)
+def test_rows_share_a_pretrained_network_and_begin_with_its_layers(tmp_path, monkeypatch):
+    first = Recipe(epochs=2, batch=9)
     monkeypatch.setattr(
         material, "_parts", lambda row: material.transfer.Parts(tiny_part((0, 1, 2)), tiny_part((1, 2)))
     )
     said = []
-    tuned = row(start="fine-tuned", source=3, target=2, donor=donors)
-    donor = material.donor(tuned, tmp_path, CPU, None, said.append)
+    tuned = row(start="fine-tuned", source=3, target=2, pretraining=first)
+    pretrained = material.pretrained(tuned, tmp_path, CPU, None, said.append)
     assert len(said) == 2
-    again = material.donor(replace(tuned, per_class=4, start="frozen", title="x"), tmp_path, CPU, None, said.append)
+    again = material.pretrained(
+        replace(tuned, per_class=4, start="frozen", title="x"), tmp_path, CPU, None, said.append
+    )
     assert len(said) == 2  # nothing was trained
-    assert all(torch.equal(a, b) for a, b in zip(donor.state_dict().values(), again.state_dict().values(), strict=True))
-    started = material.start(tuned, material.images(tuned), CPU, tmp_path / "row.pt", donor)
-    assert torch.equal(started.model[0].weight, donor[0].weight)
+    assert all(
+        torch.equal(a, b) for a, b in zip(pretrained.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+    started = material.start(tuned, material.images(tuned), CPU, tmp_path / "row.pt", pretrained)
+    assert torch.equal(started.model[0].weight, pretrained[0].weight)
     frozen = replace(tuned, start="frozen")
-    run = material.start(frozen, material.images(frozen), CPU, tmp_path / "frozen.pt", donor)
+    run = material.start(frozen, material.images(frozen), CPU, tmp_path / "frozen.pt", pretrained)
     run.finish()
-    assert torch.equal(run.model[0][0].weight, donor[0].weight)
-    other = material.donor(replace(tuned, donor=replace(donors, seed=1)), tmp_path, CPU, None, said.append)
+    assert torch.equal(run.model[0][0].weight, pretrained[0].weight)
+    other = material.pretrained(replace(tuned, pretraining=replace(first, seed=1)), tmp_path, CPU, None, said.append)
     assert len(said) == 4
-    assert not torch.equal(other[0].weight, donor[0].weight)
+    assert not torch.equal(other[0].weight, pretrained[0].weight)
 
 
-def test_a_donor_stops_at_the_deadline_and_goes_on(tmp_path, monkeypatch):
+def test_pretraining_stops_at_the_deadline_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(
         material, "_parts", lambda row: material.transfer.Parts(tiny_part((0, 1, 2)), tiny_part((1, 2)))
     )
     said = []
-    tuned = row(start="fine-tuned", source=3, target=2, donor=Recipe(epochs=2, batch=9))
-    assert material.donor(tuned, tmp_path, CPU, 0.0, said.append) is None
-    assert material.donor(tuned, tmp_path, CPU, 0.0, said.append) is not None
-    assert [line.split(":")[0] for line in said] == ["donor, epoch 1 of 2", "donor, epoch 2 of 2"]
+    tuned = row(start="fine-tuned", source=3, target=2, pretraining=Recipe(epochs=2, batch=9))
+    assert material.pretrained(tuned, tmp_path, CPU, 0.0, said.append) is None
+    assert material.pretrained(tuned, tmp_path, CPU, 0.0, said.append) is not None
+    assert [line.split(":")[0] for line in said] == ["pre-training, epoch 1 of 2", "pre-training, epoch 2 of 2"]
 
 
 def test_no_epoch_is_begun_that_would_end_after_the_deadline(monkeypatch):

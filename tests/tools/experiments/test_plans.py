@@ -58,15 +58,15 @@ def test_no_axes_and_no_rows_is_the_base_alone():
     assert (row.title, row.recipe, row.data) == ("well", RECIPES["well"], "sample")
 
 
-def test_transfer_gives_donors_with_the_row_s_seed():
+def test_transfer_gives_pretraining_with_the_row_s_seed():
     chosen = experiments.parse(
         'networks = ["model_1"]\nseeds = [0, 1]\n[transfer]\nsource = 3\ntarget = 2\nepochs = 5\n[base]\nbatch = 7\n'
         '[[rows]]\nname = "a"\n[[rows]]\nname = "b"\nstart = "frozen"\nepochs = 9\n',
         "t",
     )
-    donors = {(row.title, row.recipe.seed): row.donor for row in chosen.rows}
-    assert donors["a", 0] is None
-    assert donors["b", 1] == Recipe(epochs=5, batch=7, seed=1)
+    first = {(row.title, row.recipe.seed): row.pretraining for row in chosen.rows}
+    assert first["a", 0] is None
+    assert first["b", 1] == Recipe(epochs=5, batch=7, seed=1)
     assert {(row.source, row.target) for row in chosen.rows} == {(3, 2)}
 
 
@@ -86,13 +86,17 @@ def test_identifiers_name_the_content_and_stay():
         replace(row, final=True),
         replace(row, normalisation="channel"),
         replace(row, data="sample"),
-        replace(row, donor=Recipe(), source=2, target=2),
+        replace(row, pretraining=Recipe(), source=2, target=2),
         replace(row, weights=(1,)),
     ]
     assert len({row.identifier, *(other.identifier for other in changed)}) == 1 + len(changed)
     # a recipe's field that says its default does not count, so that a later field leaves old sweeps resumable
     content = b'{"network": "model_1", "recipe": {"epochs": 3}}'
     assert Row("p", "t", "model_1", Recipe(epochs=3)).identifier == hashlib.sha256(content).hexdigest()[:12]
+    # the field "pretraining" was called "donor" when rows were recorded
+    content = b'{"donor": {"batch": 9}, "network": "model_1", "recipe": {}, "source": 3, "start": "frozen"}'
+    recorded = Row("p", "t", "model_1", Recipe(), source=3, start="frozen", pretraining=Recipe(batch=9))
+    assert recorded.identifier == hashlib.sha256(content).hexdigest()[:12]
 
 
 def test_data_from_the_command_line_replaces_the_plan_s():

@@ -8,17 +8,17 @@ import numpy as np
 from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
 
 STUDENT = 3.18  # of four seeds, two-sided, one in twenty
-WAYS = ("from scratch", "patience", "fine-tuned", "frozen")
+WAYS = ("from scratch", "more epochs", "fine-tuned", "frozen")
 
 
 @exercise("10.1")
 def which_control(answer: Any) -> str | None:
-    """From scratch: no donor, and no more updates than the others."""
+    """From scratch: no pre-training, and no more updates than the others."""
     word = text(answer).lower()
     hints = {
-        "patience": "It is one of the cures: it trains for longer. What would have happened without any of them?",
-        "fine-tuned": "That is one of the cures. What would have happened without a donor?",
-        "frozen": "That is one of the cures. What would have happened without a donor?",
+        "more epochs": "It is one of the cures: it trains for longer. What would have happened without any of them?",
+        "fine-tuned": "That is one of the cures. What would have happened without pre-training?",
+        "frozen": "That is one of the cures. What would have happened without pre-training?",
     }
     return None if word == "from scratch" else hints.get(word, f"Answer one of: {', '.join(WAYS)}.")
 

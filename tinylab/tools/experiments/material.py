@@ -1,4 +1,4 @@
-"""What a row is made of: images, network, run; donors whose layers it begins with."""
+"""What a row is made of: images, network, run; pre-trained networks whose layers it begins with."""
 
 import math
 import time
@@ -81,13 +81,13 @@ def start(
     dataset: Dataset,
     device: Device,
     checkpoint: Path,
-    donor: nn.Module | None = None,
+    pretrained: nn.Module | None = None,
 ) -> Run:
     """The row's run, where its checkpoint left it.
 
     Raises InvalidInputError for what does not fit together, TrainingError for a checkpoint of another run.
     """
-    model = _network(row, len(dataset.classes), donor)
+    model = _network(row, len(dataset.classes), pretrained)
     recipe = row.recipe
     if row.l2_on != "all":
         recipe = replace(recipe, l2=0.0)  # then not the optimizer applies it, but the gradient of the chosen weights
@@ -109,11 +109,11 @@ def start(
     return run
 
 
-def _network(row: Row, classes: int, donor: nn.Module | None = None) -> nn.Module:
-    """The row's network before training; without its donor a network of that shape all the same."""
+def _network(row: Row, classes: int, pretrained: nn.Module | None = None) -> nn.Module:
+    """The row's network before training; without its pre-trained one a network of that shape all the same."""
     model = models.build(row.network, classes, seed=row.recipe.seed, initialisation=row.initialisation)
-    if donor is not None:
-        transfer.copy_weights(donor, model)
+    if pretrained is not None:
+        transfer.copy_weights(pretrained, model)
     return transfer.probe(model) if row.start == "frozen" else model
 
 
@@ -152,22 +152,22 @@ def until(run: Run, deadline: float | None, say: Callable[[str], None]) -> Itera
         began = now
 
 
-def donor(
+def pretrained(
     row: Row, folder: Path, device: Device, deadline: float | None, say: Callable[[str], None]
 ) -> nn.Module | None:
     """The pre-trained network that the row begins with, from `folder`, or trained now; None: the deadline came first.
 
     Rows with the same network, seed and pre-training have it in common, whoever comes first trains it.
     """
-    assert row.donor is not None
-    same = Row("", "", row.network, row.donor, row.data, row.classes, normalisation=row.normalisation)
+    assert row.pretraining is not None
+    same = Row("", "", row.network, row.pretraining, row.data, row.classes, normalisation=row.normalisation)
     same = replace(same, initialisation=row.initialisation, source=row.source, target=row.target)
     path = folder / f"{same.identifier}.pt"
     folder.mkdir(parents=True, exist_ok=True)
     lock = path.with_suffix(".lock")
-    with locked(lock, lambda: say(f"another process trains the donor (it holds {lock}); waiting for it")):
+    with locked(lock, lambda: say(f"another process does the pre-training (it holds {lock}); waiting for it")):
         source = _normalised(_parts(row).source, row)
         run = start(same, source, device, path)
-        for _ in until(run, deadline, lambda line: say(f"donor, {line}")):
+        for _ in until(run, deadline, lambda line: say(f"pre-training, {line}")):
             pass
     return run.model if run.finished else None

@@ -18,8 +18,8 @@
     networks = ["model_1"]                        # only these
 
     [transfer]                                    # only where rows have start = "fine-tuned" or "frozen": classes are
-    source = 160                                  # divided at random; donors learn so many, for so many epochs with the
-    target = 40                                   # recipe of base; all rows learn the target's
+    source = 160                                  # divided at random; so many to pre-train on, with the recipe of base
+    target = 40                                   # for so many epochs; all rows learn the target's
     epochs = 60
 
     [[rows]]                                      # goes on from the end of another row's training, which has the same
@@ -139,7 +139,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
         _known(recipe_name, RECIPES, "recipe")
     common = _values(base, "base")
     divided = dict(parts.get("transfer", {}))
-    pretraining = divided.pop("epochs", None)
+    first_epochs = divided.pop("epochs", None)
     rows: list[Row] = []
     before: list[str | None] = []  # the title of the row that each row continues
     for title, setting, own in _settings(parts, recipe_name):
@@ -160,17 +160,17 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
             answers=parts.get("answers", False),
             **{"per_class": parts.get("per_class"), **others, **divided},
         )
-        donor = None
+        pretraining = None
         if row.start != "scratch":
-            if pretraining is None:
-                raise InvalidInputError(f"{title}: start {row.start!r} needs a donor. Give the table [transfer]")
-            donor = _recipe(recipe_name, {**common, "epochs": pretraining}, "transfer")[0]
+            if first_epochs is None:
+                raise InvalidInputError(f"{title}: start {row.start!r} needs pre-training. Give the table [transfer]")
+            pretraining = _recipe(recipe_name, {**common, "epochs": first_epochs}, "transfer")[0]
         rows += [
             replace(
                 row,
                 network=network,
                 recipe=replace(recipe, seed=seed),
-                donor=donor and replace(donor, seed=seed),
+                pretraining=pretraining and replace(pretraining, seed=seed),
                 weights=kept if seed == seeds[0] else (),
             )
             for network in mine

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinylab.training.recipe import Recipe
 
-STARTS = ("scratch", "fine-tuned", "frozen")  # fresh weights; a donor's, all of them learning on; only the last layer
+STARTS = ("scratch", "fine-tuned", "frozen")  # fresh weights; pre-trained, all learning on; only the last layer
 # "pixel", "channel": the mean image or its mean colour subtracted, divided by σ. "variance": the mean image subtracted
 # from pixels 0 to 255, divided by σ²: the report's "normalizing by the variance", taken literally
 NORMALISATIONS = ("pixel", "channel", "variance")
@@ -39,7 +39,7 @@ class Row:
     source: int | None = None  # classes to pre-train on; None: the classes are not divided
     target: int | None = None  # classes to learn
     start: str = "scratch"
-    donor: Recipe | None = None  # how to pre-train
+    pretraining: Recipe | None = None  # how to pre-train
     weights: tuple[int, ...] = ()  # epochs, 0: before training
     answers: bool = False  # keep what the network answers to the official validation images, with `final`
     continues: str | None = None  # identifier of a shorter row that began exactly like this one: go on from its end
@@ -51,7 +51,9 @@ class Row:
 
         What has its default value does not count: a field that Recipe gets later leaves old identifiers as they are.
         """
-        parts = {key: value for key, value in chosen(self).items() if key not in _NO_MATTER}
+        # "donor": the field's earlier name, under which rows were recorded
+        earlier = {"pretraining": "donor"}
+        parts = {earlier.get(key, key): value for key, value in chosen(self).items() if key not in _NO_MATTER}
         parts |= {key: chosen(value) for key, value in parts.items() if isinstance(value, Recipe)}
         return digest(json.dumps(parts, sort_keys=True))
 
@@ -69,7 +71,7 @@ class Row:
     def settings(self) -> dict[str, Any]:
         """What a record keeps beside recipe and data."""
         parts = {key: value for key in _RECORDED if (value := getattr(self, key)) is not None}
-        parts |= {"donor": asdict(self.donor)} if self.donor else {}
+        parts |= {"pretraining": asdict(self.pretraining)} if self.pretraining else {}
         return parts
 
     def __str__(self) -> str:
@@ -81,7 +83,7 @@ class Row:
     @classmethod
     def from_dict(cls, parts: Mapping[str, Any]) -> "Row":
         """What `as_dict` gave, also by way of JSON."""
-        given = {key: parts[key] for key in ("recipe", "donor") if parts[key] is not None}
+        given = {key: parts[key] for key in ("recipe", "pretraining") if parts[key] is not None}
         made: dict[str, Any] = {key: Recipe.from_dict(value) for key, value in given.items()}
         return cls(**{**parts, **made, "weights": tuple(parts["weights"])})
 

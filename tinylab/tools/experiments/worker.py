@@ -4,7 +4,7 @@ What lies in the sweep's folder:
 
     <name>.json, <name>.safetensors   the record of a finished (or failed) row, its weights; its answers likewise
     rows/<identifier>/                an unfinished row: checkpoint, weights so far, clocks, log
-    donors/                           pre-trained networks, which rows have in common
+    pretrained/                       pre-trained networks, which rows have in common
     continued/<identifier>/           where the training of a finished row ended, for a longer one that goes on
     rows/<identifier>.lock            held while a process is at work on the row; released when it dies
 """
@@ -87,13 +87,13 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
         try:
             device = pick(job.device)
             dataset = material.images(job.row)
-            donor = None
-            if job.row.donor is not None:
-                donor = material.donor(job.row, job.out / "donors", device, job.deadline, say)
-                if donor is None:
+            pretrained = None
+            if job.row.pretraining is not None:
+                pretrained = material.pretrained(job.row, job.out / "pretrained", device, job.deadline, say)
+                if pretrained is None:
                     return PAUSED
             _go_on(job)
-            run = material.start(job.row, dataset, device, _folder(job) / "checkpoint.pt", donor)
+            run = material.start(job.row, dataset, device, _folder(job) / "checkpoint.pt", pretrained)
             before = _read_clocks(job)
             clocks = _train(job, run, before, started, say)
             if not run.finished:

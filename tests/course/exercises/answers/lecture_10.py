@@ -39,9 +39,9 @@ RIGHT = [
     ("10.5", PROSE + " It had more epochs, and it may be luck."),
 ]
 WRONG = [
-    ("10.1", "patience", "trains for longer"),
-    ("10.1", "frozen", "without a donor"),
-    ("10.1", "fine-tuned", "without a donor"),
+    ("10.1", "more epochs", "trains for longer"),
+    ("10.1", "frozen", "without pre-training"),
+    ("10.1", "fine-tuned", "without pre-training"),
     ("10.1", "scratch", "Answer one of"),
     ("10.2", 8_557_288, "all of it"),
     ("10.2", 8_475_208, "whole new network"),
