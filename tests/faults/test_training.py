@@ -1,5 +1,8 @@
 """Faults of training beside those in `tests/training`: memory by other names, one image, other images, lost records."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from tinylab.support.errors import InvalidInputError, TinylabError, TrainingErro
 from tinylab.training import Recipe, train
 from tinylab.training.history import History
 
+ROOT = Path(__file__).parents[2]
 NORMED = "conv3-4 - batch norm - relu - max pool - fc(8) - batch norm - relu - softmax"
 SAID = (
     "MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1.00 GB, max allowed: 9.07 GB)",
@@ -106,3 +110,29 @@ def test_a_run_killed_after_its_last_checkpoint_gets_its_whole_history(crafting,
         train_by_command(source, out)
     assert History.load(out / "history.json") == whole
     assert (out / "curves.png").exists()
+
+
+FORKS = """
+import os, torch
+from tests import tiny
+from tinylab.training import Recipe, train
+
+def trained():
+    return train(tiny.network(), tiny.dataset(), Recipe(epochs=1, batch=16)).finish().last.train_loss
+def shared():  # large enough for both threads
+    return float(torch.linspace(0, 1, 1_000_000).sin().sum())
+here = (trained(), shared())
+child = os.fork()
+if child == 0:
+    os._exit(0 if (trained(), shared()) == here else 1)
+print(os.waitpid(child, 0)[1], (trained(), shared()) == here)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's OpenMP only")
+def test_a_child_forked_after_a_training_trains_too():
+    """forking after training: the child has its parent's team of threads in name only, and used to wait for it."""
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}  # no spinning on a busy machine
+    command = ["timeout", "-s", "KILL", "300", sys.executable, "-c", FORKS]  # the child, too: it holds the output open
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "0 True\n", done.stderr

@@ -9,10 +9,14 @@ import torch
 from torch import nn
 
 from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.support.threads import release_team
 
 VARIABLE = "TINYLAB_DEVICE"
 PRECISION_VARIABLE = "TINYLAB_PRECISION"
 PRECISIONS = ("float32", "bf16")
+
+if hasattr(os, "register_at_fork"):  # a forked child knows its parent's threads, has none of them, and waits for ever
+    os.register_at_fork(before=release_team)
 
 
 @dataclass(frozen=True)
