@@ -37,9 +37,9 @@ from tinylab import LiveLab, data
 from tinylab.training import Recipe
 lab = LiveLab(data.load({data!r}, classes=10, per_class=8), "model_1", Recipe(epochs=10**6, batch=16))
 lab.session.ask("start")
-full = lambda: lab.session.shelf.bytes > 0.9 * lab.session.shelf.budget
-lab.session.wait(lambda moment: moment.step >= {steps} or full(), 3600)
-print(lab.session.moment.step, "updates,", round(lab.session.shelf.bytes / 1e6), "MB of snapshots")
+full = lambda: lab.session.snapshots.bytes > 0.9 * lab.session.snapshots.budget
+lab.session.wait(lambda status: status.step >= {steps} or full(), 3600)
+print(lab.session.status.step, "updates,", round(lab.session.snapshots.bytes / 1e6), "MB of snapshots")
 lab.close()
 """
 

@@ -38,9 +38,9 @@ CELLS = (
     SETUP,
     "first = LiveLab(data, line, recipe)\nfirst",
     "second = LiveLab(data, line, recipe)\nsecond",
-    "run = first.session.run\nprint('kernel says', run.optimizer.param_groups[0]['lr'], first.session.moment.future)",
+    "run = first.session.run\nprint('kernel says', run.optimizer.param_groups[0]['lr'], first.session.status.branch)",
     "def broken():\n    raise RuntimeError('a cosmic ray')\nfirst.session.run.advance = broken",
-    "print('first is', first.session.moment.status)",
+    "print('first is', first.session.status.phase)",
 )
 SCREEN = (1280, 800)
 PER_MINUTE = 600  # distinct states of the chart, at least, while a network of 7 ms a batch trains
@@ -141,18 +141,18 @@ def test_a_training_is_steered_rewound_and_compared(page: sync_api.Page) -> None
     first.press("Start")
     expect(first.area.locator(".key")).to_contain_text("A from the beginning")
     expect(first.area.locator(".key")).to_contain_text(re.compile("B dropout as built → 0.5 at step 0: best dev"))
-    expect(first.words()).to_contain_text("Future B: dropout as built → 0.5 at step 0")
+    expect(first.words()).to_contain_text("Branch B: dropout as built → 0.5 at step 0")
 
     number.fill("1.5")
     number.press("Enter")
     expect(first.alert).to_contain_text("dropout 1.5 is not possible")
     expect(number).to_have_value("0.5")
-    first.unfold("Story")
-    first.press("Write story")
-    story = first.area.get_by_role("textbox", name="story")
-    expect(story).to_have_value(re.compile(r'"kind": "tinylab story".*\[0, "dropout", 0.5\]'))
-    second.unfold("Story")
-    second.area.get_by_role("textbox", name="story").fill(story.input_value())
+    first.unfold("Script")
+    first.press("Write script")
+    script = first.area.get_by_role("textbox", name="script")
+    expect(script).to_have_value(re.compile(r'"kind": "tinylab story".*\[0, "dropout", 0.5\]'))
+    second.unfold("Script")
+    second.area.get_by_role("textbox", name="script").fill(script.input_value())
     second.press("Replay")
     expect(second.status).to_contain_text("bit for bit")
 
@@ -186,7 +186,7 @@ def test_every_batch_is_seen_and_a_moved_slider_at_once(page: sync_api.Page) -> 
 
 
 def test_everything_is_on_one_screen(page: sync_api.Page) -> None:
-    """At 1280×800, beside the file browser, with two futures; and nothing of it lies beyond its own edge."""
+    """At 1280×800, beside the file browser, with two branches; and nothing of it lies beyond its own edge."""
     lab = Lab(page, 0)
     lab.press("Start")
     lab.reaches(12)
@@ -290,7 +290,7 @@ def test_running_the_cell_again_ends_the_laboratory_it_made(page: sync_api.Page)
     change_cell(page, 1, "kept = first; first = LiveLab(data, line, recipe); first")
     run_cell(page, 1)
     expect(Lab(page, 0).now).to_contain_text("Press Start: step 0")
-    change_cell(page, 5, "print([each.session.moment.status for each in (kept, first, second)])")
+    change_cell(page, 5, "print([each.session.status.phase for each in (kept, first, second)])")
     run_cell(page, 5)
     expect(page.locator(".jp-OutputArea").last).to_contain_text("['closed', 'waiting', 'waiting']")
 
@@ -359,5 +359,5 @@ def test_lecture_03_is_taught_live(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             page.keyboard.press("ArrowRight")
         expect(first.chart).to_have_attribute("data-marks", "dropout 0 → 0.25")
         first.press("One step")
-        expect(first.words()).to_contain_text("Future A: from the beginning")
-        expect(first.words()).to_contain_text("Future B: dropout 0 → 0.25 at step 0")
+        expect(first.words()).to_contain_text("Branch A: from the beginning")
+        expect(first.words()).to_contain_text("Branch B: dropout 0 → 0.25 at step 0")

@@ -16,7 +16,7 @@ from tests.faults.bad_calls import CALLS, COMMANDS
 from tests.tools.notebooks import crafted
 from tinylab import course, data, diagnosis, evaluation, filters, models, optimizers, training
 from tinylab.lab import LiveLab
-from tinylab.lab.live import story
+from tinylab.lab.live import script
 from tinylab.models import notation
 from tinylab.support import device
 from tinylab.support.errors import TinylabError
@@ -51,7 +51,7 @@ def names(folder):
         return {
             "np": np, "torch": torch, "data": data, "models": models, "notation": notation, "optimizers": optimizers,
             "training": training, "evaluation": evaluation, "diagnosis": diagnosis, "filters": filters,
-            "course": course, "runner": runner, "checkpoints": checkpoints, "device": device, "story": story,
+            "course": course, "runner": runner, "checkpoints": checkpoints, "device": device, "script": script,
             "Recipe": Recipe, "History": History, "LiveLab": LiveLab, "LINE": tiny.LINE, "tiny": folder / "tiny.zip",
             "tiny_network": tiny.network, "noise": noise, "network": network, "history": run.history, "x": x, "y": y,
             "loaded": loaded, "checkpoint": run.state(), "perfect": perfect,

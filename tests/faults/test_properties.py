@@ -1,4 +1,4 @@
-"""Whatever is written there: notation, manifests, histories, stories, and archives with any byte changed.
+"""Whatever is written there: notation, manifests, histories, scripts, and archives with any byte changed.
 
 Every example ends in one of two ways: what the text or the file really says, or a TinylabError of one line.
 `TINYLAB_EXAMPLES=20` multiplies the number of examples (`make soak` does); they are the same ones at every call.
@@ -27,7 +27,7 @@ from tinylab.data import open_cache, prepare, verify
 from tinylab.data.archive import open_archive
 from tinylab.data.decode import decode
 from tinylab.data.layout import SPLITS, read_layout
-from tinylab.lab.live import story
+from tinylab.lab.live import script
 from tinylab.models import notation
 from tinylab.support.errors import TinylabError
 from tinylab.training import train
@@ -89,7 +89,7 @@ def test_any_name_is_a_network_or_is_refused(name):
             one_line(error)
 
 
-# ---- manifest, history, story: JSON of any shape
+# ---- manifest, history, script: JSON of any shape
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 70) | st.floats() | st.text(max_size=8),
@@ -246,7 +246,7 @@ def test_a_recipe_in_a_record_is_one_that_can_be(history):
             with pytest.raises(TinylabError, match=repr(value).replace("[]", r"\[\]")):
                 History.from_dict(json.loads(json.dumps(parts)))
             with pytest.raises(TinylabError):
-                story.read(json.dumps(SOUND_STORY | {"recipe": parts["recipe"]}))
+                script.read(json.dumps(SOUND_SCRIPT | {"recipe": parts["recipe"]}))
 
 
 @pytest.mark.parametrize("name", [part.name for part in fields(Epoch)])
@@ -264,23 +264,23 @@ def test_an_epoch_is_made_of_numbers(history, name):
     assert math.isnan(History.from_dict(parts).best.eval_loss)
 
 
-SOUND_STORY = {
-    "kind": "tinylab story", "version": 2, "model": tiny.LINE, "eval_split": "development", "steps": 9, "loss": 0.5,
+SOUND_SCRIPT = {
+    "kind": "tinylab script", "version": 2, "model": tiny.LINE, "eval_split": "development", "steps": 9, "loss": 0.5,
     "data": {"name": "tiny", "classes": 3, "training images": 90, "digest": "0123456789ab"},
     "recipe": asdict(Recipe()), "changes": [[2, "learning_rate", 0.01], [2, "dropout", 0.5], [7, "l2", 0.001]],
 }  # fmt: skip
 
 
 @examples(200)
-@given(st.one_of(spoilt(SOUND_STORY).map(json.dumps), st.text(max_size=60)))
-def test_any_story_is_read_or_refused(text):
+@given(st.one_of(spoilt(SOUND_SCRIPT).map(json.dumps), st.text(max_size=60)))
+def test_any_script_is_read_or_refused(text):
     """loading a record executes nothing: what is pasted into the laboratory."""
     try:
-        told = story.read(text)
+        told = script.read(text)
     except TinylabError as error:
         one_line(error)
         return
-    assert story.read(told.line()) == told
+    assert script.read(told.line()) == told
 
 
 def numbers(whole: object) -> Iterator[tuple[Any, Any]]:
@@ -292,23 +292,23 @@ def numbers(whole: object) -> Iterator[tuple[Any, Any]]:
             yield whole, key
 
 
-def test_a_story_holds_no_number_that_is_none():
+def test_a_script_holds_no_number_that_is_none():
     """loading a record executes nothing: NaN and the infinities, at each place where a number stands."""
-    whole = json.loads(json.dumps(SOUND_STORY))
+    whole = json.loads(json.dumps(SOUND_SCRIPT))
     places = list(numbers(whole))
     assert len(places) > 20
     for owner, key in places:
         sound = owner[key]
         for owner[key] in (math.nan, math.inf, -math.inf):
             with pytest.raises(TinylabError, match="which is no number"):
-                story.read(json.dumps(whole))
+                script.read(json.dumps(whole))
         owner[key] = sound
-    assert story.read(json.dumps(whole)).steps == 9
+    assert script.read(json.dumps(whole)).steps == 9
 
 
 def test_the_sound_ones_are_read(history):
     """loading a record executes nothing: and the examples above are spoilt versions of sound ones."""
-    assert story.read(json.dumps(SOUND_STORY)).steps == 9
+    assert script.read(json.dumps(SOUND_SCRIPT)).steps == 9
     assert History.from_dict(history.as_dict()) == history
 
 

@@ -22,7 +22,7 @@ from packaging.version import Version
 
 from tests.faults import kills
 from tests.tools.notebooks import crafted
-from tinylab.lab.live import story
+from tinylab.lab.live import script
 from tinylab.support.errors import TinylabError
 from tinylab.training.history import History
 
@@ -154,10 +154,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:30])
 def test_reading_a_record_executes_nothing(tmp_path, monkeypatch, text):
-    """loading a record executes nothing: history and story are JSON, and only what they should hold is taken."""
+    """loading a record executes nothing: history and script are JSON, and only what they should hold is taken."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "history.json").write_text(text)
-    for read in (lambda: History.load("history.json"), lambda: story.read(text)):
+    for read in (lambda: History.load("history.json"), lambda: script.read(text)):
         with pytest.raises(TinylabError) as caught:
             read()
         assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinylab import figures
-from tinylab.figures.laboratory import Future, Scene, Strip, Watched
+from tinylab.figures.laboratory import Branch, Scene, Strip, Watched
 from tinylab.support.errors import InvalidInputError
 from tinylab.training.history import Epoch, History
 from tinylab.training.recipe import Recipe
@@ -27,14 +27,14 @@ def batches(steps: int, value: float) -> np.ndarray:
     return np.stack([np.full(steps, value), np.full(steps, value), np.arange(1, steps + 1) / PER], axis=1)
 
 
-def future(
+def branch(
     letter: str, losses: list[float], start: int = 0, name: str = "from the beginning", extra: int = 3
-) -> Future:
-    return Future(letter, name, history(losses), batches(len(losses) * PER + extra, 0.7), start / PER)
+) -> Branch:
+    return Branch(letter, name, history(losses), batches(len(losses) * PER + extra, 0.7), start / PER)
 
 
-def scene(*futures: Future, **options: object) -> Scene:
-    return Scene(futures, options.pop("current", futures[0].letter), 6, 4, **options)
+def scene(*branches: Branch, **options: object) -> Scene:
+    return Scene(branches, options.pop("current", branches[0].letter), 6, 4, **options)
 
 
 def dashed(ax: object, style: str) -> list[object]:
@@ -44,7 +44,7 @@ def dashed(ax: object, style: str) -> list[object]:
 def test_one_future_with_marks_and_best_epoch() -> None:
     picture = figures.laboratory(
         scene(
-            future("A", [1.2, 0.8, 0.9]), marks=((13, "dropout 0.1 → 0.5"), (25, "L2 0 → 0.01\nmomentum 0.9 → 0.5")),
+            branch("A", [1.2, 0.8, 0.9]), marks=((13, "dropout 0.1 → 0.5"), (25, "L2 0 → 0.01\nmomentum 0.9 → 0.5")),
             title="Training: step 33", values="adam",
         )
     )  # fmt: skip
@@ -61,13 +61,13 @@ def test_one_future_with_marks_and_best_epoch() -> None:
     assert any(text.startswith("guessing: ln 4") for text in texts)
     said = picture.alt
     assert "At step 13: dropout 0.1 → 0.5. At step 25: L2 0 → 0.01, momentum 0.9 → 0.5." in said
-    assert "Future A: from the beginning: best development loss 0.80 at epoch 2 (73.3 %)" in said
+    assert "Branch A: from the beginning: best development loss 0.80 at epoch 2 (73.3 %)" in said
     assert "After epoch 3: training loss 0.70 and accuracy 60.0 %, development loss 0.90 and accuracy 70.0 %." in said
 
 
 def test_a_future_is_drawn_from_where_it_left_in_a_hue_of_its_own() -> None:
-    other = future("C", [1.2, 0.8, 0.5, 0.4], 23, "dropout 0.1 → 0.5 at step 23")
-    picture = figures.laboratory(scene(future("A", [1.2, 0.8, 0.9]), other, current="C"))
+    other = branch("C", [1.2, 0.8, 0.5, 0.4], 23, "dropout 0.1 → 0.5 at step 23")
+    picture = figures.laboratory(scene(branch("A", [1.2, 0.8, 0.9]), other, current="C"))
     lines = dashed(picture.axes[0], "--")
     by_hue = {line.get_color(): line.get_xdata().tolist() for line in lines}
     assert by_hue[figures.style.HUES[0]] == [1, 2, 3]
@@ -79,7 +79,7 @@ def test_a_future_is_drawn_from_where_it_left_in_a_hue_of_its_own() -> None:
 
 
 def test_a_diverging_batch_does_not_flatten_the_rest() -> None:
-    wild = Future("A", "from the beginning", history([1.2]), batches(15, 50.0))
+    wild = Branch("A", "from the beginning", history([1.2]), batches(15, 50.0))
     loss = figures.laboratory(scene(wild)).axes[0]
     assert loss.get_ylim()[1] == pytest.approx(3 * math.log(4))
     assert "▲ 50" in [text.get_text() for text in loss.texts]  # and is said
@@ -88,13 +88,13 @@ def test_a_diverging_batch_does_not_flatten_the_rest() -> None:
 def test_a_spike_of_the_first_step_does_not_flatten_the_rest() -> None:
     spiky = batches(200, 0.5)
     spiky[0, 0] = 39_506
-    loss = figures.laboratory(scene(Future("A", "from the beginning", history([0.9, 0.6]), spiky))).axes[0]
+    loss = figures.laboratory(scene(Branch("A", "from the beginning", history([0.9, 0.6]), spiky))).axes[0]
     assert loss.get_ylim()[1] < 1.2 * math.log(4)
     assert "▲ 39,506" in [text.get_text() for text in loss.texts]
 
 
 def test_neighbours_are_a_line_of_accuracy() -> None:
-    picture = figures.laboratory(scene(future("A", [1.2]), neighbours=0.31))
+    picture = figures.laboratory(scene(branch("A", [1.2]), neighbours=0.31))
     heights = [line.get_ydata()[0] for line in picture.axes[1].get_lines()]
     assert 31.0 in [pytest.approx(height) for height in heights]
     assert "k-NN: 31.0 %" in [text.get_text() for text in picture.axes[1].texts]
@@ -104,8 +104,8 @@ def test_neighbours_are_a_line_of_accuracy() -> None:
 def test_size_does_not_depend_on_what_is_shown(style: str) -> None:
     images = np.zeros((5, 16, 16, 3), np.uint8)
     strip = Strip(Watched(images, ["cat"] * 5), ["cat", "a very long name of a dog", "cat", "cat", "cat"], [0.5] * 5)
-    empty = figures.laboratory(scene(future("A", [], extra=0)), style=style)
-    full = figures.laboratory(scene(*(future(x, [1.0, 0.9]) for x in "ABCD"), strip=strip), style=style)
+    empty = figures.laboratory(scene(branch("A", [], extra=0)), style=style)
+    full = figures.laboratory(scene(*(branch(x, [1.0, 0.9]) for x in "ABCD"), strip=strip), style=style)
     assert empty.css_size() == full.css_size()
     assert "no epoch has finished" in empty.alt
     assert "cat taken for a very long name of a dog (50 %)" in full.alt
@@ -115,11 +115,11 @@ def test_size_does_not_depend_on_what_is_shown(style: str) -> None:
 
 
 def test_long_runs_are_thinned() -> None:
-    long = Future("A", "from the beginning", history([1.2]), batches(100_000, 0.5))
+    long = Branch("A", "from the beginning", history([1.2]), batches(100_000, 0.5))
     assert max(len(line.get_xdata()) for line in figures.laboratory(scene(long)).axes[0].get_lines()) <= 2000
 
 
 def test_bad_scenes() -> None:
-    for futures, current in (([], "A"), ([future("A", [])], "B"), ([future(x, []) for x in "ABCDE"], "A")):
+    for branches, current in (([], "A"), ([branch("A", [])], "B"), ([branch(x, []) for x in "ABCDE"], "A")):
         with pytest.raises(InvalidInputError, match="Allowed: 1 to 4, one of them current"):
-            figures.laboratory(Scene(tuple(futures), current, 6, 4))
+            figures.laboratory(Scene(tuple(branches), current, 6, 4))

@@ -1,7 +1,7 @@
-"""The live laboratory as a still, for paper, slides and runs without a page: up to four futures, marks, images.
+"""The live laboratory as a still, for paper, slides and runs without a page: up to four branches, marks, images.
 
-One future: training is blue and solid, the watched split vermillion and dashed, as in all curves of the course.
-Several: the hue tells the future, named by a letter at its end and by its change in the key below. The page draws the
+One branch: training is blue and solid, the watched split vermillion and dashed, as in all curves of the course.
+Several: the hue tells the branch, named by a letter at its end and by its change in the key below. The page draws the
 same from the same numbers (`tinylab/lab/live/chart.js`).
 """
 
@@ -38,7 +38,7 @@ from tinylab.support.errors import InvalidInputError
 if TYPE_CHECKING:
     from tinylab.training.history import History
 
-MOST = 4  # futures that can be told apart
+MOST = 4  # branches that can be told apart
 MOST_IMAGES = 8
 _SCALE = {"loss": 1.0, "accuracy": 100.0}
 _UNIT = {"loss": "loss (nats per image)", "accuracy": "accuracy (%)"}
@@ -48,7 +48,7 @@ _PANELS, _KEY, _STRIP = (0.465, 0.41), 0.375, 0.205  # bottom and height of the 
 
 
 @dataclass(frozen=True)
-class Future:
+class Branch:
     """One run since the beginning; what it shares with the one it left is drawn there."""
 
     letter: str
@@ -79,11 +79,11 @@ class Strip:
 class Scene:
     """All that one picture of the laboratory shows. Steps are updates since the beginning."""
 
-    futures: tuple[Future, ...]
+    branches: tuple[Branch, ...]
     current: str  # the letter of the one that trains
     epochs: int  # where the axis ends
     classes: int
-    marks: tuple[tuple[int, str], ...] = ()  # (step, text) of the current future's knobs
+    marks: tuple[tuple[int, str], ...] = ()  # (step, text) of the current branch's knobs
     title: str = ""
     values: str = ""  # the knobs in force
     strip: Strip | None = None
@@ -92,14 +92,14 @@ class Scene:
 
 @drawn
 def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
-    """Loss and accuracy of all futures, marks, best epoch, key, images; always of the same size.
+    """Loss and accuracy of all branches, marks, best epoch, key, images; always of the same size.
 
-    Raises InvalidInputError for no future, more than four, or a current one that is not there.
+    Raises InvalidInputError for no branch, more than four, or a current one that is not there.
     """
-    letters = [future.letter for future in scene.futures]
+    letters = [branch.letter for branch in scene.branches]
     if not 1 <= len(letters) <= MOST or scene.current not in letters:
         raise InvalidInputError(
-            f"laboratory got futures {letters}, current {scene.current!r}. Allowed: 1 to {MOST}, one of them current"
+            f"laboratory got branches {letters}, current {scene.current!r}. Allowed: 1 to {MOST}, one of them current"
         )
     look_ = look(style)
     picture = Picture(_WIDTH * look_.size, _HEIGHT * look_.size, look_, layout=None)
@@ -113,10 +113,10 @@ def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
     picture.text(0.01, 0.99, scene.title, va="top", color=INK, fontsize=look_.font * 1.1, fontweight="bold",
                  parse_math=False)  # fmt: skip
     picture.text(0.01, 0.945, scene.values, va="top", color=INK, fontsize=look_.font * 0.95, parse_math=False)
-    for row, future in enumerate(scene.futures):
-        hue = _hues(scene)[future.letter]
-        here = " (trains)" if future.letter == scene.current and len(letters) > 1 else ""
-        picture.text(0.01, _KEY - row * 0.033, f"{future.letter}  {_named(future)}{here}", va="top", color=hue,
+    for row, branch in enumerate(scene.branches):
+        hue = _hues(scene)[branch.letter]
+        here = " (trains)" if branch.letter == scene.current and len(letters) > 1 else ""
+        picture.text(0.01, _KEY - row * 0.033, f"{branch.letter}  {_named(branch)}{here}", va="top", color=hue,
                      fontsize=look_.font * 0.9, parse_math=False)  # fmt: skip
     if scene.strip is not None:
         _strip(picture, scene.strip, look_)
@@ -125,10 +125,10 @@ def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
 
 
 def _hues(scene: Scene) -> dict[str, str]:
-    """A future keeps its hue as others come and go."""
-    if len(scene.futures) == 1:
+    """A branch keeps its hue as others come and go."""
+    if len(scene.branches) == 1:
         return {scene.current: INK}
-    return {future.letter: HUES["ABCD".index(future.letter)] for future in scene.futures}
+    return {branch.letter: HUES["ABCD".index(branch.letter)] for branch in scene.branches}
 
 
 def _column(history: "History", name: str) -> np.ndarray:
@@ -143,23 +143,23 @@ def _level(kind: str, classes: int) -> float:
 def _top(scene: Scene) -> float:
     """Where the axis of the loss ends: a diverging run, or the spike of a first step, must not flatten all else."""
     level, highest = _level("loss", scene.classes), 0.0
-    for future in scene.futures:
-        losses = [_column(future.history, f"{column}_loss") for column in ("train", "eval")]
-        if future.letter == scene.current and len(future.batches):
-            losses.append(np.percentile(future.batches[:, 0], [98]))
+    for branch in scene.branches:
+        losses = [_column(branch.history, f"{column}_loss") for column in ("train", "eval")]
+        if branch.letter == scene.current and len(branch.batches):
+            losses.append(np.percentile(branch.batches[:, 0], [98]))
         highest = max([highest, *(float(values.max()) for values in losses if len(values))])
     return min(max(1.08 * highest, 1.15 * level), 3 * level)
 
 
 def _panel(ax: Axes, scene: Scene, kind: str, style: Style) -> None:
-    level, current = _level(kind, scene.classes), next(f for f in scene.futures if f.letter == scene.current)
+    level, current = _level(kind, scene.classes), next(f for f in scene.branches if f.letter == scene.current)
     ax.axhline(level, color=GREY, linestyle=":", linewidth=style.line * 0.8)
     text = f"guessing: ln {scene.classes}" if kind == "loss" else f"guessing: {level:.3g} %"
     labels = [EndLabel(scene.epochs, level, text, GREY)]
     if kind == "accuracy" and scene.neighbours is not None:
         ax.axhline(100 * scene.neighbours, color=GREY, linestyle="-.", linewidth=style.line * 0.8)
         labels.append(EndLabel(scene.epochs, 100 * scene.neighbours, f"k-NN: {percent(scene.neighbours)}", GREY))
-    labels = [label for future in scene.futures for label in _lines(ax, scene, future, kind, style)] + labels
+    labels = [label for branch in scene.branches for label in _lines(ax, scene, branch, kind, style)] + labels
     for step, text in scene.marks:
         at = current.batches[step - 1, 2] if step else 0.0
         ax.axvline(at, color=INK, lw=0.9, linestyle=(0, (4, 2)))
@@ -172,32 +172,32 @@ def _panel(ax: Axes, scene: Scene, kind: str, style: Style) -> None:
     label_ends(ax, labels, style)
 
 
-def _lines(ax: Axes, scene: Scene, future: Future, kind: str, style: Style) -> list[EndLabel]:
-    """One future's lines; the labels for their ends."""
-    alone, current = len(scene.futures) == 1, future.letter == scene.current
-    hue, scale = _hues(scene)[future.letter], _SCALE[kind]
+def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str, style: Style) -> list[EndLabel]:
+    """One branch's lines; the labels for their ends."""
+    alone, current = len(scene.branches) == 1, branch.letter == scene.current
+    hue, scale = _hues(scene)[branch.letter], _SCALE[kind]
     labels = []
-    batch = future.batches[:, 0 if kind == "loss" else 1] * scale
+    batch = branch.batches[:, 0 if kind == "loss" else 1] * scale
     if current and len(batch):
-        x, y = decimate(future.batches[:, 2], batch)
+        x, y = decimate(branch.batches[:, 2], batch)
         ax.plot(x, y, color=FAINT if alone else hue, lw=0.8, alpha=1.0 if alone else 0.35)
         if alone:
             labels.append(EndLabel(float(x[-1]), float(np.mean(batch[-10:])), "each batch", FAINT_INK))
     highest, top = int(np.argmax(batch)) if len(batch) else 0, ax.get_ylim()[1]
     if current and len(batch) and batch[highest] > top:  # what the axis leaves out is said
         value = f"{batch[highest]:,.0f}" if batch[highest] >= 100 else f"{batch[highest]:.3g}"
-        ax.annotate(f"▲ {value}", (future.batches[highest, 2], 1), xycoords=("data", "axes fraction"), xytext=(0, -1),
+        ax.annotate(f"▲ {value}", (branch.batches[highest, 2], 1), xycoords=("data", "axes fraction"), xytext=(0, -1),
                     textcoords="offset points", ha="left", va="top", fontsize=style.font * 0.8, color=hue,
                     parse_math=False)  # fmt: skip
-    epochs = _column(future.history, "epoch")
-    own = epochs >= future.start  # with one epoch of the future it left, so that the line begins there
-    if future.start and own.any():
+    epochs = _column(branch.history, "epoch")
+    own = epochs >= branch.start  # with one epoch of the branch it left, so that the line begins there
+    if branch.start and own.any():
         own[max(int(np.argmax(own)) - 1, 0)] = True
     for column, dash, name, colour in (
         (f"train_{kind}", "-", "training", TRAINING),
-        (f"eval_{kind}", "--", future.history.eval_split, VALIDATION),
+        (f"eval_{kind}", "--", branch.history.eval_split, VALIDATION),
     ):  # fmt: skip
-        values = _column(future.history, column)[own] * scale
+        values = _column(branch.history, column)[own] * scale
         if not len(values):
             continue
         width = style.line * (1.0 if current else 0.75)
@@ -206,10 +206,10 @@ def _lines(ax: Axes, scene: Scene, future: Future, kind: str, style: Style) -> l
         if alone:
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), name, colour))
         elif dash == "--":
-            labels.append(EndLabel(float(epochs[-1]), float(values[-1]), f"{future.letter} {name}", hue))
-    best = best_epoch(future.history)
+            labels.append(EndLabel(float(epochs[-1]), float(values[-1]), f"{branch.letter} {name}", hue))
+    best = best_epoch(branch.history)
     if current and best is not None:
-        value = _column(future.history, f"eval_{kind}")[list(epochs).index(best)] * scale
+        value = _column(branch.history, f"eval_{kind}")[list(epochs).index(best)] * scale
         colour = VALIDATION if alone else hue
         ax.plot([best], [value], "o", color=colour, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
         if kind == "loss":
@@ -243,14 +243,14 @@ def _short(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
-def _named(future: Future) -> str:
+def _named(branch: Branch) -> str:
     """Name and best epoch, for the key and for the text twin."""
-    best = best_epoch(future.history)
+    best = best_epoch(branch.history)
     if best is None:
-        return f"{future.name}: no epoch has finished"
-    epoch = future.history.epochs[best - 1]
+        return f"{branch.name}: no epoch has finished"
+    epoch = branch.history.epochs[best - 1]
     return (
-        f"{future.name}: best {future.history.eval_split} loss {epoch.eval_loss:.2f} at epoch {best} "
+        f"{branch.name}: best {branch.history.eval_split} loss {epoch.eval_loss:.2f} at epoch {best} "
         f"({percent(epoch.eval_accuracy)})"
     )
 
@@ -258,13 +258,13 @@ def _named(future: Future) -> str:
 def described(scene: Scene) -> str:
     """The text twin."""
     parts = [f"{scene.title}. {scene.values}. Loss and accuracy over the epochs."]
-    for future in scene.futures:
-        parts.append(f"Future {future.letter}: {_named(future)}.")
-        if future.history.epochs:
-            last = future.history.last
+    for branch in scene.branches:
+        parts.append(f"Branch {branch.letter}: {_named(branch)}.")
+        if branch.history.epochs:
+            last = branch.history.last
             parts.append(
                 f"After epoch {last.epoch}: training loss {last.train_loss:.2f} and accuracy "
-                f"{percent(last.train_accuracy)}, {future.history.eval_split} loss {last.eval_loss:.2f} and accuracy "
+                f"{percent(last.train_accuracy)}, {branch.history.eval_split} loss {last.eval_loss:.2f} and accuracy "
                 f"{percent(last.eval_accuracy)}."
             )
     parts += [f"At step {step}: {text.replace(chr(10), ', ')}." for step, text in scene.marks]

@@ -2,7 +2,7 @@
 
     control      what all share: headless or not, the picture, its text twin, errors, the bundle that is displayed
     convolution  lecture 02: a chosen or typed kernel over an image
-    live/        the live laboratory: sliders that steer a running training, rewind, branch, stories
+    live/        the live laboratory: sliders that steer a running training, rewind, branch, scripts
     scrub        lecture 08: a slider through pictures, such as a network at each epoch
     surfaces     lecture 06: optimizers race down a landscape of two weights
 

@@ -61,7 +61,7 @@ class Gate:
         advance = session.run.advance
 
         def held() -> object:
-            if session.futures.current.steps == at - 1:
+            if session.branches.current.steps == at - 1:
                 self.arrived.set()
                 assert self.go.wait(PATIENCE)
             return advance()

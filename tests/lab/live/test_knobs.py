@@ -9,7 +9,7 @@ from torch import nn
 from tests.lab.live.made import DATA, RECIPE, advanced, facts, same, session
 from tests.lab.live.test_steered import steered
 from tinylab.data.batches import Batches
-from tinylab.lab.live import story
+from tinylab.lab.live import script
 from tinylab.lab.live.knobs import Change, Knobs, Planned, gathered
 from tinylab.support.errors import InvalidInputError
 from tinylab.training.recipe import Recipe
@@ -113,14 +113,14 @@ def test_all_of_them_are_on_the_story_and_replay_bit_for_bit() -> None:
         told.run_for(3)
         told.ask("knobs", values)
     told.run_for(4)
-    line = told.moment.story.line()
+    line = told.status.script.line()
     assert [0, "augment", False] in json.loads(line)["changes"]
     other = session()
-    other.ask("tell", story.read(line))
-    other.run_for(told.moment.step)
-    assert "bit for bit" in other.moment.note
+    other.ask("replay", script.read(line))
+    other.run_for(told.status.step)
+    assert "bit for bit" in other.status.note
     assert same(facts(other), facts(told))
-    assert other.moment.knobs == told.moment.knobs
+    assert other.status.knobs == told.status.knobs
 
 
 def test_going_back_into_an_epoch_of_changing_batches_is_the_run_that_was_never_left() -> None:
@@ -133,14 +133,14 @@ def test_going_back_into_an_epoch_of_changing_batches_is_the_run_that_was_never_
     left.run_for(2)
     left.ask("back", ("A", 5))  # in the middle of an epoch of two sizes
     left.run_for(4)
-    assert left.moment.future == "B"
-    assert left.futures.current.taken == plain.futures.current.taken
+    assert left.status.branch == "B"
+    assert left.branches.current.taken == plain.branches.current.taken
     assert same(facts(left), facts(plain))
     left.ask("back", ("A", 2))
     left.run_for(3)
     again = session()
     again.run_for(5)
-    assert left.futures.current.taken == again.futures.current.taken
+    assert left.branches.current.taken == again.branches.current.taken
 
 
 def test_there_and_back_is_no_mark() -> None:

@@ -1,4 +1,4 @@
-"""The controller: knobs at batch boundaries, any thread at any time, futures, errors; and two that do not disturb."""
+"""The controller: knobs at batch boundaries, any thread at any time, branches, errors; and two that do not disturb."""
 
 import threading
 from dataclasses import replace
@@ -29,8 +29,8 @@ def opened() -> object:
         assert not each._thread.is_alive()
 
 
-def until(of: Session, status: str, step: int | None = None) -> None:
-    assert of.wait(lambda m: m.status == status and (step is None or m.step == step), PATIENCE), of.moment
+def until(of: Session, phase: str, step: int | None = None) -> None:
+    assert of.wait(lambda m: m.phase == phase and (step is None or m.step == step), PATIENCE), of.status
 
 
 # ---------------------------------------------------------------- knobs
@@ -45,7 +45,7 @@ def test_a_knob_turned_during_a_batch_counts_from_the_next(opened) -> None:
     assert live.run.optimizer.param_groups[0]["initial_lr"] == 0.01
     gate.go.set()
     until(live, "paused", 6)
-    assert live.moment.changes == (Change(3, "learning_rate", 0.01, 0.001),)
+    assert live.status.changes == (Change(3, "learning_rate", 0.01, 0.001),)
     plain = session()
     plain.run_for(3)
     plain.ask("knobs", {"learning_rate": 0.001})
@@ -56,18 +56,18 @@ def test_a_knob_turned_during_a_batch_counts_from_the_next(opened) -> None:
 def test_a_knob_turned_during_a_batch_is_in_force_before_anything_is_shown() -> None:
     """What is shown after a batch may take a moment: a picture."""
     shown = []
-    live = session(report=lambda moment, due: shown.append((moment.step, moment.knobs.learning_rate)))
+    live = session(report=lambda status, due: shown.append((status.step, status.knobs.learning_rate)))
     advance = live.run.advance
 
     def asked_meanwhile() -> object:
-        if live.futures.current.steps == 1:
+        if live.branches.current.steps == 1:
             live.ask("knobs", {"learning_rate": 0.001})
         return advance()
 
     live.run.advance = asked_meanwhile
     live.run_for(3)
     assert next(each for each in shown if each[0] == 2) == (2, 0.001)
-    assert live.moment.changes == (Change(2, "learning_rate", 0.01, 0.001),)
+    assert live.status.changes == (Change(2, "learning_rate", 0.01, 0.001),)
 
 
 def asked_while_measuring(live: Session, command: str, value: object) -> list[object]:
@@ -90,12 +90,12 @@ def test_a_knob_turned_during_a_measurement_counts_at_once() -> None:
     seen = asked_while_measuring(live, "knobs", {"learning_rate": 0.001, "l2": 0.1})
     live.run_for(7)
     assert seen[0].learning_rate == 0.001
-    assert live.moment.changes[0] == Change(5, "learning_rate", 0.01, 0.001)
+    assert live.status.changes[0] == Change(5, "learning_rate", 0.01, 0.001)
     plain.run_for(5)
     plain.ask("knobs", {"learning_rate": 0.001, "l2": 0.1})
     plain.run_for(2)
     assert same(facts(live), facts(plain))  # the epoch's record too: its penalty is that of the L2 it was trained with
-    kept = next(each for each in live.shelf.of("A") if each.step == 5)
+    kept = next(each for each in live.snapshots.of("A") if each.step == 5)
     assert (kept.knobs.learning_rate, kept.changes) == (0.01, ())  # what if it had not been turned?
 
 
@@ -112,7 +112,7 @@ def test_a_bad_value_during_a_measurement_is_said_and_nothing_is_lost() -> None:
     live, plain = session(), session()
     asked_while_measuring(live, "knobs", {"dropout": 7})
     live.run_for(5)
-    assert isinstance(live.moment.error, InvalidInputError)
+    assert isinstance(live.status.error, InvalidInputError)
     plain.run_for(5)
     assert same(facts(live), facts(plain))
 
@@ -126,8 +126,8 @@ def test_a_measurement_that_fails_leaves_a_run_that_goes_on() -> None:
     )
     with pytest.raises(TrainingError):
         live.run_for(5)
-    assert live.moment.step == 4  # the fifth batch is the next again
-    assert [change.step for change in live.moment.changes] == [4]
+    assert live.status.step == 4  # the fifth batch is the next again
+    assert [change.step for change in live.status.changes] == [4]
     live.run._check_finite = check
     live.ask("back", ("A", 0))
     live.ask("knobs", {"learning_rate": 0.01})
@@ -147,15 +147,15 @@ def test_many_turns_between_two_batches_are_one_change(opened) -> None:
     live.ask("knobs", {"dropout": None})  # turned back
     gate.go.set()
     until(live, "paused", 4)
-    assert live.moment.changes == (Change(2, "learning_rate", 0.01, 0.02),)
+    assert live.status.changes == (Change(2, "learning_rate", 0.01, 0.02),)
 
 
 def test_before_the_first_batch_a_knob_is_how_it_begins() -> None:
     plain = session()
     plain.ask("knobs", {"learning_rate": 0.002, "l2": 0.01})
     plain.run_for(1)
-    assert plain.moment.changes == ()
-    assert (plain.moment.story.recipe.learning_rate, plain.moment.story.recipe.l2) == (0.002, 0.01)
+    assert plain.status.changes == ()
+    assert (plain.status.script.recipe.learning_rate, plain.status.script.recipe.l2) == (0.002, 0.01)
     assert plain.run.history.recipe.l2 == 0.01
 
 
@@ -167,9 +167,9 @@ def test_an_impossible_value_is_said_and_training_goes_on(opened) -> None:
     live.ask("knobs", {"momentum": 1.5})
     gate.go.set()
     until(live, "paused", 4)
-    assert live.moment.changes == ()
-    assert isinstance(live.moment.error, InvalidInputError)
-    assert "momentum 1.5 is not possible" in str(live.moment.error)
+    assert live.status.changes == ()
+    assert isinstance(live.status.error, InvalidInputError)
+    assert "momentum 1.5 is not possible" in str(live.status.error)
 
 
 # ---------------------------------------------------------------- threads, order, the end
@@ -192,13 +192,13 @@ def test_callbacks_from_many_threads_at_once(opened) -> None:
         thread.join(PATIENCE)
     live.ask("pause")
     live.ask("knobs", {"dropout": 0.5})
-    assert live.wait(lambda m: m.knobs.dropout == 0.5 and m.status in ("paused", "finished"), PATIENCE)
-    assert live.moment.error is None
-    steps = [change.step for change in live.moment.changes]
+    assert live.wait(lambda m: m.knobs.dropout == 0.5 and m.phase in ("paused", "finished"), PATIENCE)
+    assert live.status.error is None
+    steps = [change.step for change in live.status.changes]
     assert steps == sorted(steps)
-    again = session()  # whatever the threads did is a story, and it replays
-    again.ask("tell", live.moment.story)
-    again.run_for(live.moment.step)
+    again = session()  # whatever the threads did is a script, and it replays
+    again.ask("replay", live.status.script)
+    again.run_for(live.status.step)
     assert same(facts(again), facts(live))
 
 
@@ -209,7 +209,7 @@ def test_a_single_step_and_a_pause(opened) -> None:
         until(live, "paused", count)
     live.ask("knobs", {"l2": 0.1})  # during a pause it shows at once
     assert live.wait(lambda m: m.knobs.l2 == 0.1, PATIENCE)
-    assert live.moment.changes == (Change(3, "l2", 0.0, 0.1),)
+    assert live.status.changes == (Change(3, "l2", 0.0, 0.1),)
 
 
 def test_after_the_end_nothing_happens(opened) -> None:
@@ -219,7 +219,7 @@ def test_after_the_end_nothing_happens(opened) -> None:
     assert gate.arrived.wait(PATIENCE)
     gate.go.set()
     live.close(PATIENCE)
-    assert live.moment.status == "closed"
+    assert live.status.phase == "closed"
     before = facts(live)
     assert not live.ask("start")
     assert not live.ask("knobs", {"dropout": 0.7})
@@ -229,12 +229,12 @@ def test_after_the_end_nothing_happens(opened) -> None:
 
 def test_closing_on_its_own_thread_does_not_wait_for_itself() -> None:
     live: list[Session] = []
-    live.append(session(report=lambda moment, due: live[0].close() if moment.step == 2 else None))
+    live.append(session(report=lambda status, due: live[0].close() if status.step == 2 else None))
     live[0].open()
     live[0].ask("start")
     live[0]._thread.join(PATIENCE)
-    assert live[0].moment.status == "closed"
-    assert live[0].moment.step == 2
+    assert live[0].status.phase == "closed"
+    assert live[0].status.step == 2
 
 
 def test_it_ends_after_the_recipe_s_epochs(opened) -> None:
@@ -246,7 +246,7 @@ def test_it_ends_after_the_recipe_s_epochs(opened) -> None:
     live.ask("step")
     live.ask("knobs", {"l2": 0.2})
     assert live.wait(lambda m: m.knobs.l2 == 0.2, PATIENCE)
-    assert live.moment.step == 30
+    assert live.status.step == 30
 
 
 def test_two_sessions_and_the_user_s_own_numbers_do_not_disturb_each_other(opened) -> None:
@@ -274,7 +274,7 @@ def test_an_error_in_the_thread_is_told_and_the_batch_can_be_tried_again(opened)
     step = live.run._step
 
     def broken(*batch: object) -> object:
-        if live.moment.step == 2:
+        if live.status.step == 2:
             live.run._step = step
             raise RuntimeError("a cosmic ray")
         return step(*batch)
@@ -282,10 +282,10 @@ def test_an_error_in_the_thread_is_told_and_the_batch_can_be_tried_again(opened)
     live.run._step = broken
     live.ask("start", 7)
     until(live, "failed", 2)
-    assert str(live.moment.error) == "a cosmic ray"
+    assert str(live.status.error) == "a cosmic ray"
     live.ask("start", 7)
     until(live, "paused", 7)
-    assert live.moment.error is None
+    assert live.status.error is None
     plain = session()
     plain.run_for(7)
     assert same(facts(live), facts(plain))
@@ -296,10 +296,10 @@ def test_an_error_raises_where_nobody_looks() -> None:
     plain.ask("knobs", {"optimizer": "sgd", "learning_rate": 99.0, "l2": 1e30})
     with pytest.raises(TrainingError, match="the update was not applied"):
         plain.run_for(6)
-    assert plain.moment.status == "failed"
+    assert plain.status.phase == "failed"
 
 
-# ---------------------------------------------------------------- futures
+# ---------------------------------------------------------------- branches
 
 
 def test_go_back_turn_a_knob_train_on_and_both_futures_stay() -> None:
@@ -309,9 +309,9 @@ def test_go_back_turn_a_knob_train_on_and_both_futures_stay() -> None:
     lab.ask("back", ("A", 11))  # the nearest before is the end of epoch 2
     lab.ask("knobs", {"learning_rate": 0.001})
     lab.run_for(8)
-    assert lab.moment.futures == (("A", "from the beginning"), ("B", "learning rate 0.01 → 0.001 at step 10"))
-    assert (lab.moment.future, lab.moment.step) == ("B", 18)
-    assert lab.moment.changes == (Change(10, "learning_rate", 0.01, 0.001),)
+    assert lab.status.branches == (("A", "from the beginning"), ("B", "learning rate 0.01 → 0.001 at step 10"))
+    assert (lab.status.branch, lab.status.step) == ("B", 18)
+    assert lab.status.changes == (Change(10, "learning_rate", 0.01, 0.001),)
     histories = lab.histories()
     assert [len(histories[letter].epochs) for letter in "AB"] == [2, 3]
     assert histories["A"].epochs == first.epochs == histories["B"].epochs[:2]
@@ -328,7 +328,7 @@ def test_without_a_change_the_branch_is_the_run_that_was_never_left() -> None:
     lab.ask("back", ("A", 5))
     lab.run_for(9)
     plain.run_for(14)
-    assert lab.moment.futures[1] == ("B", "unchanged from step 5")
+    assert lab.status.branches[1] == ("B", "unchanged from step 5")
     assert same(facts(lab), facts(plain))
 
 
@@ -341,8 +341,8 @@ def test_at_its_end_an_older_future_goes_on() -> None:
     lab.ask("back", ("A", 7))
     lab.run_for(4)
     plain.run_for(11)
-    assert (lab.moment.future, lab.moment.step) == ("A", 11)
-    assert [letter for letter, _ in lab.moment.futures] == ["A", "B"]
+    assert (lab.status.branch, lab.status.step) == ("A", 11)
+    assert [letter for letter, _ in lab.status.branches] == ["A", "B"]
     assert same(facts(lab), facts(plain))
 
 
@@ -354,31 +354,31 @@ def test_four_futures_and_then_one_has_to_go() -> None:
         lab.ask("knobs", {"l2": 0.1 * (number + 1)})
         lab.run_for(1)
     lab.ask("back", ("A", 5))
-    with pytest.raises(InvalidInputError, match=r"4 futures are shown.*Drop one"):
+    with pytest.raises(InvalidInputError, match=r"4 branches are shown.*Drop one"):
         lab.run_for(0)
-    assert (lab.moment.future, lab.moment.step) == ("D", 6)
+    assert (lab.status.branch, lab.status.step) == ("D", 6)
     lab.ask("drop", "D")
     with pytest.raises(InvalidInputError, match="is the one that trains"):
         lab.run_for(0)
     lab.ask("drop", "B")
     lab.ask("back", ("D", 5))
     lab.run_for(1)
-    assert [letter for letter, _ in lab.moment.futures] == ["A", "B", "C", "D"]
-    assert lab.futures["B"].left == "D"
+    assert [letter for letter, _ in lab.status.branches] == ["A", "B", "C", "D"]
+    assert lab.branches["B"].left == "D"
 
 
 def test_going_elsewhere_before_training_leaves_no_empty_future() -> None:
     lab = session()
     lab.run_for(12)
     for step in (10, 5, 0):
-        lab.ask("back", (lab.moment.future, step))
+        lab.ask("back", (lab.status.branch, step))
         lab.ask("knobs", {"l2": 0.5})
         lab._obey()
-    assert [letter for letter, _ in lab.moment.futures] == ["A", "B"]
-    assert lab.moment.step == 0
+    assert [letter for letter, _ in lab.status.branches] == ["A", "B"]
+    assert lab.status.step == 0
     lab.ask("back", ("A", 12))
     lab._obey()
-    assert [letter for letter, _ in lab.moment.futures] == ["A"]
+    assert [letter for letter, _ in lab.status.branches] == ["A"]
 
 
 def test_before_a_knob_is_turned_the_state_is_kept() -> None:
@@ -389,7 +389,7 @@ def test_before_a_knob_is_turned_the_state_is_kept() -> None:
             lab._train()
         lab.ask("knobs", turn)
         lab._obey()
-    kept = lab.shelf.of("A")
+    kept = lab.snapshots.of("A")
     assert [each.step for each in kept] == [0, 8, 13]  # step 11 is too near to step 8
     assert [each.knobs.dropout for each in kept] == [None, None, 0.5]
 
@@ -400,7 +400,7 @@ def test_nowhere_to_go_back_to() -> None:
     with pytest.raises(InvalidInputError, match="nothing to go back to yet"):
         lab.run_for(0)
     lab.ask("back", ("Z", 0))
-    with pytest.raises(InvalidInputError, match="future 'Z' is not shown"):
+    with pytest.raises(InvalidInputError, match="branch 'Z' is not shown"):
         lab.run_for(0)
 
 
@@ -411,13 +411,13 @@ def test_reset_forgets_all_and_keeps_the_knobs() -> None:
     lab.run_for(1)
     lab.ask("reset", "conv3-2 - relu - max pool - dropout - softmax")
     lab.run_for(0)
-    assert (lab.moment.step, lab.moment.changes, lab.moment.knobs.learning_rate) == (0, (), 0.003)
-    assert lab.moment.story.model.startswith("conv3-2")
+    assert (lab.status.step, lab.status.changes, lab.status.knobs.learning_rate) == (0, (), 0.003)
+    assert lab.status.script.model.startswith("conv3-2")
     lab.ask("reset", "model_9")
     with pytest.raises(InvalidInputError, match="network 'model_9' is unknown"):
         lab.run_for(0)
     lab.run_for(2)
-    assert lab.moment.story.model.startswith("conv3-2")
+    assert lab.status.script.model.startswith("conv3-2")
 
 
 def test_predictions_leave_no_trace() -> None:

@@ -1,4 +1,4 @@
-"""The shelf: within its budget, older snapshots further apart, ends kept, shared ones counted once."""
+"""The store: within its budget, older snapshots further apart, ends kept, shared ones counted once."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from tests.lab.live import made
 from tinylab.lab.live import snapshots
 from tinylab.lab.live.knobs import Change, Knobs, changes, merged
-from tinylab.lab.live.snapshots import Shelf, Snapshot
+from tinylab.lab.live.snapshots import Snapshot, SnapshotStore
 
 
 def snapshot(step: int, size: int = 100) -> Snapshot:
@@ -20,11 +20,11 @@ def test_bytes_are_those_of_all_tensors() -> None:
 
 
 def test_within_the_budget_and_thinner_with_age() -> None:
-    shelf = Shelf(10 * 400)
+    store = SnapshotStore(10 * 400)
     for step in range(0, 1001, 10):
-        shelf.put("A", snapshot(step))
-        assert shelf.bytes <= 4000
-    steps = [kept.step for kept in shelf.of("A")]
+        store.put("A", snapshot(step))
+        assert store.bytes <= 4000
+    steps = [kept.step for kept in store.of("A")]
     assert len(steps) == 10
     assert (steps[0], steps[-1]) == (0, 1000)
     gaps = np.diff(steps)
@@ -33,29 +33,29 @@ def test_within_the_budget_and_thinner_with_age() -> None:
 
 
 def test_ends_stay_even_if_the_budget_is_too_small() -> None:
-    shelf = Shelf(1)
+    store = SnapshotStore(1)
     for step in (0, 10, 20):
-        shelf.put("A", snapshot(step))
-    assert [kept.step for kept in shelf.of("A")] == [0, 20]
+        store.put("A", snapshot(step))
+    assert [kept.step for kept in store.of("A")] == [0, 20]
 
 
 def test_shared_snapshots_count_once_and_go_with_the_last_future() -> None:
-    shelf = Shelf(10_000)
+    store = SnapshotStore(10_000)
     for step in (0, 10, 20):
-        shelf.put("A", snapshot(step))
-    shelf.share("B", shelf.of("A")[:2])
-    assert shelf.bytes == 1200
-    shelf.drop("A")
-    assert shelf.bytes == 800
-    assert [kept.step for kept in shelf.of("B")] == [0, 10]
+        store.put("A", snapshot(step))
+    store.share("B", store.of("A")[:2])
+    assert store.bytes == 1200
+    store.drop("A")
+    assert store.bytes == 800
+    assert [kept.step for kept in store.of("B")] == [0, 10]
 
 
 def test_nearest_is_at_or_before() -> None:
-    shelf = Shelf()
+    store = SnapshotStore()
     for step in (5, 10):
-        shelf.put("A", snapshot(step))
-    assert [getattr(shelf.nearest("A", step), "step", None) for step in (4, 5, 9, 10, 99)] == [None, 5, 5, 10, 10]
-    assert shelf.nearest("Z", 10) is None
+        store.put("A", snapshot(step))
+    assert [getattr(store.nearest("A", step), "step", None) for step in (4, 5, 9, 10, 99)] == [None, 5, 5, 10, 10]
+    assert store.nearest("Z", 10) is None
 
 
 def test_changes_merge_by_step_and_knob() -> None:
@@ -79,8 +79,8 @@ def test_the_budget_follows_the_memory_that_is_left(monkeypatch, left, granted):
 def test_a_small_container_is_told_what_it_costs(monkeypatch):
     monkeypatch.setattr(snapshots, "available_memory", lambda: 1_500_000_000)
     session = made.session()
-    assert session.shelf.budget == 400_000_000
-    assert session.moment.note == session.gave_up
+    assert session.snapshots.budget == 400_000_000
+    assert session.status.note == session.gave_up
     assert session.gave_up.startswith("1.5 GB of memory are left here: the laboratory keeps 0.40 GB of earlier moments")
     assert "\n" not in session.gave_up
     assert made.session(memory=10**9).gave_up == ""

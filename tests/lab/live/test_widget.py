@@ -28,7 +28,7 @@ class Page:
 
     def __init__(self, shown: LiveLab) -> None:
         self.lab, self.settings, self.state, self.taken, self.epochs, self.kinds = shown, {}, {}, {}, {}, []
-        self.story = ""
+        self.script = ""
 
     def hear(self, content: dict, buffers: list[bytes] | None = None) -> None:
         json.dumps(content)  # nothing that JSON cannot hold
@@ -37,24 +37,24 @@ class Page:
         if kind == "all":
             self.settings, self.epochs = content["settings"], {}
             rows = [np.frombuffer(each, np.float32).reshape(-1, 4) for each in buffers[1:]]
-            self.taken = {each["letter"]: list(taken) for each, taken in zip(content["futures"], rows, strict=True)}
+            self.taken = {each["letter"]: list(taken) for each, taken in zip(content["branches"], rows, strict=True)}
             assert len(buffers[0]) == 3 * np.prod(self.settings["size"]) * len(self.settings["names"])
         elif kind == "steps":
-            assert rows[0][0][0] == len(self.taken[content["future"]]) + 1  # none is missing, none comes twice
-            self.taken[content["future"]] += list(rows[0])
-        elif kind == "story":
-            self.story = content["text"]
-        if "futures" in content:
+            assert rows[0][0][0] == len(self.taken[content["branch"]]) + 1  # none is missing, none comes twice
+            self.taken[content["branch"]] += list(rows[0])
+        elif kind == "script":
+            self.script = content["text"]
+        if "branches" in content:
             self.state = content
-            for each in content["futures"]:
+            for each in content["branches"]:
                 self.epochs[each["letter"]] = self.epochs.get(each["letter"], [])[: each["since"]] + each["epochs"]
 
     def ask(self, command: str, value: object = None, number: int = 0) -> None:
         self.lab._receive({"command": command, "value": value, "number": number})
 
-    def until(self, status: str, step: int | None = None) -> None:
-        wanted = lambda m: m.status == status and step in (None, m.step)  # noqa: E731
-        assert self.lab.session.wait(wanted, PATIENCE), self.lab.session.moment
+    def until(self, phase: str, step: int | None = None) -> None:
+        wanted = lambda m: m.phase == phase and step in (None, m.step)  # noqa: E731
+        assert self.lab.session.wait(wanted, PATIENCE), self.lab.session.status
         assert self.lab.settle(PATIENCE)
 
 
@@ -90,8 +90,8 @@ def test_headless_the_steps_are_made_at_once_and_a_still_is_shown() -> None:
     said = still.picture.alt
     assert "At step 4: L2 0 → 0.01." in said
     assert "At step 7: learning rate 0.01 → 0.1." in said
-    assert "Future A: from the beginning: best development loss" in said
-    assert "Future B: learning rate 0.01 → 0.1 at step 7: best development loss" in said
+    assert "Branch A: from the beginning: best development loss" in said
+    assert "Branch B: learning rate 0.01 → 0.1 at step 7: best development loss" in said
     assert "images/s" not in said  # differs from run to run
     plain = session()
     plain.run_for(4)
@@ -100,9 +100,9 @@ def test_headless_the_steps_are_made_at_once_and_a_still_is_shown() -> None:
     plain.ask("knobs", {"learning_rate": 0.1})
     plain.run_for(5)
     assert same(facts(still.session), facts(plain))
-    again = LiveLab.replay(still.story(), DATA)
+    again = LiveLab.replay(still.script(), DATA)
     assert same(facts(again.session), facts(plain))
-    assert again.picture.alt.count("Future") == 1
+    assert again.picture.alt.count("Branch") == 1
 
 
 @pytest.mark.usefixtures("headless")
@@ -118,9 +118,9 @@ def test_headless_whatever_goes_wrong_is_raised() -> None:
     with pytest.raises(InvalidInputError, match="epoch 6 is never reached: the run has 6"):
         LiveLab(DATA, LINE, RECIPE, plan={6: {"dropout": 0.1}})
     with pytest.raises(InvalidInputError, match="other images"):
-        LiveLab.replay(json.dumps(json.loads(LiveLab(DATA, LINE, RECIPE, steps=0).story()) | {
+        LiveLab.replay(json.dumps(json.loads(LiveLab(DATA, LINE, RECIPE, steps=0).script()) | {
             "data": {"name": "tiny", "classes": 3, "training images": 90, "digest": "0"}}), DATA)  # fmt: skip
-    with pytest.raises(InvalidInputError, match="this is not a story"):
+    with pytest.raises(InvalidInputError, match="this is not a script"):
         LiveLab.replay("exit()", DATA)
 
 
@@ -129,7 +129,7 @@ def test_headless_whatever_goes_wrong_is_raised() -> None:
 
 def test_live_it_is_the_same_run_and_the_page_has_every_batch_of_it(live) -> None:
     page = live()
-    assert page.state["status"] == "waiting"
+    assert page.state["phase"] == "waiting"
     page.lab.session.ask("start", 3)
     page.until("paused", 3)
     page.ask("knobs", {"learning_rate": 0.1, "dropout": 0.33}, 7)
@@ -140,8 +140,8 @@ def test_live_it_is_the_same_run_and_the_page_has_every_batch_of_it(live) -> Non
     plain.ask("knobs", {"learning_rate": 0.1, "dropout": 0.33})
     plain.run_for(27)
     assert same(facts(page.lab.session), facts(plain))
-    future = plain.futures.current
-    expected = [[step, images / 90, loss, right] for step, (loss, right, images) in enumerate(future.taken, start=1)]
+    branch = plain.branches.current
+    expected = [[step, images / 90, loss, right] for step, (loss, right, images) in enumerate(branch.taken, start=1)]
     assert np.array_equal(np.array(page.taken["A"]), np.array(expected, dtype=np.float32))
     losses = [[epoch.train_loss, epoch.eval_loss] for epoch in plain.run.history.epochs]
     assert [[row[3], row[5]] for row in page.epochs["A"]] == losses
@@ -188,34 +188,34 @@ def test_going_back_keeps_both_futures_on_the_page(live) -> None:
     page.ask("start")
     page.until("finished")
     assert {letter: len(taken) for letter, taken in page.taken.items()} == {"A": 12, "B": 30}
-    assert page.state["future"] == "B"
-    assert [each["name"] for each in page.state["futures"]][1] == "dropout as built → 0.5 at step 5"
+    assert page.state["branch"] == "B"
+    assert [each["name"] for each in page.state["branches"]][1] == "dropout as built → 0.5 at step 5"
     assert [row[0] for row in page.epochs["B"]] == [1, 2, 3, 4, 5, 6]
     page.ask("drop", "A")
     assert page.lab.settle(PATIENCE)
-    assert [each["letter"] for each in page.state["futures"]] == ["B"]
+    assert [each["letter"] for each in page.state["branches"]] == ["B"]
     page.ask("reset", None)
     page.until("waiting", 0)
     assert page.taken == {"A": []}
     assert page.state["knobs"]["dropout"] == 0.5
 
 
-def test_a_story_is_written_pasted_and_replayed_and_its_note_does_not_linger(live) -> None:
+def test_a_script_is_written_pasted_and_replayed_and_its_note_does_not_linger(live) -> None:
     page, other = live(), live()
     page.lab.session.ask("start", 4)
     page.until("paused", 4)
     page.ask("knobs", {"momentum": 0.5, "batch": 7, "clip": 0.5})
     page.lab.session.ask("start", 9)
     page.until("paused", 9)
-    page.ask("story")
-    assert page.story == page.lab.story()
-    other.ask("replay", page.story)
+    page.ask("script")
+    assert page.script == page.lab.script()
+    other.ask("replay", page.script)
     other.until("paused", 9)
     assert "bit for bit" in other.state["note"]
     assert other.state["knobs"] == page.state["knobs"]
     assert same(facts(other.lab.session), facts(page.lab.session))
     other.ask("replay", "rm -rf")
-    assert "this is not a story" in other.lab.face.value
+    assert "this is not a script" in other.lab.face.value
     other.ask("step")
     other.until("paused", 10)
     assert other.state["note"] == ""
@@ -233,7 +233,7 @@ def test_a_slip_of_the_pen_is_explained_and_confirmed(live) -> None:
         assert page.lab.settle(PATIENCE)
         assert says in page.lab.face.value
         assert page.state["heard"] == 5  # no control waits for ever
-        assert page.lab.session.moment.knobs == session().moment.knobs
+        assert page.lab.session.status.knobs == session().status.knobs
     assert lab.ERROR_CLASS in page.lab.face._dom_classes
     page.ask("knobs", {"momentum": 0.8})
     assert page.lab.face.value == ""
@@ -249,7 +249,7 @@ def test_an_error_in_the_thread_is_shown(live) -> None:
     page.ask("start")
     page.until("failed")
     assert page.lab.face.value == "RuntimeError: a <cosmic> ray"  # the page sets it as text
-    assert page.state["status"] == "failed"
+    assert page.state["phase"] == "failed"
 
 
 def test_an_error_in_a_callback_is_shown_and_raised(live, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,10 +291,10 @@ def test_commands_from_many_threads_and_after_the_end(live) -> None:
     for thread in threads:
         thread.join(PATIENCE)
     page.ask("pause")
-    assert page.lab.session.wait(lambda m: m.status in ("paused", "finished"), PATIENCE)
-    assert page.lab.session.moment.knobs.learning_rate in rates
+    assert page.lab.session.wait(lambda m: m.phase in ("paused", "finished"), PATIENCE)
+    assert page.lab.session.status.knobs.learning_rate in rates
     page.lab.close(PATIENCE)
-    assert page.state["status"] == "closed"
+    assert page.state["phase"] == "closed"
     page.ask("knobs", {"dropout": 0.7})
     assert "this laboratory is closed" in page.lab.face.value
     page.lab.close(PATIENCE)
@@ -309,7 +309,7 @@ def test_a_plan_waits_for_its_epoch_and_is_then_a_change(live) -> None:
     assert said == ["learning rate ÷ 10", "augmentation → off"]
     page.lab.session.ask("start", 12)
     page.until("paused", 12)
-    assert [(change.step, str(change)) for change in page.lab.session.moment.changes] == [
+    assert [(change.step, str(change)) for change in page.lab.session.status.changes] == [
         (10, "learning rate 0.01 → 0.001")
     ]
     assert len(page.state["planned"]) == 1
@@ -345,12 +345,12 @@ def test_a_network_of_one_s_own_has_the_knobs_that_it_has_and_replays(live) -> N
     page.until("paused", 8)
     assert torch.equal(page.lab.session.run.model.conv.weight, own.conv.weight)  # frozen; and a copy is trained
     assert not torch.equal(page.lab.session.run.model.head.weight, own.head.weight)
-    page.ask("replay", page.lab.story())
+    page.ask("replay", page.lab.script())
     assert page.lab.session.wait(lambda m: m.note != "", PATIENCE)
     assert page.lab.settle(PATIENCE)
     assert "bit for bit" in page.state["note"]
     with pytest.raises(InvalidInputError, match="network of somebody's own"):
-        LiveLab.replay(page.lab.story(), DATA)
+        LiveLab.replay(page.lab.script(), DATA)
 
 
 # ---------------------------------------------------------------- cells
@@ -370,21 +370,21 @@ def test_running_a_cell_again_closes_what_it_made(live, monkeypatch: pytest.Monk
     execute("two", "2")
     other = live().lab
     first.session.ask("start")
-    status = [each.session.moment.status for each in (first, beside, other)]
+    status = [each.session.status.phase for each in (first, beside, other)]
     assert "closed" not in status
     execute("one", "3")
     again = live().lab
-    status = [each.session.moment.status for each in (first, beside, other, again)]
+    status = [each.session.status.phase for each in (first, beside, other, again)]
     assert status == ["closed", "closed", "waiting", "waiting"]
     execute("", "4", "LiveLab(data)")  # a frontend that does not name its cells
     last = live().lab
     execute("", "5", "LiveLab(data)")
     live()
-    assert last.session.moment.status == "closed"
+    assert last.session.status.phase == "closed"
     named = live(name="mine").lab
     live(name="mine")
-    assert named.session.moment.status == "closed"
-    assert again.session.moment.status == "waiting"
+    assert named.session.status.phase == "closed"
+    assert again.session.status.phase == "waiting"
 
 
 def test_the_output_says_what_to_do_when_its_kernel_is_gone(live, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,11 @@
-"""The live laboratory: a running training that is steered, rewound and branched; the story of a run.
+"""The live laboratory: a running training that is steered, rewound and branched; the script of a run.
 
 knobs       what can be turned, and what changes from one value to the next
 batches     batches whose size and augmentation may change
 steered     a run that may be changed between two batches and put back to where it was
 snapshots   states kept in memory within a budget, the older ones further apart
-branches    up to four futures, and the one that trains
-story       a run as one line of JSON; read strictly, replayed bit for bit
+branches    up to four of them, and the one that trains
+script      a run as one line of JSON; read strictly, replayed bit for bit
 steering    what is done, on the one thread that trains
 session     a queue that any thread may write to, and that thread
 messages    what is sent to the page

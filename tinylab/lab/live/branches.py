@@ -1,4 +1,4 @@
-"""The futures that a laboratory compares: up to four, each a run of its own from the step at which it left another."""
+"""The branches that a laboratory compares: up to four, each a run of its own from the step at which it left another."""
 
 from dataclasses import dataclass, field
 
@@ -12,14 +12,14 @@ LETTERS = "ABCD"
 
 
 @dataclass
-class Future:
-    """One run since the beginning; up to `start` it is that of the future it left."""
+class Branch:
+    """One run since the beginning; up to `start` it is that of the branch it left."""
 
     letter: str
     start: int  # steps
     origin: Knobs  # in force when it left: what its name compares with
     history: History
-    left: str | None = None  # the letter of the future that it left; None: the first
+    left: str | None = None  # the letter of the branch that it left; None: the first
     changes: tuple[Change, ...] = ()  # all since the beginning of the run
     taken: list[Taken] = field(default_factory=list)  # every step
     knobs: Knobs | None = None  # if turned before its first own step: what gives it its name
@@ -50,15 +50,15 @@ class Future:
         return self.steps == self.start and self.left is not None
 
 
-class Futures:
+class Branches:
     """Those that are shown, and the one that trains."""
 
-    def __init__(self, first: Future) -> None:
+    def __init__(self, first: Branch) -> None:
         self.all, self.current = {first.letter: first}, first
 
-    def __getitem__(self, letter: str) -> Future:
+    def __getitem__(self, letter: str) -> Branch:
         if letter not in self.all:
-            raise InvalidInputError(f"future {letter!r} is not shown{nearest(str(letter), self.all)}")
+            raise InvalidInputError(f"branch {letter!r} is not shown{nearest(str(letter), self.all)}")
         return self.all[letter]
 
     def letter(self) -> str:
@@ -66,16 +66,16 @@ class Futures:
         free = [letter for letter in LETTERS if letter not in self.all]
         if not free:
             raise InvalidInputError(
-                f"{MOST} futures are shown, the most that can be told apart. Drop one, then go back again"
+                f"{MOST} branches are shown, the most that can be told apart. Drop one, then go back again"
             )
         return free[0]
 
-    def add(self, future: Future) -> None:
-        self.all = dict(sorted({**self.all, future.letter: future}.items()))
-        self.current = future
+    def add(self, branch: Branch) -> None:
+        self.all = dict(sorted({**self.all, branch.letter: branch}.items()))
+        self.current = branch
 
     def drop(self, letter: str) -> None:
         """Raises InvalidInputError for the one that trains."""
         if self[letter] is self.current:
-            raise InvalidInputError(f"future {letter} is the one that trains. Go back in another one first, or reset")
-        self.all = {name: future for name, future in self.all.items() if name != letter}
+            raise InvalidInputError(f"branch {letter} is the one that trains. Go back in another one first, or reset")
+        self.all = {name: branch for name, branch in self.all.items() if name != letter}

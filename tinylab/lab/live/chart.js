@@ -1,17 +1,17 @@
-// The chart of the live laboratory: loss and accuracy of up to four futures on a canvas. Numbers in, pixels out; no state.
+// The chart of the live laboratory: loss and accuracy of up to four branches on a canvas. Numbers in, pixels out; no state.
 // `store.js` and `face.js` follow it in the same module (the kernel joins the three): no imports, no build step.
 
 /**
  * One run since the beginning.
  * @typedef {{letter: string, name: string, start: number, kept: number[], x: number[], loss: number[],
- *   accuracy: number[], epochs: number[][]}} Future
+ *   accuracy: number[], epochs: number[][]}} Branch
  * x: epochs passed at each step; start, kept: steps; epochs: rows of [epoch, running loss and accuracy, training loss and
  * accuracy, watched loss and accuracy]
  */
 /**
- * @typedef {{futures: Future[], current: string, classes: number, watch: string, neighbours: number | null, epochs: number,
+ * @typedef {{branches: Branch[], current: string, classes: number, watch: string, neighbours: number | null, epochs: number,
  *   marks: [number, string][], planned: {epoch: number, text: string}[], log: boolean, cursor: number | null,
- *   cursorFuture: string, arrives: number | null, hover: number | null}} View
+ *   cursorBranch: string, arrives: number | null, hover: number | null}} View
  * epochs: where a run ends; cursor, arrives: steps; hover: epochs
  */
 /** @typedef {{left: number, top: number, width: number, height: number, end: number, low: number, high: number,
@@ -23,7 +23,7 @@ const HUES = {light: ["#0072B2", "#D55E00", "#007F5F", "#A0527F"], dark: ["#56B4
 const KINDS = /** @type {const} */ (["loss", "accuracy"]);
 const COLUMN = {loss: {running: 1, training: 3, watched: 5}, accuracy: {running: 2, training: 4, watched: 6}};
 
-/** The hue of a future; it keeps it as others come and go. @param {string} letter @param {Look} look */
+/** The hue of a branch; it keeps it as others come and go. @param {string} letter @param {Look} look */
 function hueOf(letter, look) {
   return HUES[look.dark ? "dark" : "light"]["ABCD".indexOf(letter)] ?? look.ink;
 }
@@ -46,14 +46,14 @@ function quantile(values, q) {
 function lossRange(view) {
   const guess = Math.log(view.classes);
   let high = 0, low = guess, top = guess;
-  for (const future of view.futures) {
-    high = Math.max(high, 1.2 * quantile(future.loss, 0.9) || 0);
-    for (const row of future.epochs) for (const column of [3, 5]) {
+  for (const branch of view.branches) {
+    high = Math.max(high, 1.2 * quantile(branch.loss, 0.9) || 0);
+    for (const row of branch.epochs) for (const column of [3, 5]) {
       high = Math.max(high, row[column]);
       low = Math.min(low, row[column]);
       top = Math.max(top, row[column]);
     }
-    for (const loss of future.loss) {
+    for (const loss of branch.loss) {
       if (loss > 0 && loss < low) low = loss;
       if (loss > top) top = loss;
     }
@@ -117,8 +117,8 @@ function brief(value) {
 function panels(view, width, height, look) {
   const room = look.font * 7.4, stacked = width < 480;
   const high = stacked ? height / 2 : height, wide = stacked ? width : width / 2;
-  const latest = Math.max(...view.futures.map(future => future.x[future.x.length - 1] ?? 0), 0);
-  const perStep = view.futures[0]?.x[0] ?? 0.1;
+  const latest = Math.max(...view.branches.map(branch => branch.x[branch.x.length - 1] ?? 0), 0);
+  const perStep = view.branches[0]?.x[0] ?? 0.1;
   const next = view.planned[0]?.epoch ?? 0;  // what is planned soon is shown ahead
   const end = axisEnd(Math.max(latest, 4 * perStep, next <= 4 * Math.max(latest, 1) ? 1.1 * next : 0), view.epochs);
   const [low, top] = lossRange(view);
@@ -158,11 +158,11 @@ function drawPanel(ctx, view, kind, panel, look) {
   ctx.beginPath();
   ctx.rect(panel.left, panel.top - 1, panel.width + 2, panel.height + 2);
   ctx.clip();
-  const ends = view.futures.flatMap(future => drawFuture(ctx, view, future, kind, panel, look));
+  const ends = view.branches.flatMap(branch => drawBranch(ctx, view, branch, kind, panel, look));
   ctx.restore();
-  for (const future of view.futures) if (future.letter === view.current) drawBest(ctx, view, future, kind, panel, look);
+  for (const branch of view.branches) if (branch.letter === view.current) drawBest(ctx, view, branch, kind, panel, look);
   if (kind === "loss" && !panel.log) drawOffScale(ctx, view, panel, look);
-  drawMoments(ctx, view, panel, look);
+  drawPlaces(ctx, view, panel, look);
   drawLabels(ctx, [...labels, ...ends], panel, look);
 }
 
@@ -191,23 +191,23 @@ function drawAxes(ctx, kind, panel, look) {
     panel.top - 4);
 }
 
-/** One future's lines; the labels for their ends. @param {CanvasRenderingContext2D} ctx @param {View} view
- * @param {Future} future @param {"loss" | "accuracy"} kind @param {Panel} panel @param {Look} look */
-function drawFuture(ctx, view, future, kind, panel, look) {
-  const alone = view.futures.length === 1, trains = future.letter === view.current, scale = kind === "loss" ? 1 : 100;
+/** One branch's lines; the labels for their ends. @param {CanvasRenderingContext2D} ctx @param {View} view
+ * @param {Branch} branch @param {"loss" | "accuracy"} kind @param {Panel} panel @param {Look} look */
+function drawBranch(ctx, view, branch, kind, panel, look) {
+  const alone = view.branches.length === 1, trains = branch.letter === view.current, scale = kind === "loss" ? 1 : 100;
   const hues = HUES[look.dark ? "dark" : "light"];
   const own = alone ? {training: hues[0], watched: hues[1]}
-    : {training: hueOf(future.letter, look), watched: hueOf(future.letter, look)};
-  const begins = future.start ? future.x[future.start - 1] : 0;
+    : {training: hueOf(branch.letter, look), watched: hueOf(branch.letter, look)};
+  const begins = branch.start ? branch.x[branch.start - 1] : 0;
   const labels = [];
   const at = (/** @type {number} */ x, /** @type {number} */ y) => /** @type {[number, number]} */ ([across(panel, x),
     upwards(panel, Math.max(scale * y, panel.log ? panel.low : -Infinity))]);
   ctx.globalAlpha = trains ? 0.45 : 0.2;
-  line(ctx, thinned(future.x, future[kind], future.start, panel).map(([x, y]) => at(x, y)), own.training, 1);
+  line(ctx, thinned(branch.x, branch[kind], branch.start, panel).map(([x, y]) => at(x, y)), own.training, 1);
   ctx.globalAlpha = 1;
-  // with one epoch of the future it left, so that the line begins there
-  const first = Math.max(future.epochs.findIndex(row => row[0] >= begins) - (future.start ? 1 : 0), 0);
-  const rows = future.epochs.some(row => row[0] >= begins) ? future.epochs.slice(first) : [];
+  // with one epoch of the branch it left, so that the line begins there
+  const first = Math.max(branch.epochs.findIndex(row => row[0] >= begins) - (branch.start ? 1 : 0), 0);
+  const rows = branch.epochs.some(row => row[0] >= begins) ? branch.epochs.slice(first) : [];
   for (const [name, dash, colour, thick] of /** @type {["running" | "training" | "watched", number[], string, number][]} */ (
     [["running", [1, 3], own.training, 0.7], ["training", [], own.training, 1], ["watched", [6, 4], own.watched, 1]])) {
     const points = rows.map(row => at(row[0], row[COLUMN[kind][name]]));
@@ -216,29 +216,29 @@ function drawFuture(ctx, view, future, kind, panel, look) {
     if (points.length < 4 && name !== "running") for (const [x, y] of points) disc(ctx, x, y, look.line + 1, colour, colour);
     const [x, y] = points[points.length - 1];
     const said = {running: "", training: "training", watched: view.evalSplit}[name];
-    if (said) labels.push({text: alone ? said : `${future.letter} ${said}`, x, y, colour});
+    if (said) labels.push({text: alone ? said : `${branch.letter} ${said}`, x, y, colour});
   }
-  if (!rows.length && future.x.length > future.start) {  // no epoch has ended: the batches are named
-    const last = future.x.length - 1, recent = future[kind].slice(-10);
-    const [x, y] = at(future.x[last], recent.reduce((sum, value) => sum + value, 0) / recent.length);
-    labels.push({text: alone ? "each batch" : `${future.letter} each batch`, x, y, colour: own.training});
+  if (!rows.length && branch.x.length > branch.start) {  // no epoch has ended: the batches are named
+    const last = branch.x.length - 1, recent = branch[kind].slice(-10);
+    const [x, y] = at(branch.x[last], recent.reduce((sum, value) => sum + value, 0) / recent.length);
+    labels.push({text: alone ? "each batch" : `${branch.letter} each batch`, x, y, colour: own.training});
   }
   return labels;
 }
 
-/** The epoch with the least watched loss. @param {Future} future @returns {number[] | null} */
-function bestOf(future) {
-  return future.epochs.reduce((least, row) => (!least || row[5] < least[5] ? row : least), /** @type {any} */ (null));
+/** The epoch with the least watched loss. @param {Branch} branch @returns {number[] | null} */
+function bestOf(branch) {
+  return branch.epochs.reduce((least, row) => (!least || row[5] < least[5] ? row : least), /** @type {any} */ (null));
 }
 
-/** A ring at the best epoch. @param {CanvasRenderingContext2D} ctx @param {View} view @param {Future} future
+/** A ring at the best epoch. @param {CanvasRenderingContext2D} ctx @param {View} view @param {Branch} branch
  * @param {"loss" | "accuracy"} kind @param {Panel} panel @param {Look} look */
-function drawBest(ctx, view, future, kind, panel, look) {
-  const best = bestOf(future);
+function drawBest(ctx, view, branch, kind, panel, look) {
+  const best = bestOf(branch);
   if (!best) return;
   const value = best[COLUMN[kind].watched] * (kind === "loss" ? 1 : 100);
   if (value > panel.high) return;
-  const colour = view.futures.length === 1 ? HUES[look.dark ? "dark" : "light"][1] : hueOf(future.letter, look);
+  const colour = view.branches.length === 1 ? HUES[look.dark ? "dark" : "light"][1] : hueOf(branch.letter, look);
   disc(ctx, across(panel, best[0]), upwards(panel, Math.max(value, panel.low)), look.line + 2.5, look.paper, colour);
 }
 
@@ -259,19 +259,19 @@ function thinned(x, y, start, panel) {
   return found;
 }
 
-/** What lies above the axis: for each future an arrow and the number. @param {CanvasRenderingContext2D} ctx @param {View}
+/** What lies above the axis: for each branch an arrow and the number. @param {CanvasRenderingContext2D} ctx @param {View}
  * view @param {Panel} panel @param {Look} look */
 function drawOffScale(ctx, view, panel, look) {
   let free = panel.left + look.font * 3;  // behind the axis' name
-  for (const future of view.futures) {
-    const last = future.loss.length - 1;
+  for (const branch of view.branches) {
+    const last = branch.loss.length - 1;
     let most = -1;
-    for (let i = future.start; i <= last; i++)
-      if (future.loss[i] > panel.high && (most < 0 || future.loss[i] > future.loss[most])) most = i;
+    for (let i = branch.start; i <= last; i++)
+      if (branch.loss[i] > panel.high && (most < 0 || branch.loss[i] > branch.loss[most])) most = i;
     if (most < 0) continue;
-    const shown = future.loss[last] > panel.high ? last : most, text = `▲ ${brief(future.loss[shown])}`;
-    const x = Math.max(across(panel, future.x[shown]) - look.font / 2, free);
-    ctx.fillStyle = view.futures.length === 1 ? look.ink : hueOf(future.letter, look);
+    const shown = branch.loss[last] > panel.high ? last : most, text = `▲ ${brief(branch.loss[shown])}`;
+    const x = Math.max(across(panel, branch.x[shown]) - look.font / 2, free);
+    ctx.fillStyle = view.branches.length === 1 ? look.ink : hueOf(branch.letter, look);
     ctx.textAlign = "left";
     ctx.textBaseline = "bottom";
     ctx.fillText(text, x, panel.top - 4);
@@ -309,11 +309,11 @@ function drawMarks(ctx, view, kind, panel, look) {
 
 /** Where one would go back to, and where the pointer is. @param {CanvasRenderingContext2D} ctx @param {View} view
  * @param {Panel} panel @param {Look} look */
-function drawMoments(ctx, view, panel, look) {
-  const bottom = panel.top + panel.height, future = view.futures.find(each => each.letter === view.cursorFuture);
-  const place = (/** @type {number} */ step) => across(panel, step ? future?.x[step - 1] ?? 0 : 0);
+function drawPlaces(ctx, view, panel, look) {
+  const bottom = panel.top + panel.height, branch = view.branches.find(each => each.letter === view.cursorBranch);
+  const place = (/** @type {number} */ step) => across(panel, step ? branch?.x[step - 1] ?? 0 : 0);
   if (view.hover !== null) line(ctx, [[across(panel, view.hover), panel.top], [across(panel, view.hover), bottom]], look.grey, 1);
-  if (!future || view.cursor === null) return;
+  if (!branch || view.cursor === null) return;
   const x = place(view.cursor);
   line(ctx, [[x, panel.top], [x, bottom]], look.ink, 2);
   disc(ctx, x, bottom, 5, look.paper, look.ink);

@@ -107,7 +107,7 @@ function makeView(store, model, el) {
   el.append(root);
   const button = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {() => void} */ press, kind = "") =>
     make("button", {type: "button", title: hint, class: kind, onclick: press}, text);
-  const view = {cursor: /** @type {number | null} */ (null), future: "A", hover: /** @type {number | null} */ (null), log: false,
+  const view = {cursor: /** @type {number | null} */ (null), branch: "A", hover: /** @type {number | null} */ (null), log: false,
     trains: "", spoken: 0, drawn: 0, model: /** @type {string | null} */ (null)};
   const networks = make("select", {"aria-label": "network", class: "network"});
   networks.addEventListener("change", () => { view.model = networks.value; refresh(); });
@@ -117,7 +117,7 @@ function makeView(store, model, el) {
     button("▶ Start", "Train, or train on", () => store.ask("start"), "primary"),
     button("Pause", "Stop after this batch; Start goes on", () => store.ask("pause")),
     button("One step", "Train a single batch", () => store.ask("step")),
-    button("Reset", "A fresh network with these values; all futures are dropped", () => {
+    button("Reset", "A fresh network with these values; all branches are dropped", () => {
       view.cursor = null;
       store.ask("reset", networks.value);
       view.model = null;
@@ -127,16 +127,16 @@ function makeView(store, model, el) {
   const alert = make("div", {class: "alert", role: "alert"});
   const canvas = make("canvas", {tabindex: 0, role: "slider", "aria-label": "Chart: the moment to go back to", "aria-valuemin": 0});
   const key = make("div", {class: "key"}), reading = make("span", {class: "reading"});
-  const future = make("select", {"aria-label": "future"});
-  future.addEventListener("change", () => { view.future = future.value; refresh(); });
-  const back = button("Go back", "Then turn a knob and press Start: both futures stay", () => {
-    store.ask("back", [view.future, view.cursor ?? current().x.length]);
+  const branch = make("select", {"aria-label": "branch"});
+  branch.addEventListener("change", () => { view.branch = branch.value; refresh(); });
+  const back = button("Go back", "Then turn a knob and press Start: both branches stay", () => {
+    store.ask("back", [view.branch, view.cursor ?? current().x.length]);
     view.cursor = null;
   });
-  const drop = button("Drop", "Take this future out of the picture", () => store.ask("drop", view.future));
+  const drop = button("Drop", "Take this branch out of the picture", () => store.ask("drop", view.branch));
   const strip = make("div", {class: "strip", role: "list", "aria-label": "images and what the network takes them for"});
   const checks = make("div"), words = make("div", {role: "group", tabindex: 0, "aria-label": "The picture in words"});
-  const text = make("textarea", {rows: 3, "aria-label": "story", placeholder: "paste a story here"});
+  const text = make("textarea", {rows: 3, "aria-label": "script", placeholder: "paste a script here"});
   const epoch = make("input", {type: "number", min: 0, step: "any", value: 5, "aria-label": "epoch of the planned change"});
   const which = make("select", {"aria-label": "knob of the planned change"});
   const value = make("input", {value: "/10", "aria-label": "value of the planned change: a number, /10 or *2"});
@@ -155,12 +155,12 @@ function makeView(store, model, el) {
     fold("Checks", checks),
     fold("Plan", "at epoch ", epoch, which, value, button("Plan it", "Counts from the first batch of that moment", plan),
       button("Clear", "Nothing is planned any more", () => store.ask("plan", [])), ahead),
-    fold("Story", text, button("Write story", "The run so far, to be copied and sent to the class", () => store.ask("story")),
-      button("Replay", "Train what the story tells, from its beginning", () => store.ask("replay", text.value))),
+    fold("Script", text, button("Write script", "The run so far, to be copied and sent to the class", () => store.ask("script")),
+      button("Replay", "Train what the script tells, from its beginning", () => store.ask("replay", text.value))),
     fold("In words", words));
   /** @type {any} */
   let knobs = null, /** @type {any} */ settings = null, places = /** @type {any} */ (null), frame = 0;
-  const current = () => store.futures.find((/** @type {Future} */ each) => each.letter === view.future) ?? store.futures[0];
+  const current = () => store.branches.find((/** @type {Branch} */ each) => each.letter === view.branch) ?? store.branches[0];
   const arrives = () => {
     const kept = current().kept.filter((/** @type {number} */ step) => step <= (view.cursor ?? 0));
     return view.cursor === null || !current().kept.length ? null : kept.length ? kept[kept.length - 1] : current().kept[0];
@@ -183,14 +183,14 @@ function makeView(store, model, el) {
     }));
     root.replaceChildren(
       make("div", {class: "bar"}, ...buttons, make("label", {}, "network", networks), make("label", {}, log, "logarithmic loss")),
-      knobs.box, now, said, alert, canvas, make("div", {class: "bar"}, make("label", {}, "future", future), back, drop, reading),
+      knobs.box, now, said, alert, canvas, make("div", {class: "bar"}, make("label", {}, "branch", branch), back, drop, reading),
       key, strip, folds);
   };
 
   const title = () => {
-    const {status, step, note} = store.state, run = store.futures.find((/** @type {Future} */ each) =>
-      each.letter === store.state.future), last = run.x.length - 1;
-    const name = status === "waiting" ? "Press Start" : status[0].toUpperCase() + status.slice(1);
+    const {phase, step, note} = store.state, run = store.branches.find((/** @type {Branch} */ each) =>
+      each.letter === store.state.branch), last = run.x.length - 1;
+    const name = phase === "waiting" ? "Press Start" : phase[0].toUpperCase() + phase.slice(1);
     const loss = last >= 0 ? `, loss ${brief(run.loss[last])}` : "", speed = store.speed && last >= 0 ?
       `, ${Math.round(store.speed).toLocaleString("en")} images/s` : "";
     const kept = store.state.model === networks.value ? "" : ` ${networks.value} counts from the next Reset.`;
@@ -216,19 +216,19 @@ function makeView(store, model, el) {
     if (settings !== store.settings) build();
     const {state} = store;
     networks.value = view.model ?? state.model;
-    if (view.trains !== state.future) view.trains = view.future = state.future;  // one goes back in the one that trains
-    if (!store.futures.some((/** @type {Future} */ each) => each.letter === view.future)) view.future = state.future;
-    future.replaceChildren(...store.futures.map((/** @type {Future} */ each) => make("option", {value: each.letter}, each.letter)));
-    future.value = view.future;
+    if (view.trains !== state.branch) view.trains = view.branch = state.branch;  // one goes back in the one that trains
+    if (!store.branches.some((/** @type {Branch} */ each) => each.letter === view.branch)) view.branch = state.branch;
+    branch.replaceChildren(...store.branches.map((/** @type {Branch} */ each) => make("option", {value: each.letter}, each.letter)));
+    branch.value = view.branch;
     knobs.update();
-    const closed = store.gone || state.status === "closed";
+    const closed = store.gone || state.phase === "closed";
     for (const part of root.querySelectorAll("button, input, select, textarea")) part.disabled = closed && part !== log;
     const look = lookOf(root);
-    key.replaceChildren(...store.futures.map((/** @type {Future} */ each) => {
+    key.replaceChildren(...store.branches.map((/** @type {Branch} */ each) => {
       const best = bestOf(each);
       const said = best ? `: best ${settings.eval_split} loss ${best[5].toFixed(2)} at epoch ${best[0]} (${(100 * best[6]).toFixed(1)} %)` : "";
-      const here = store.futures.length > 1 && each.letter === state.future ? ", trains" : "";
-      return make("div", {style: store.futures.length > 1 ? `color:${hueOf(each.letter, look)}` : ""}, make("b", {}, each.letter),
+      const here = store.branches.length > 1 && each.letter === state.branch ? ", trains" : "";
+      return make("div", {style: store.branches.length > 1 ? `color:${hueOf(each.letter, look)}` : ""}, make("b", {}, each.letter),
         ` ${each.name}${said}${here}`);
     }));
     if (state.predictions) [...strip.children].forEach((part, i) => {
@@ -240,7 +240,7 @@ function makeView(store, model, el) {
     if (checks.dataset.shown !== state.checks) checks.innerHTML = checks.dataset.shown = state.checks;
     words.textContent = state.words;
     ahead.textContent = state.planned.map((/** @type {any} */ each) => ` At epoch ${each.epoch}: ${each.text}.`).join("");
-    if (state.status !== "training" || Date.now() - view.spoken > SPEAK || !said.textContent.startsWith("Training")) {
+    if (state.phase !== "training" || Date.now() - view.spoken > SPEAK || !said.textContent.startsWith("Training")) {
       said.textContent = title();
       view.spoken = Date.now();
     }
@@ -259,9 +259,9 @@ function makeView(store, model, el) {
       }
       const ctx = canvas.getContext("2d");
       ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-      places = drawChart(ctx, {futures: store.futures, current: store.state.future, classes: settings.classes,
+      places = drawChart(ctx, {branches: store.branches, current: store.state.branch, classes: settings.classes,
         evalSplit: settings.eval_split, neighbours: settings.neighbours, epochs: settings.epochs, marks: store.state.marks,
-        planned: store.state.planned, log: view.log, cursor: view.cursor, cursorFuture: view.future, arrives: arrives(),
+        planned: store.state.planned, log: view.log, cursor: view.cursor, cursorBranch: view.branch, arrives: arrives(),
         hover: view.hover}, width, height, lookOf(root));
       now.textContent = title();
       reading.textContent = read();
@@ -329,7 +329,7 @@ function makeView(store, model, el) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let late = 0;
   const told = (/** @type {string} */ what) => {
-    if (what.startsWith("story ")) { text.value = what.slice(6); store.sent.delete("story"); }
+    if (what.startsWith("script ")) { text.value = what.slice(7); store.sent.delete("script"); }
     if (what !== "steps") refresh();
     else if (!calm.matches) draw();
     else late ||= window.setTimeout(() => { late = 0; draw(); }, 1000);  // a picture a second instead of a moving one

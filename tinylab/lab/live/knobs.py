@@ -14,7 +14,7 @@ NAMES = {
     "momentum": "momentum", "batch": "batch size", "label_smoothing": "label smoothing", "clip": "gradient clipping",
     "augment": "augmentation", "frozen": "frozen layer", "optimizer": "optimizer", "schedule": "schedule",
 }  # fmt: skip
-APART = ("augment", "frozen", "clip")  # those that no recipe holds: a story lists them as changes, even at step 0
+APART = ("augment", "frozen", "clip")  # those that no recipe holds: a script lists them as changes, even at step 0
 MOST_RATE = 100.0  # beyond it no question of the course has an answer, and a slip of the pen is likelier
 
 Value = float | str | bool | None
@@ -55,7 +55,7 @@ class Knobs:
             value = getattr(self, name)
             if value not in allowed:
                 raise InvalidInputError(f"{name} {value!r} is unknown{nearest(str(value), allowed)}")
-        for part in fields(self):  # a typed 1 is 1.0, in a story too
+        for part in fields(self):  # a typed 1 is 1.0, in a script too
             value = getattr(self, part.name)
             if isinstance(part.default, float) or (part.name == "dropout" and value is not None):
                 object.__setattr__(self, part.name, float(value))
@@ -177,7 +177,7 @@ def gathered(made: tuple[Change, ...], within: float) -> list[tuple[int, str]]:
     """(step, text) of each mark to draw: turns less than `within` steps apart share one, as from its first to its last.
 
     Ten presses of an arrow key are one change to whoever looks at the curve, and a knob that was turned there and back
-    is none. The story keeps them all.
+    is none. The script keeps them all.
     """
     groups: list[list[Change]] = []
     for change in made:

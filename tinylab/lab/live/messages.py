@@ -1,7 +1,7 @@
 """What is sent to the browser, which draws it: numbers, never pictures. Made on the thread that trains.
 
     all    everything there is, when a page asks for it or the past has changed: settings, state, and in binary the
-           images and every step of every future
+           images and every step of every branch
     steps  the batches since the last message, in binary: 16 bytes each
     state  what changes less often: status, knobs, epochs, marks, predictions, checks, the picture in words
 
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinylab import diagnosis, models, optimizers
-from tinylab.figures.laboratory import MOST_IMAGES, Future, Scene, Strip, Watched, described
+from tinylab.figures.laboratory import MOST_IMAGES, Branch, Scene, Strip, Watched, described
 from tinylab.lab.live.knobs import NAMES, Knobs, gathered, shown
-from tinylab.lab.live.moment import Moment
 from tinylab.lab.live.session import Session
+from tinylab.lab.live.status import Status
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
@@ -66,30 +66,30 @@ class WatchedImages:
         return Strip(self.watched, [self.words[label] for label in chosen], sure.tolist())
 
 
-def scene(session: Session, moment: Moment, strip: Strip | None, more: Shown) -> Scene:
+def scene(session: Session, status: Status, strip: Strip | None, more: Shown) -> Scene:
     """This moment, for a still and for its text twin."""
     histories, count = session.histories(), session.run.batches.count
-    futures = tuple(
-        Future(letter, each.name, histories[letter], np.array(each.taken).reshape(-1, 3) / (1, 1, count),
+    branches = tuple(
+        Branch(letter, each.name, histories[letter], np.array(each.taken).reshape(-1, 3) / (1, 1, count),
                each.images(each.start) / count)
-        for letter, each in session.futures.all.items()
+        for letter, each in session.branches.all.items()
     )  # fmt: skip
     return Scene(
-        futures=futures, current=moment.future, epochs=more.end or moment.story.recipe.epochs,
-        classes=len(session.data.classes), marks=tuple(_marks(session, moment)), title=title(moment),
-        values=str(moment.knobs), strip=strip, neighbours=more.neighbours,
+        branches=branches, current=status.branch, epochs=more.end or status.script.recipe.epochs,
+        classes=len(session.data.classes), marks=tuple(_marks(session, status)), title=title(status),
+        values=str(status.knobs), strip=strip, neighbours=more.neighbours,
     )  # fmt: skip
 
 
-def title(moment: Moment) -> str:
-    status = "Press Start" if moment.status == "waiting" else moment.status.capitalize()
-    return f"{status}: step {moment.step}, epoch {moment.epochs:.2f} of {moment.story.recipe.epochs}"
+def title(status: Status) -> str:
+    phase = "Press Start" if status.phase == "waiting" else status.phase.capitalize()
+    return f"{phase}: step {status.step}, epoch {status.epochs:.2f} of {status.script.recipe.epochs}"
 
 
 def steps(session: Session, letter: str, since: int) -> np.ndarray:
-    """Float32 (steps, 4) of a future from step `since` (from 0) on: step, epoch, loss, accuracy."""
-    future = session.futures[letter]
-    rows = np.array(future.taken[since:], dtype=np.float64).reshape(-1, 3)
+    """Float32 (steps, 4) of a branch from step `since` (from 0) on: step, epoch, loss, accuracy."""
+    branch = session.branches[letter]
+    rows = np.array(branch.taken[since:], dtype=np.float64).reshape(-1, 3)
     numbers = np.arange(since + 1, since + 1 + len(rows))
     epochs = rows[:, 2] / session.run.batches.count
     return np.stack([numbers, epochs, rows[:, 0], rows[:, 1]], axis=1).astype(np.float32)
@@ -107,12 +107,12 @@ def settings(session: Session, more: Shown, watched: Watched, style: str | None)
     }  # fmt: skip
 
 
-def state(session: Session, moment: Moment, strip: Strip | None, more: Shown, sent: dict[str, int]) -> dict[str, Any]:
-    """How things stand; `sent`: how many epochs of each future the browser has, brought up to date here."""
-    history, ended = session.futures.current.history, moment.status == "finished"
+def state(session: Session, status: Status, strip: Strip | None, more: Shown, sent: dict[str, int]) -> dict[str, Any]:
+    """How things stand; `sent`: how many epochs of each branch the browser has, brought up to date here."""
+    history, ended = session.branches.current.history, status.phase == "finished"
     cards = [card for card in diagnosis.after(history) if ended or not card.check.startswith("stopped too early")]
-    futures = []
-    for letter, each in session.futures.all.items():
+    branches = []
+    for letter, each in session.branches.all.items():
         since = sent.get(letter, 0)
         rows = [
             [epoch.epoch, epoch.running_loss, epoch.running_accuracy, epoch.train_loss, epoch.train_accuracy,
@@ -120,30 +120,30 @@ def state(session: Session, moment: Moment, strip: Strip | None, more: Shown, se
             for epoch in each.history.epochs[since:]
         ]  # fmt: skip
         sent[letter] = since + len(rows)
-        futures.append({
+        branches.append({
             "letter": letter, "name": each.name, "start": each.start, "since": since, "epochs": rows,
-            "kept": [kept.step for kept in session.shelf.of(letter)],
+            "kept": [kept.step for kept in session.snapshots.of(letter)],
         })  # fmt: skip
     count = session.run.batches.count
     return {
-        "status": moment.status, "step": moment.step, "epoch": moment.epochs, "speed": moment.speed,
-        "note": moment.note,
-        "future": moment.future, "futures": futures, "heard": moment.heard, "model": moment.story.model,
-        "knobs": {name: getattr(moment.knobs, name) for name in NAMES},
-        "marks": [[session.futures.current.images(step) / count, text] for step, text in _marks(session, moment)],
+        "phase": status.phase, "step": status.step, "epoch": status.epochs, "speed": status.speed,
+        "note": status.note,
+        "branch": status.branch, "branches": branches, "heard": status.heard, "model": status.script.model,
+        "knobs": {name: getattr(status.knobs, name) for name in NAMES},
+        "marks": [[session.branches.current.images(step) / count, text] for step, text in _marks(session, status)],
         "planned": [
             {"epoch": each.epoch, "knob": each.knob, "value": each.value, "times": each.times, "text": str(each)}
-            for each in moment.planned
+            for each in status.planned
         ],
         "predictions": None if strip is None else [list(strip.chosen), list(strip.sure)],
         "checks": diagnosis.show(cards)._repr_html_(),
-        "words": described(scene(session, moment, strip, more)),
+        "words": described(scene(session, status, strip, more)),
     }  # fmt: skip
 
 
-def _marks(session: Session, moment: Moment) -> list[tuple[int, str]]:
-    longest = max(future.steps for future in session.futures.all.values())
-    return gathered(moment.changes, TOGETHER * longest)
+def _marks(session: Session, status: Status) -> list[tuple[int, str]]:
+    longest = max(branch.steps for branch in session.branches.all.values())
+    return gathered(status.changes, TOGETHER * longest)
 
 
 def _controls(session: Session) -> list[dict[str, Any]]:

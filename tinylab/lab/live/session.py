@@ -1,4 +1,4 @@
-"""The controller of a laboratory: a run, its futures, its snapshots. No widgets, no pictures.
+"""The controller of a laboratory: a run, its branches, its snapshots. No widgets, no pictures.
 
 Callbacks of widgets may come on any thread, several at once, during a pause, after the end. They call `ask`, which
 puts plain values in a queue under a lock. Everything else happens on one thread, between two batches: that of `open`,
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from tinylab.lab.live.knobs import Planned
-from tinylab.lab.live.moment import Moment
+from tinylab.lab.live.script import Script, fingerprint
 from tinylab.lab.live.snapshots import budget
+from tinylab.lab.live.status import Status
 from tinylab.lab.live.steered import named
 from tinylab.lab.live.steering import Steering
-from tinylab.lab.live.story import Story, fingerprint
 from tinylab.support.device import Device, pick
 from tinylab.support.errors import InvalidInputError
 from tinylab.support.threads import release_team
@@ -47,23 +47,23 @@ class Session(Steering):
         eval_split: str = "development",
         device: Device | None = None,
         memory: int | None = None,
-        report: Callable[[Moment, bool], None] | None = None,
+        report: Callable[[Status, bool], None] | None = None,
     ) -> None:
         """`model`: a name, a line of notation, or a network of one's own, which is copied.
 
-        memory: bytes for snapshots, None: `budget()`; report(moment, due): called between batches, on their thread.
+        memory: bytes for snapshots, None: `budget()`; report(status, due): called between batches, on their thread.
         """
         self.data, self.eval_split, self.device = data, eval_split, device or pick()
         self._report = report or (lambda moment, due: None)
         self.memory, self.gave_up = (memory, "") if memory is not None else budget()
         self._fingerprint = fingerprint(data)
         self._asked: deque[tuple[str, Any]] = deque()
-        self._gate = threading.Condition()  # guards the queue, `_closed` and `moment`, for a moment each
+        self._gate = threading.Condition()  # guards the queue, `_closed` and `status`, for a moment each
         self._closed, self._thread = False, None
         self._turned, self._heard, self._shown, self.error, self.planned = 0, 0, 0, None, ()
         self.own = model if isinstance(model, nn.Module) else None
         self._begin(named(model), recipe)
-        self.moment = self._now()
+        self.status = self._now()
 
     _thread: threading.Thread | None
 
@@ -73,7 +73,7 @@ class Session(Steering):
         """Queue a command for the next batch boundary; False once closed. Returns at once.
 
         "knobs" {name: value}, "start" step at which to pause or None, "pause", "step", "reset" model or None,
-        "back" (letter, step), "drop" letter, "tell" Story, "plan" changes that wait, "heard" number (see `Moment`)
+        "back" (letter, step), "drop" letter, "replay" Script, "plan" changes that wait, "heard" number (see `Status`)
         "show": let `report` see the present moment once more
         """
         with self._gate:
@@ -83,15 +83,15 @@ class Session(Steering):
         release_team()  # of whoever asks: while the network trains, the cores are its thread's
         return not self._closed
 
-    def wait(self, until: Callable[[Moment], bool], timeout: float) -> bool:
+    def wait(self, until: Callable[[Status], bool], timeout: float) -> bool:
         """Wait until a moment is as wanted; False if that took too long."""
         with self._gate:
-            return self._gate.wait_for(lambda: until(self.moment), timeout)
+            return self._gate.wait_for(lambda: until(self.status), timeout)
 
     def plan(self, planned: tuple[Planned, ...]) -> None:
         """Plan at once, before anything runs. Raises InvalidInputError for what is not possible."""
         self._do_plan(planned)
-        self.moment = self._now()
+        self.status = self._now()
 
     def settle(self, timeout: float) -> bool:
         """Wait until what was asked is done, and the batch in progress; False if that took too long."""
@@ -155,7 +155,7 @@ class Session(Steering):
         self._end()
 
     def _end(self) -> None:
-        self._going, self.status = False, "closed"
+        self._going, self.phase = False, "closed"
         self._publish(True)
 
     def _obey(self) -> None:
@@ -193,32 +193,32 @@ class Session(Steering):
 
     # ------------------------------------------------------------ what others see
 
-    def _now(self) -> Moment:
-        future = self.futures.current
-        loss = future.taken[-1][0] if future.taken else None
-        story = Story(self.model, self._fingerprint, self.eval_split, self.recipe, future.changes, future.steps, loss)
-        return Moment(
-            status=self.status, step=future.steps, epochs=future.epochs(self.run.batches.count), knobs=self.run.knobs,
-            changes=future.changes, future=future.letter,
-            futures=tuple((letter, each.name) for letter, each in self.futures.all.items()), loss=loss,
+    def _now(self) -> Status:
+        branch = self.branches.current
+        loss = branch.taken[-1][0] if branch.taken else None
+        script = Script(self.model, self._fingerprint, self.eval_split, self.recipe, branch.changes, branch.steps, loss)
+        return Status(
+            phase=self.phase, step=branch.steps, epochs=branch.epochs(self.run.batches.count), knobs=self.run.knobs,
+            changes=branch.changes, branch=branch.letter,
+            branches=tuple((letter, each.name) for letter, each in self.branches.all.items()), loss=loss,
             speed=self.run.knobs.batch / self._pace if self._pace else 0.0, planned=self.planned, heard=self._heard,
-            shown=self._shown, turned=self._turned, note=self.note, error=self.error, story=story,
+            shown=self._shown, turned=self._turned, note=self.note, error=self.error, script=script,
         )  # fmt: skip
 
     def _publish(self, due: bool) -> None:
-        moment = self._now()
+        status = self._now()
         with self._gate:
-            self.moment = moment
+            self.status = status
             self._gate.notify_all()
-        self._report(moment, due)
+        self._report(status, due)
 
     @property
     def steps_per_epoch(self) -> int:
         return len(self.run.batches)
 
     def histories(self) -> dict[str, Any]:
-        """Every future's own copy of its history, by letter: safe to be read while training goes on."""
+        """Every branch's own copy of its history, by letter: safe to be read while training goes on."""
         return {
-            letter: replace(future.history, epochs=list(future.history.epochs))
-            for letter, future in self.futures.all.items()
+            letter: replace(branch.history, epochs=list(branch.history.epochs))
+            for letter, branch in self.branches.all.items()
         }

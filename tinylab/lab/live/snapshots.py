@@ -17,7 +17,7 @@ TRAINING = 700_000_000  # bytes that a training of Model 1 in batches of 32 take
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """All that the future of a run depends on, after `step` updates.
+    """All that the rest of a run depends on, after `step` updates.
 
     Randomness needs no state: order, augmentation and dropout of a batch follow from (seed, epoch, position).
     """
@@ -51,10 +51,10 @@ def budget() -> tuple[int, str]:
     )
 
 
-class Shelf:
-    """The snapshots of all futures, by the name of the future; never more than `budget` bytes if it can be helped.
+class SnapshotStore:
+    """The snapshots of all branches, by the name of the branch; never more than `budget` bytes if it can be helped.
 
-    What stays in any case: the newest of each future, and the first of all. A step at which several futures hold the
+    What stays in any case: the newest of each branch, and the first of all. A step at which several branches hold the
     same snapshot counts once.
     """
 
@@ -66,26 +66,26 @@ class Shelf:
     def bytes(self) -> int:
         return sum(snapshot.bytes for snapshot in {id(s): s for kept in self._of.values() for s in kept}.values())
 
-    def of(self, future: str) -> tuple[Snapshot, ...]:
-        """Those of a future, oldest first."""
-        return tuple(self._of.get(future, ()))
+    def of(self, branch: str) -> tuple[Snapshot, ...]:
+        """Those of a branch, oldest first."""
+        return tuple(self._of.get(branch, ()))
 
-    def put(self, future: str, snapshot: Snapshot) -> None:
+    def put(self, branch: str, snapshot: Snapshot) -> None:
         """Keep one, in place of an older one of the same step; throws out others until the budget is kept."""
-        kept = [other for other in self._of.get(future, []) if other.step != snapshot.step]
-        self._of[future] = sorted([*kept, snapshot], key=lambda s: s.step)
+        kept = [other for other in self._of.get(branch, []) if other.step != snapshot.step]
+        self._of[branch] = sorted([*kept, snapshot], key=lambda s: s.step)
         self._thin(snapshot.step)
 
-    def share(self, future: str, snapshots: tuple[Snapshot, ...]) -> None:
-        """Let a new future go back to the states of the one it leaves."""
-        self._of[future] = sorted({s.step: s for s in snapshots}.values(), key=lambda s: s.step)
+    def share(self, branch: str, snapshots: tuple[Snapshot, ...]) -> None:
+        """Let a new branch go back to the states of the one it leaves."""
+        self._of[branch] = sorted({s.step: s for s in snapshots}.values(), key=lambda s: s.step)
 
-    def drop(self, future: str) -> None:
-        self._of.pop(future, None)
+    def drop(self, branch: str) -> None:
+        self._of.pop(branch, None)
 
-    def nearest(self, future: str, step: int) -> Snapshot | None:
+    def nearest(self, branch: str, step: int) -> Snapshot | None:
         """The latest one at or before `step`; None if there is none."""
-        before = [snapshot for snapshot in self.of(future) if snapshot.step <= step]
+        before = [snapshot for snapshot in self.of(branch) if snapshot.step <= step]
         return before[-1] if before else None
 
     def _thin(self, now: int) -> None:
@@ -100,5 +100,5 @@ class Shelf:
             least = min(worth, key=worth.__getitem__, default=None)
             if least is None or worth[least] == float("inf"):
                 return
-            for future, kept in self._of.items():
-                self._of[future] = [snapshot for snapshot in kept if id(snapshot) != least]
+            for branch, kept in self._of.items():
+                self._of[branch] = [snapshot for snapshot in kept if id(snapshot) != least]

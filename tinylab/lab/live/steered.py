@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 _RAW = "raw: "  # in a snapshot, before the names of the weights that learn, where their average is measured
-MODULE = "module "  # in a story, before what stands for a network that no line describes
-MOST_WEIGHTS = 100_000_000  # a story from somewhere must not fill the memory
+MODULE = "module "  # in a script, before what stands for a network that no line describes
+MOST_WEIGHTS = 100_000_000  # a script from somewhere must not fill the memory
 
 
 def named(model: str | nn.Module) -> str:
-    """What a story calls a network: its name or line; a module of one's own by a digest of its first weights."""
+    """What a script calls a network: its name or line; a module of one's own by a digest of its first weights."""
     if isinstance(model, str):
         return model
     digest = hashlib.sha256(type(model).__name__.encode())

@@ -10,7 +10,7 @@ const keyOf = (/** @type {any} */ model) => model.get("_key");
 function makeStore(model) {
   const store = {
     settings: null, state: null, images: null, number: 0, sent: new Map(), speed: 0, gone: false,
-    /** @type {Future[]} */ futures: [], /** @type {Set<(what: string) => void>} */ views: new Set(), asked: 0,
+    /** @type {Branch[]} */ branches: [], /** @type {Set<(what: string) => void>} */ views: new Set(), asked: 0,
     /** Ask the kernel for something. @param {string} command @param {any} [value] @param {string} [what] that waits */
     ask(command, value = null, what = command) {
       store.number = Math.max(store.number + 1, Date.now());  // another page of the same laboratory counts on
@@ -22,21 +22,21 @@ function makeStore(model) {
   };
   const floats = (/** @type {DataView} */ view) => new Float32Array(view.buffer.slice(view.byteOffset,
     view.byteOffset + view.byteLength));
-  const append = (/** @type {Future} */ future, /** @type {Float32Array} */ rows) => {
+  const append = (/** @type {Branch} */ branch, /** @type {Float32Array} */ rows) => {
     for (let i = 0; i < rows.length; i += 4) {
-      if (rows[i] !== future.x.length + 1) return rows[i] <= future.x.length;  // a step is missing: ask for everything
-      future.x.push(rows[i + 1]);
-      future.loss.push(rows[i + 2]);
-      future.accuracy.push(rows[i + 3]);
+      if (rows[i] !== branch.x.length + 1) return rows[i] <= branch.x.length;  // a step is missing: ask for everything
+      branch.x.push(rows[i + 1]);
+      branch.loss.push(rows[i + 2]);
+      branch.accuracy.push(rows[i + 3]);
     }
     return true;
   };
   const take = (/** @type {any} */ state) => {
-    const known = Object.fromEntries(store.futures.map(each => [each.letter, each]));
-    store.futures = state.futures.map((/** @type {any} */ sent) => {
-      const future = known[sent.letter] ?? {x: [], loss: [], accuracy: [], epochs: []};
-      const epochs = [...future.epochs.slice(0, sent.since), ...sent.epochs];
-      return Object.assign(future, {letter: sent.letter, name: sent.name, start: sent.start, kept: sent.kept, epochs});
+    const known = Object.fromEntries(store.branches.map(each => [each.letter, each]));
+    store.branches = state.branches.map((/** @type {any} */ sent) => {
+      const branch = known[sent.letter] ?? {x: [], loss: [], accuracy: [], epochs: []};
+      const epochs = [...branch.epochs.slice(0, sent.since), ...sent.epochs];
+      return Object.assign(branch, {letter: sent.letter, name: sent.name, start: sent.start, kept: sent.kept, epochs});
     });
     for (const [what, {number}] of store.sent) if (number <= state.heard) store.sent.delete(what);
     store.state = state;
@@ -44,22 +44,22 @@ function makeStore(model) {
   const heard = (/** @type {any} */ message, /** @type {DataView[]} */ buffers) => {
     store.gone = false;
     if (message.kind === "all") {
-      store.futures = [];
+      store.branches = [];
       if (JSON.stringify(store.settings) !== JSON.stringify(message.settings)) store.settings = message.settings;
       store.images = new Uint8Array(buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength));
       take(message);
-      store.futures.forEach((future, i) => append(future, floats(buffers[i + 1])));
+      store.branches.forEach((branch, i) => append(branch, floats(buffers[i + 1])));
     } else if (store.settings === null) {
       return;
     } else if (message.kind === "steps") {
-      const future = store.futures.find(each => each.letter === message.future), rows = floats(buffers[0]);
+      const branch = store.branches.find(each => each.letter === message.branch), rows = floats(buffers[0]);
       store.speed = message.speed;
-      if (!future || !append(future, rows)) store.ask("hello");
-      else if (store.state.future === message.future) store.state.step = future.x.length;
+      if (!branch || !append(branch, rows)) store.ask("hello");
+      else if (store.state.branch === message.branch) store.state.step = branch.x.length;
     } else if (message.kind === "state") {
       take(message);
     }
-    store.tell(message.kind === "story" ? `story ${message.text}` : message.kind);
+    store.tell(message.kind === "script" ? `script ${message.text}` : message.kind);
   };
   const watch = () => {
     const kernel = model.widget_manager?.kernel;

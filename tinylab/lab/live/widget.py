@@ -19,10 +19,10 @@ from torch import nn
 from tinylab import figures
 from tinylab.figures.laboratory import Strip, laboratory
 from tinylab.lab.control import ERROR_CLASS, headless
-from tinylab.lab.live import messages, registry, story
+from tinylab.lab.live import messages, registry, script
 from tinylab.lab.live.knobs import Planned
-from tinylab.lab.live.moment import Moment
 from tinylab.lab.live.session import Session
+from tinylab.lab.live.status import Status
 from tinylab.support.errors import InvalidInputError, TinylabError, check_int
 from tinylab.training.recipe import Recipe
 
@@ -36,7 +36,7 @@ LOOK = 3.0  # seconds between two looks at the images while training
 _HERE = Path(__file__).parent
 _GONE = (
     '<div class="tinylab-gone">This live laboratory needs the kernel that made it, and that one is gone: run the cell '
-    "again. Its story, if somebody wrote it down, brings the same run back.</div>"
+    "again. Its script, if somebody kept it, brings the same run back.</div>"
 )  # what stays of an output whose widget cannot be shown; face.css hides it beside one that can
 
 
@@ -55,7 +55,7 @@ class Face(anywidget.AnyWidget):
 
 
 class LiveLab:
-    """A training that is steered while it runs; rewind, branch, compare up to four futures, tell the story.
+    """A training that is steered while it runs; rewind, branch, compare up to four branches, replay.
 
     data        what is trained on and watched
     model       a name, a line of notation, or a network of your own, which is copied
@@ -66,7 +66,7 @@ class LiveLab:
     neighbours  accuracy (0..1) of a k-nearest-neighbour classifier on the same images: a line to compare with
     steps       headless (nobody can move a slider): how many updates are made before the still is shown
     changes     headless: {step: {"learning_rate": 1e-4}}, knobs turned on the way
-    what_if     headless: {step: {"dropout": 0.5}}, a future for each, branched off at that step. A step may be given
+    what_if     headless: {step: {"dropout": 0.5}}, a branch for each, branched off at that step. A step may be given
                 as a share of `steps`: 0.5
     name        a laboratory of the same name is closed; None: one that an earlier run of this cell made
     memory      bytes for the states to go back to; None: 1 GiB, or less, and it says so, where memory is short
@@ -103,9 +103,9 @@ class LiveLab:
         self._images = messages.WatchedImages(data)
         self._strip: Strip | None = None
         self._sent_at, self._told_at, self._looked = 0.0, 0.0, 0.0  # when steps, a state, predictions were made
-        self._sent: tuple[str, int] = ("A", 0)  # future and step that the page has
-        self._epochs: dict[str, int] = {}  # how many epochs of each future it has
-        self._before: Moment | None = None
+        self._sent: tuple[str, int] = ("A", 0)  # branch and step that the page has
+        self._epochs: dict[str, int] = {}  # how many epochs of each branch it has
+        self._before: Status | None = None
         if not self._still:
             self.face = Face()
             self.face.add_class(ERROR_CLASS)
@@ -122,21 +122,21 @@ class LiveLab:
 
     # ------------------------------------------------------------ for notebooks
 
-    def story(self) -> str:
+    def script(self) -> str:
         """The run so far as one line of JSON: seed, network, recipe, every change with its step."""
-        return self.session.moment.story.line()
+        return self.session.status.script.line()
 
     @classmethod
     def replay(cls, text: str, data: "Dataset", model: nn.Module | None = None, **options: Any) -> "LiveLab":
-        """A laboratory that trains what a story tells: on the CPU the same network, bit for bit.
+        """A laboratory that trains what a script tells: on the CPU the same network, bit for bit.
 
-        model: the network, if the story is of one of your own; options: name, memory, device and style of `LiveLab`.
-        Raises InvalidInputError for what is no story, or one of other images.
+        model: the network, if the script is of one of your own; options: name, memory, device and style of `LiveLab`.
+        Raises InvalidInputError for what is no script, or one of other images.
         """
-        told = story.read(text)
+        told = script.read(text)
         told.fits(data, model)
         lab = cls(data, model or told.model, told.recipe, eval_split=told.eval_split, steps=0, **options)
-        lab.session.ask("tell", told)
+        lab.session.ask("replay", told)
         if lab._still:
             lab._end_at(told.steps)
             lab.session.run_for(told.steps)
@@ -159,7 +159,7 @@ class LiveLab:
     def picture(self) -> figures.Picture:
         """A still of this moment."""
         strip = self._images.strip(self.session) if self._still else self._strip
-        return laboratory(messages.scene(self.session, self.session.moment, strip, self._more), style=self.style)
+        return laboratory(messages.scene(self.session, self.session.status, strip, self._more), style=self.style)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         return self.picture._repr_mimebundle_() if self._still else self.face._repr_mimebundle_() or ({}, {})
@@ -208,13 +208,13 @@ class LiveLab:
             self.session.ask("show")
             return
         self.fail(None)
-        if command == "story":
-            self.face.send({"kind": "story", "text": self.story()})
+        if command == "script":
+            self.face.send({"kind": "script", "text": self.script()})
             return
         if command == "knobs":
-            self.session.moment.knobs.turned(value)  # an impossible value is refused here, where it was typed
+            self.session.status.knobs.turned(value)  # an impossible value is refused here, where it was typed
         elif command == "replay":
-            command, value = "tell", story.read(value)
+            value = script.read(value)
         elif command == "plan":
             value = tuple(Planned(**each) for each in value)
         elif command == "back":
@@ -233,57 +233,57 @@ class LiveLab:
 
     # ------------------------------------------------------------ to the page: on the thread that trains
 
-    def _report(self, moment: Moment, due: bool) -> None:
+    def _report(self, status: Status, due: bool) -> None:
         if self._still:
             return
         try:
-            self._send(moment, due)
+            self._send(status, due)
         except Exception as error:  # what cannot be shown is no reason to stop training
             self.fail(error)
 
-    def _send(self, moment: Moment, due: bool) -> None:
+    def _send(self, status: Status, due: bool) -> None:
         now, before = time.monotonic(), self._before
-        waited = before is None or _told(before) != _told(moment)
-        if moment.error is not None and (before is None or before.error is not moment.error):
-            self.fail(moment.error)
-        self._before = moment
-        if before is None or before.turned != moment.turned or before.shown != moment.shown:
-            self._send_all(moment)
+        waited = before is None or _told(before) != _told(status)
+        if status.error is not None and (before is None or before.error is not status.error):
+            self.fail(status.error)
+        self._before = status
+        if before is None or before.turned != status.turned or before.shown != status.shown:
+            self._send_all(status)
             return
         letter, since = self._sent
-        if letter != moment.future or since > moment.step:
-            self._send_all(moment)
+        if letter != status.branch or since > status.step:
+            self._send_all(status)
             return
-        if since < moment.step and (waited or not moment.going or now - self._sent_at > EVERY):
+        if since < status.step and (waited or not status.going or now - self._sent_at > EVERY):
             rows = messages.steps(self.session, letter, since)
-            self._sent, self._sent_at = (letter, moment.step), now
-            self.face.send({"kind": "steps", "future": letter, "speed": moment.speed}, [rows.tobytes()])
+            self._sent, self._sent_at = (letter, status.step), now
+            self.face.send({"kind": "steps", "branch": letter, "speed": status.speed}, [rows.tobytes()])
         calm = now - self._told_at
-        if waited or not moment.going or (due and calm > CALM) or calm > LOOK:
+        if waited or not status.going or (due and calm > CALM) or calm > LOOK:
             self._told_at = now
-            self.face.send({"kind": "state", **self._state(moment, waited)})
+            self.face.send({"kind": "state", **self._state(status, waited)})
 
-    def _send_all(self, moment: Moment) -> None:
+    def _send_all(self, status: Status) -> None:
         session, watched = self.session, self._images.watched
         self._epochs.clear()
-        self._sent, self._told_at = (moment.future, moment.step), time.monotonic()
-        state = self._state(moment, True)
+        self._sent, self._told_at = (status.branch, status.step), time.monotonic()
+        state = self._state(status, True)
         content = {"kind": "all", "settings": messages.settings(session, self._more, watched, self.style), **state}
-        rows = [messages.steps(session, letter, 0).tobytes() for letter in session.futures.all]
+        rows = [messages.steps(session, letter, 0).tobytes() for letter in session.branches.all]
         self.face.send(content, [watched.images.tobytes(), *rows])
 
-    def _state(self, moment: Moment, waited: bool) -> dict[str, Any]:
+    def _state(self, status: Status, waited: bool) -> dict[str, Any]:
         now = time.monotonic()
-        if (waited and not moment.going) or now - self._looked > LOOK:
+        if (waited and not status.going) or now - self._looked > LOOK:
             self._strip, self._looked = self._images.strip(self.session), now
-        return messages.state(self.session, moment, self._strip, self._more, self._epochs)
+        return messages.state(self.session, status, self._strip, self._more, self._epochs)
 
 
-def _told(moment: Moment) -> tuple[object, ...]:
+def _told(status: Status) -> tuple[object, ...]:
     """What somebody waits to see; all else can be sent at leisure."""
     return (
-        moment.status, moment.knobs, moment.changes, moment.futures, moment.future, moment.planned, moment.heard,
-        moment.note, moment.error,
+        status.phase, status.knobs, status.changes, status.branches, status.branch, status.planned, status.heard,
+        status.note, status.error,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Stories: one line, replayed bit for bit, and whatever is wrong with one is said in one line."""
+"""Scripts: one line, replayed bit for bit, and whatever is wrong with one is said in one line."""
 
 import json
 
@@ -6,13 +6,13 @@ import pytest
 
 from tests import tiny
 from tests.lab.live.made import PATIENCE, facts, same, session
-from tinylab.lab.live import story
+from tinylab.lab.live import script
 from tinylab.lab.live.session import Session
 from tinylab.support.errors import InvalidInputError
 
 
 def told(lab: Session) -> str:
-    return lab.moment.story.line()
+    return lab.status.script.line()
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +31,32 @@ def lab() -> Session:
     return made
 
 
-def test_a_story_is_one_line_and_reads_back(lab: Session) -> None:
+def test_a_script_is_one_line_and_reads_back(lab: Session) -> None:
     line = told(lab)
     assert "\n" not in line
-    assert story.read(line) == lab.moment.story
-    assert story.read(line).line() == line
-    assert [change.step for change in lab.moment.changes] == [3, 5, 5, 10]
+    assert script.read(line) == lab.status.script
+    assert script.read(line).line() == line
+    assert [change.step for change in lab.status.changes] == [3, 5, 5, 10]
 
 
-def test_a_story_older_than_a_part_of_the_recipe_is_read_with_its_default(lab: Session) -> None:
+def test_a_script_older_than_a_part_of_the_recipe_is_read_with_its_default(lab: Session) -> None:
     parts = json.loads(told(lab))
     del parts["recipe"]["mixup"]
-    assert story.read(json.dumps(parts)) == lab.moment.story
+    assert script.read(json.dumps(parts)) == lab.status.script
+    assert script.read(json.dumps(parts | {"kind": "tinylab story"})) == lab.status.script  # what it was called
 
 
 def test_a_replay_is_the_same_bit_for_bit(lab: Session) -> None:
     again = session()
-    again.ask("tell", story.read(told(lab)))
-    again.run_for(lab.moment.step)
+    again.ask("replay", script.read(told(lab)))
+    again.run_for(lab.status.step)
     assert same(facts(again), facts(lab))
-    assert again.moment.story == lab.moment.story
-    assert "bit for bit" in again.moment.note
+    assert again.status.script == lab.status.script
+    assert "bit for bit" in again.status.note
     live = session(line="conv3-2 - relu - max pool - softmax")
     live.open()
-    live.ask("tell", story.read(told(lab)))
-    assert live.wait(lambda m: m.status == "paused" and m.step == lab.moment.step, PATIENCE)
+    live.ask("replay", script.read(told(lab)))
+    assert live.wait(lambda m: m.phase == "paused" and m.step == lab.status.step, PATIENCE)
     live.close(PATIENCE)
     assert same(facts(live), facts(lab))
 
@@ -66,66 +67,67 @@ def test_a_branch_at_the_very_beginning_replays_too() -> None:
     made.ask("back", ("A", 0))
     made.ask("knobs", {"optimizer": "sgd", "dropout": 0.9})
     made.run_for(4)
-    assert [(change.step, change.knob) for change in made.moment.changes] == [(0, "dropout"), (0, "optimizer")]
+    assert [(change.step, change.knob) for change in made.status.changes] == [(0, "dropout"), (0, "optimizer")]
     again = session()
-    again.ask("tell", story.read(told(made)))
+    again.ask("replay", script.read(told(made)))
     again.run_for(4)
-    assert again.moment.story == made.moment.story
+    assert again.status.script == made.status.script
     assert same(facts(again), facts(made))
 
 
 def test_whoever_turns_a_knob_takes_over(lab: Session) -> None:
     again = session()
-    again.ask("tell", story.read(told(lab)))
+    again.ask("replay", script.read(told(lab)))
     again.run_for(4)
     again.ask("knobs", {"l2": 0.5})
     again.run_for(6)
-    assert [(change.step, change.knob) for change in again.moment.changes] == [(3, "dropout"), (4, "l2")]
+    assert [(change.step, change.knob) for change in again.status.changes] == [(3, "dropout"), (4, "l2")]
 
 
 def test_a_replay_that_ends_otherwise_says_so(lab: Session) -> None:
     parts = json.loads(told(lab))
     again = session()
-    again.ask("tell", story.read(json.dumps(parts | {"loss": 1.25})))
-    again.run_for(lab.moment.step)
-    assert "in the story 1.25" in again.moment.note
+    again.ask("replay", script.read(json.dumps(parts | {"loss": 1.25})))
+    again.run_for(lab.status.step)
+    assert "in the script 1.25" in again.status.note
 
 
-def test_a_story_of_other_images_is_refused(lab: Session) -> None:
+def test_a_script_of_other_images_is_refused(lab: Session) -> None:
     for data, what in ((tiny.dataset(train=60), "training images"), (tiny.dataset(seed=1), "digest")):
         other = Session(data, lab.model, lab.recipe)
-        other.ask("tell", story.read(told(lab)))
+        other.ask("replay", script.read(told(lab)))
         with pytest.raises(InvalidInputError, match=f"other images: its {what} is"):
             other.run_for(0)
 
 
 BAD = [
-    ("", "there is no story here"),
-    ("   ", "there is no story here"),
-    ("__import__('os').system('true')", "this is not a story"),
-    ("[" * 5000 + "]" * 5000, "this is not a story|the story is list"),
-    ("[]", "the story is list, not an object"),
-    ("{}", "the story lacks 'kind'"),
+    ("", "there is no script here"),
+    ("   ", "there is no script here"),
+    ("__import__('os').system('true')", "this is not a script"),
+    ("[" * 5000 + "]" * 5000, "this is not a script"),
+    ("[]", r"it \[\] is not possible. Allowed: a table"),
+    ("{}", "it lacks kind"),
     ('{"kind": 1, "kind": 2}', "says something twice"),
     ('{"kind": NaN}', "holds NaN"),
     ("x" * 300_000, "too long"),
-    ({"kind": "tinylab history"}, "this is 'tinylab history', version 2"),
+    ({"kind": "tinylab history"}, "kind 'tinylab history' is unknown"),
     ({"version": 1}, "version 1"),
     ({"version": True}, "version True"),
-    ({"extra": 1}, "an unknown part 'extra'"),
+    ({"extra": 1}, "an unknown field 'extra'"),
     ({"steps": -1}, "steps -1 is not possible"),
     ({"steps": True}, "steps True is not possible"),
     ({"model": 3}, "model 3 is not possible"),
     ({"eval_split": None}, "eval_split None is not possible"),
     ({"loss": "low"}, "loss 'low' is not possible"),
-    ({"recipe": 1}, "the recipe is int"),
-    ({"data": {}}, "the data lacks 'name'"),
-    ({"changes": {}}, "no list of at most"),
-    ({"changes": [[0, "dropout"]]}, "change 1 of the story is"),
-    ({"changes": [[5, "dropout", 0.1], [3, "dropout", 0.2]]}, "the step of change 2 of the story 3"),
-    ({"changes": [[99, "dropout", 0.1]]}, "the step of change 1 of the story 99"),
+    ({"recipe": 1}, "recipe 1 is not possible. Allowed: a table"),
+    ({"data": {}}, "data lacks name"),
+    ({"changes": {}}, "changes {} is not possible. Allowed: a list"),
+    ({"changes": [[0, "l2", 0.1]] * 5001}, "changes .* is not possible"),
+    ({"changes": [[0, "dropout"]]}, r"changes\[0\] is not possible. Allowed: \[step, knob, value\]"),
+    ({"changes": [[5, "dropout", 0.1], [3, "dropout", 0.2]]}, r"the script\'s changes\[1\]\[0\] 3"),
+    ({"changes": [[99, "dropout", 0.1]]}, r"the script\'s changes\[0\]\[0\] 99"),
     ({"changes": [[0, "droput", 0.1]]}, "did you mean 'dropout'"),
-    ({"changes": [[0, ["dropout"], 0.1]]}, "is unknown"),
+    ({"changes": [[0, ["dropout"], 0.1]]}, "Allowed: text"),
     ({"changes": [[0, "dropout", 1.5]]}, "dropout 1.5 is not possible"),
     ({"changes": [[0, "dropout", True]]}, "dropout True is not possible"),
     ({"changes": [[0, "learning_rate", None]]}, "learning rate None is not possible"),
@@ -139,7 +141,7 @@ BAD = [
 def test_what_is_wrong_is_said_in_one_line(lab: Session, wrong: object, says: str) -> None:
     text = wrong if isinstance(wrong, str) else json.dumps(json.loads(told(lab)) | wrong)
     with pytest.raises(InvalidInputError, match=says) as caught:
-        story.read(text)
+        script.read(text)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -148,9 +150,9 @@ def test_bad_recipes_and_networks(lab: Session) -> None:
     parts = json.loads(told(lab))
     for recipe, says in (({"epochs": 0}, "epochs 0"), ({"optimizer": "adm"}, "adam"), ({"seed": 1.5}, "seed 1.5")):
         with pytest.raises(InvalidInputError, match=says):
-            story.read(json.dumps(parts | {"recipe": parts["recipe"] | recipe}))
+            script.read(json.dumps(parts | {"recipe": parts["recipe"] | recipe}))
     for model in ("model_9", "fc(60000) - relu - fc(6000) - relu - softmax"):
         other = session()
-        other.ask("tell", story.read(json.dumps(parts | {"model": model})))
+        other.ask("replay", script.read(json.dumps(parts | {"model": model})))
         with pytest.raises(InvalidInputError, match=r"unknown|too large"):
             other.run_for(0)

@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 
 from tinylab.lab.live.knobs import Change, Knobs, Planned
-from tinylab.lab.live.story import Story
+from tinylab.lab.live.script import Script
 
 
 @dataclass(frozen=True)
-class Moment:
+class Status:
     """How things stood between two batches; whoever looks from another thread sees all of it or nothing."""
 
-    status: str  # "waiting", "training", "replaying", "paused", "finished", "failed", "closed"
+    phase: str  # "waiting", "training", "replaying", "paused", "finished", "failed", "closed"
     step: int  # updates so far
     epochs: float  # how often each image has been seen
     knobs: Knobs
     changes: tuple[Change, ...]
-    future: str  # the letter of the one that trains
-    futures: tuple[tuple[str, str], ...]  # letter, name
+    branch: str  # the letter of the one that trains
+    branches: tuple[tuple[str, str], ...]  # letter, name
     loss: float | None  # of the last batch
     speed: float  # images/s
     planned: tuple[Planned, ...]  # what waits for its epoch
@@ -25,9 +25,9 @@ class Moment:
     turned: int  # how often the knobs were set by anything but `turn`: sliders then have to follow
     note: str
     error: BaseException | None
-    story: Story
+    script: Script
 
     @property
     def going(self) -> bool:
         """Whether another batch follows."""
-        return self.status in ("training", "replaying")
+        return self.phase in ("training", "replaying")
