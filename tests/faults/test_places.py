@@ -11,6 +11,7 @@ from tests.data.crafted import craft, write_folder, write_zip
 from tests.tools.notebooks import crafted
 from tinylab import data
 from tinylab.data import cache_root, load, prepare, resolve
+from tinylab.tools import experiments
 from tinylab.tools.notebooks import runner
 
 SHOWS = "import tinylab\nloaded = tinylab.data.load(data)\nprint(loaded.name, len(loaded.train))"
@@ -75,3 +76,20 @@ def test_a_relative_cache_is_one_place_for_all(tmp_path, monkeypatch):
     assert done.stdout == f"{tmp_path / 'cache'}\n"
     assert data.prepared_names() == ["flowers"]
     assert os.listdir(tmp_path / "notebooks") == []
+
+
+def test_a_plan_s_path_begins_where_the_plan_lies(two, monkeypatch):
+    """one name, two data sets: a sweep's rows may be trained from any folder, on any machine that has this one."""
+    plan = two / "plan.toml"
+    found = {}
+    for given in ("./flowers", "flowers.zip", "flowers", "sample", str(two / "flowers")):
+        plan.write_text(f'data = "{given}"\nnetworks = ["model_1"]\n')
+        monkeypatch.chdir(two)
+        rows = experiments.load("plan.toml").rows
+        monkeypatch.chdir("/")
+        assert experiments.load(plan).rows == rows
+        found[given] = rows[0].data
+    here = str(two / "flowers")
+    assert found == {"./flowers": here, "flowers.zip": f"{here}.zip", here: here} | {
+        n: n for n in ("flowers", "sample")
+    }

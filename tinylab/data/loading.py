@@ -81,15 +81,15 @@ def load(
     )
 
 
-def resolve(name_or_path: str | Path, cache: Path | None = None) -> str:
+def resolve(name_or_path: str | Path, cache: Path | None = None, base: Path | None = None) -> str:
     """What `load` takes it for, whoever asks, and from whichever folder: a name as it is, a path made absolute.
 
     "sample" is the generated sample; a text without "/" and without an archive's ending is a prepared data set if there
     is one of that name, and said to be that if a file or folder here is called the same; all else is a path if
     something is there. What is nothing at all stays as it is, for `load` to refuse. Raises InvalidInputError for what
-    is neither text nor a path.
+    is neither text nor a path. base: the folder that a relative path is taken from; None for the present one.
     """
-    path, text = as_path(name_or_path), str(name_or_path)
+    path, text = (base or Path()) / as_path(name_or_path), str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or os.sep in text or text.endswith((*ENDINGS, ".")):
         return str(path.absolute())
     if text == "sample" or not text.strip():
@@ -98,7 +98,8 @@ def resolve(name_or_path: str | Path, cache: Path | None = None) -> str:
     if caches.state(text, _root(cache)) == "absent":
         return str(path.absolute()) if here else text
     if here:
-        log.warning("%s: taking the prepared data set of that name; what lies in this folder is ./%s", text, text)
+        where = base or "this folder"
+        log.warning("%s: taking the prepared data set of that name; what lies in %s is ./%s", text, where, text)
     return text
 
 

@@ -1,7 +1,8 @@
 """A plan: which networks are trained how, read from a small TOML file; strict, and nothing in it is executed.
 
     question = "Does L2 explain Model 2's row?"   # what the plan answers
-    data = "tiny-imagenet"                        # as `tinylab train --data`; classes, per_class, watched: parts of it
+    data = "tiny-imagenet"                        # as `tinylab train --data`, a path from this file's folder;
+                                                  # classes, per_class, watched: parts of it
     networks = ["model_1", "model_2"]             # names or lines of notation
     seeds = [0, 1, 2]
     weights = [0, 1, "last"]                      # epochs whose convolution weights are kept, of the first seed
@@ -43,6 +44,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, create_model
 
 from tinylab import models
+from tinylab.data import resolve
 from tinylab.support.errors import InvalidInputError, TinylabError, check_int, nearest
 from tinylab.support.validation import Strict, one_of, validated
 from tinylab.tools.experiments.rows import L2_ON, NORMALISATIONS, STARTS, Row
@@ -99,22 +101,23 @@ def load(name_or_path: str | Path, *, data: str | None = None) -> Plan:
     Raises InvalidInputError, one line with the nearest allowed name, for anything in it that is not possible.
     """
     text, path = str(name_or_path), Path(name_or_path)
+    base: Path | None = path.parent.absolute()
     if text in names():
-        path = FOLDER / f"{text}.toml"
+        path, base = FOLDER / f"{text}.toml", None
     elif path.suffix != ".toml":
         raise InvalidInputError(f"plan {text!r} is unknown{nearest(text, names())}, or the path of a .toml file")
     try:
-        return parse(path.read_bytes().decode(), path.stem, data=data)
+        return parse(path.read_bytes().decode(), path.stem, data=data, base=base)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"plan {path} cannot be read ({' '.join(str(error).split())}). Check it") from None
 
 
-def parse(text: str, name: str, *, data: str | None = None) -> Plan:
-    """The plan in a TOML text; `name` is what its records are called after."""
+def parse(text: str, name: str, *, data: str | None = None, base: Path | None = None) -> Plan:
+    """The plan in a TOML text; `name` is what its records are called after, `base` where its paths begin."""
     try:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
             raise InvalidInputError("its name is not possible. Allowed: letters, digits, '-', '_', at most 41")
-        rows = _rows(tomllib.loads(text), name, data)
+        rows = _rows(tomllib.loads(text), name, data, base)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(f"plan {name!r} is not TOML: {' '.join(str(error).split())}") from None
     except RecursionError:
@@ -128,8 +131,9 @@ def parse(text: str, name: str, *, data: str | None = None) -> Plan:
 # ---------------------------------------------------------------- from TOML to rows
 
 
-def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
+def _rows(parts: dict[str, Any], name: str, data: str | None, base: Path | None) -> list[Row]:
     validated(_PLAN, parts, InvalidInputError, "it")
+    data = data or resolve(parts.get("data", "sample"), base=base)  # once: rows may be trained from another folder
     networks = _several("networks", parts.get("networks", []), str)
     seeds = _several("seeds", parts.get("seeds", [0]), int)
     eval_split = parts.get("eval_split", "development")
@@ -151,7 +155,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None) -> list[Row]:
             title=title,
             network="",
             recipe=recipe,
-            data=data or parts.get("data", "sample"),
+            data=data,
             classes=parts.get("classes"),
             watched=parts.get("watched"),
             eval_split=eval_split,
