@@ -250,6 +250,9 @@ def test_duplicates_are_found_within_and_across_splits(tiny):
         for twin in group:
             split = getattr(data, twin.split)
             assert split.names[twin.row] == twin.file
+            image, word = data.shown(twin)
+            np.testing.assert_array_equal(image, split.take(twin.row)[0][0])
+            assert word == ("?" if twin.label is None else data.words[twin.label])
             np.testing.assert_array_equal(split.take(twin.row)[0], getattr(data, group[0].split).take(group[0].row)[0])
 
 

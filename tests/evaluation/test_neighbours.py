@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tinylab.evaluation import nearest_neighbours, neighbours
+from tests import tiny
+from tinylab.evaluation import baseline, nearest_neighbours, neighbours
 from tinylab.support.errors import InvalidInputError
 
 
@@ -61,3 +62,28 @@ def test_neighbours_refuse(change, said):
     x = np.zeros((4, 3), np.uint8)
     with pytest.raises(InvalidInputError, match=said):
         nearest_neighbours(**({"train_x": x, "train_y": np.arange(4), "query_x": x} | change))
+
+
+def test_the_baseline_chooses_k_on_development_and_measures_on_validation():
+    data = tiny.dataset()
+    (x, y), (asked, right), (held, truth) = (
+        split.take(np.arange(len(split))) for split in (data.train, data.development, data.validation)
+    )
+    found = baseline(data, ks=(1, 3, 7, 1000))
+    each = {k: np.mean(brute_force(x, y, asked, k) == right) for k in (1, 3, 7)}
+    assert found.development == pytest.approx(each)
+    assert each[found.k] == max(each.values())
+    assert found.accuracy == pytest.approx(np.mean(brute_force(x, y, held, found.k) == truth))
+    assert found.count == 30
+    assert found.level == ("k-NN", found.accuracy)
+
+
+def test_the_baseline_asks_few_of_many_and_all_of_few():
+    data = tiny.dataset()
+    assert baseline(data, most=10).count == 10
+    rows = neighbours._spread(30, 10)
+    assert (rows[0], rows[-1], len(set(rows.tolist()))) == (0, 29, 10)
+    with pytest.raises(
+        InvalidInputError, match=r"ks are not possible\. Allowed: one or more whole numbers from 1 to 90"
+    ):
+        baseline(data, ks=[91])

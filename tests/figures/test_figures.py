@@ -88,7 +88,8 @@ EVERY = {
     "spread": lambda **k: figures.activation_spread(
         {"too small": [1, 0.1, 0.01], "right": [1, 1.1, 0.9], "too large": [1, 10, 100]}, **k
     ),
-    "comparison": lambda **k: figures.comparison(RESULTS, chance=0.005, **k),
+    "comparison": lambda **k: figures.comparison(RESULTS, chance=0.005, level=("k-NN", 0.05), **k),
+    "Figure 2": lambda **k: figures.reported_losses(**k),
     "bars": lambda **k: figures.bars({"a": 1.0, "bb": 2.5}, title="Two bars", unit="points", **k),
     "timing": lambda **k: figures.timing({"5 nearest neighbours": 0.021, "Model 1": 0.0012}, **k),
     "parameters": lambda **k: figures.parameters_by_layer({"conv3-32": 896, "fc(512)": 8_389_120}, **k),
@@ -359,7 +360,7 @@ def test_curves_draw_the_history_in_the_agreed_colours() -> None:
     ]
     assert levels == pytest.approx([math.log(20), 5.0])
     texts = {text.get_text() for text in loss.texts}  # names of lines, and the best epoch
-    assert {"training", "development", "while learning", "best: epoch 8", "guessing: ln 20 = 3.00"} <= texts
+    assert {"training", "development", "while learning", "lowest loss: epoch 8", "guessing: ln 20 = 3.00"} <= texts
 
 
 def test_curves_say_where_the_loss_turned() -> None:
@@ -427,6 +428,33 @@ def test_confusion_names_the_worst_pair_and_counts_right_answers() -> None:
     assert "73.3 % of 30 predictions are right" in picture.alt
     assert "owl is taken for cat 5 times" in picture.alt
     assert "no class is mistaken" in figures.confusion(np.eye(2, dtype=int), ["a", "b"]).alt
+
+
+def test_one_more_reference_line_is_drawn_named_and_told() -> None:
+    """k nearest neighbours beside guessing, in panels of accuracy only."""
+    several = {f"Model {i}": history(9) for i in range(5)}
+    for runs in (history(), dict(list(several.items())[:2]), several):
+        picture = figures.curves(runs, level=("k-NN", 0.123))
+        drawn_in = [ax for ax in picture.axes if any(list(line.get_ydata()) == [12.3] * 2 for line in ax.get_lines())]
+        assert drawn_in
+        assert all(line.get_ylabel() != "loss (nats per image)" for line in drawn_in)
+        assert "k-NN: 12.3 %" in {text.get_text() for ax in drawn_in for text in ax.texts}
+        assert picture.alt.endswith("k-NN: 12.3 %.")
+    picture = figures.comparison(RESULTS, chance=0.005, level=("k-NN", 0.123))
+    heights = [[line.get_ydata()[0] for line in ax.get_lines()] for ax in picture.axes]
+    assert heights == [[pytest.approx(0.5), pytest.approx(12.3)]] * 3
+    assert picture.alt.endswith("guessing: 0.5 %. k-NN: 12.3 %.")
+
+
+def test_the_sketch_of_figure_2_shows_what_the_report_says() -> None:
+    training, validation = figures.reported_losses().axes[0].get_lines()[:2]
+    x, loss = training.get_data()
+    assert (np.diff(loss) < 0).all()
+    assert loss[-1] > 1
+    assert loss[0] - np.interp(100, x, loss) > 20 * (np.interp(100, x, loss) - loss[-1])
+    x, loss = validation.get_data()
+    assert x[loss.argmin()] == pytest.approx(20, abs=2)
+    assert (np.diff(loss[x > 21]) > 0).all()
 
 
 def test_comparison_bars_and_text() -> None:

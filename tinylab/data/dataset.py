@@ -98,6 +98,11 @@ class Dataset:
         """train, development, validation, test."""
         return self.train, self.development, self.validation, self.test
 
+    @property
+    def size(self) -> int:
+        """Pixels of a side of every image: what `models.build` takes as `size`."""
+        return int(self.train.images.shape[1])
+
     @cached_property
     def normalisation(self) -> "Normalisation":
         """Mean image and scale of the training images, and of no others; computed once, kept beside a large cache."""
@@ -130,6 +135,11 @@ class Dataset:
             twin = Twin(split.name, row, str(split.files[split.index[row]]), label)
             groups[bytes(digests[place])].append(twin)
         return tuple(tuple(group) for group in groups.values())
+
+    def shown(self, twin: Twin) -> tuple[np.ndarray, str]:
+        """A twin's image, uint8 (S, S, 3), and the word for its label; "?" without one."""
+        image = next(split for split in self.splits if split.name == twin.split).take(twin.row)[0][0]
+        return image, "?" if twin.label is None else self.words[twin.label]
 
     def describe(self) -> Table:
         """A table of the splits: how many images, how many a class, labelled or not, and what each is for."""

@@ -15,7 +15,7 @@ always mean positions in `Dataset.classes`.
 
 from tinylab.evaluation.detective import SUSPECTS, Clue, Finding, investigate
 from tinylab.evaluation.folder import images_in, predict_folder
-from tinylab.evaluation.neighbours import nearest_neighbours
+from tinylab.evaluation.neighbours import Baseline, baseline, nearest_neighbours
 from tinylab.evaluation.relabelling import best_relabelling, matching
 from tinylab.evaluation.scores import Predictions, class_accuracy, class_shares, confusion, predict, worst_pairs
 from tinylab.evaluation.scoring_errors import (
@@ -33,9 +33,11 @@ from tinylab.evaluation.submission import check_names, read_submission, score_su
 __all__ = [
     "PIXELS",
     "SUSPECTS",
+    "Baseline",
     "Clue",
     "Finding",
     "Predictions",
+    "baseline",
     "best_relabelling",
     "binomial_tail",
     "check_names",

@@ -1,11 +1,18 @@
 """The baseline that learns nothing: an image is called what the training images nearest to it are called."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from tinylab.support.device import Device, pick
 from tinylab.support.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from tinylab.data import Dataset, Split
 
 # rows held at once in float64: with 64×64×3 numbers a row, 200 MB and 100 MB
 _TRAIN_CHUNK, _QUERY_CHUNK = 2048, 1024
@@ -33,13 +40,59 @@ def nearest_neighbours(
         )
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(labels):
         raise InvalidInputError(f"k {k!r} is not possible. Allowed: a whole number from 1 to {len(labels)}")
+    if not len(query_x):
+        return np.zeros(0, np.int64)
+    return _vote(labels[_nearest(train_x, query_x, k, device)]).numpy()
+
+
+def _nearest(train_x: np.ndarray | Tensor, query_x: np.ndarray | Tensor, k: int, device: Device | None) -> Tensor:
+    """Row numbers, int64 (Q, k), of the training images nearest to each query, nearest first, on the CPU."""
     target = (device or pick()).target
     target = torch.device("cpu") if target.type == "mps" else target  # MPS has no float64
     chunks = range(0, len(query_x), _QUERY_CHUNK)
-    found = [_neighbours(train_x, _rows(query_x, start, _QUERY_CHUNK, target), k) for start in chunks]
-    if not found:
-        return np.zeros(0, np.int64)
-    return _vote(labels[torch.cat(found).cpu()]).numpy()
+    return torch.cat([_neighbours(train_x, _rows(query_x, start, _QUERY_CHUNK, target), k) for start in chunks]).cpu()
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What k nearest neighbours reach on a data set: the line beside guessing on every accuracy chart."""
+
+    k: int  # the best on development images
+    development: Mapping[int, float]  # k: accuracy, 0 to 1
+    accuracy: float  # of that k on `count` validation images
+    count: int
+
+    @property
+    def level(self) -> tuple[str, float]:
+        """Name and accuracy, as the figures take them."""
+        return "k-NN", self.accuracy
+
+
+def baseline(data: "Dataset", ks: Sequence[int] = (1, 5, 15), most: int = 1000) -> Baseline:
+    """k nearest neighbours on raw pixels, k chosen on development images and measured on validation images.
+
+    ks: candidates; those above the number of training images are left out. most: images of either split that are
+    asked for, evenly spread over it; all training images are searched. Raises InvalidInputError where no k is left.
+    """
+    x, labels = data.train.take(np.arange(len(data.train)))
+    ks = [k for k in ks if 1 <= k <= len(x)]
+    if not ks:
+        raise InvalidInputError(f"ks are not possible. Allowed: one or more whole numbers from 1 to {len(x)}")
+
+    def right(split: "Split", ks: Sequence[int]) -> dict[int, float]:
+        query, truth = split.take(_spread(len(split), most))
+        near = torch.from_numpy(np.asarray(labels))[_nearest(x, query, max(ks), None)]  # (Q, largest k)
+        return {k: float((_vote(near[:, :k]).numpy() == truth).mean()) for k in ks}
+
+    development = right(data.development, ks)
+    best = max(development, key=development.__getitem__)
+    accuracy = right(data.validation, [best])[best]
+    return Baseline(best, development, accuracy, min(most, len(data.validation)))
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """At most `most` of `count` rows, evenly spread."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def _rows(x: np.ndarray | Tensor, start: int, count: int, target: torch.device) -> Tensor:

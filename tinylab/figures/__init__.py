@@ -4,7 +4,7 @@ style       what all share: Picture, colours, the styles "page" and "projector",
 images      grids of images, augmentations, duplicates, first-layer filters
 transforms  what is done to an image: mean image and scale, batch before and after, convolution
 curves      training curves of one run, of several, of a run in progress
-lines       any few series over the updates of a network
+lines       any few series over the updates of a network; the report's Figure 2 as a sketch
 laboratory  the live laboratory: up to four branches, marks where a knob was turned, images with predictions
 learned     what a network has learned to see: sought images, the real ones beside them, Grad-CAM, rankings
 scoring_errors  what each way to score wrongly leaves behind: confusion and class profiles
@@ -37,7 +37,7 @@ from tinylab.figures.fields import receptive_field, window
 from tinylab.figures.images import augmentations, duplicates, filters, image_grid, pixels, signed, stretched
 from tinylab.figures.laboratory import Scene, laboratory
 from tinylab.figures.learned import cam_overlay, feature_maps, rankings, side_by_side, with_top_images
-from tinylab.figures.lines import lines
+from tinylab.figures.lines import lines, reported_losses
 from tinylab.figures.scoring_errors import signatures
 from tinylab.figures.style import STYLES, Picture, Style, look
 from tinylab.figures.surfaces import bands, range_tests, surface
@@ -84,6 +84,7 @@ __all__ = [
     "range_tests",
     "rankings",
     "receptive_field",
+    "reported_losses",
     "side_by_side",
     "signatures",
     "signed",

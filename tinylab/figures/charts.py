@@ -46,12 +46,14 @@ def comparison(
     *,
     title: str = "",
     chance: float | None = None,
+    level: tuple[str, float] | None = None,
     style: str | None = None,
 ) -> Picture:
     """Training and validation accuracy (0..1) of networks under several conditions, a panel for each network.
 
     results: {"Model 1": {"reported": (0.5693, 0.2435), "as described": (…, …), "done well": (…, None)}, …};
-    None where there is no number. chance: accuracy of guessing, drawn as a dotted line.
+    None where there is no number. chance: accuracy of guessing, drawn as a dotted line; level: (name, accuracy) of one
+    more, dashed, such as `evaluation.baseline(data).level`.
     """
     look_ = look(style)
     if not results:
@@ -62,6 +64,8 @@ def comparison(
     picture = Picture(max(2.8 * len(results), 4.2) * look_.size, 3.7 * look_.size, look_)
     panels = np.atleast_1d(picture.subplots(1, len(results), sharey=True))
     top = min(max([float(v) for v in values if v is not None], default=1.0) * 118, 112)
+    references = [] if chance is None else [("guessing", chance, ":")]
+    references += [] if level is None else [(*level, "--")]
     for panel, (name, conditions) in zip(panels, results.items(), strict=True):
         dress(panel, look_, name, y="accuracy (%)" if panel is panels[0] else "")
         for i, pair in enumerate(conditions.values()):
@@ -74,25 +78,26 @@ def comparison(
                 text = f"{shown:.0f}" if _finite(value) else "–"
                 panel.text(i + side, shown + top / 90, text, ha="center", va="bottom", color=colour,
                            fontsize=look_.font * 0.9)  # fmt: skip
-        if chance is not None:
-            panel.axhline(100 * chance, color=GREY, linestyle=":", linewidth=look_.line)
+        for _, value, dash in references:
+            panel.axhline(100 * value, color=GREY, linestyle=dash, linewidth=look_.line)
         panel.set_xticks(range(len(conditions)), [text.replace(" ", "\n") for text in conditions])
         panel.set(ylim=(0, top), xlim=(-0.6, len(conditions) - 0.4))
     keys: list[Artist] = [
         Patch(facecolor=TRAINING, edgecolor=TRAINING, label="training"),
         Patch(facecolor="white", edgecolor=VALIDATION, hatch="//", label="validation"),
     ]
-    if chance is not None:
-        keys.append(Line2D([], [], color=GREY, linestyle=":", label=f"guessing: {100 * chance:.3g} %"))
+    for name, value, dash in references:
+        keys.append(Line2D([], [], color=GREY, linestyle=dash, label=f"{name}: {100 * value:.3g} %"))
     # one key for all panels: a name at every bar would have no room
-    picture.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False, fontsize=look_.font,
-                   labelcolor=[TRAINING, VALIDATION, GREY][: len(keys)])  # fmt: skip
+    picture.legend(handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize=look_.font,
+                   labelcolor=[TRAINING, VALIDATION, GREY, GREY][: len(keys)])  # fmt: skip
     title = title or "Training and validation accuracy, side by side"
     picture.headline(title)
     picture.alt = f"{title}. Training / validation accuracy. " + " ".join(
         f"{name}: " + "; ".join(f"{c} {percent(p[0])} / {percent(p[1])}" for c, p in conditions.items()) + "."
         for name, conditions in results.items()
     )
+    picture.alt += "".join(f" {name}: {percent(value)}." for name, value, _ in references)
     return picture
 
 

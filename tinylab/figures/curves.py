@@ -36,6 +36,7 @@ FAINT, FAINT_INK = "#6FA8CF", "#3A749E"  # single batches, behind the epochs; th
 _SCALE = {"loss": 1.0, "accuracy": 100.0}
 _UNIT = {"loss": "loss (nats per image)", "accuracy": "accuracy (%)"}
 _OVERLAY, _MULTIPLES = 4, 6  # most runs that can be told apart in one panel; most panels side by side
+Level = tuple[str, float]  # name and accuracy (0..1) of one more reference line
 _TURN = 1.02  # a validation loss 2 % above its best has turned; less is noise
 
 
@@ -77,15 +78,17 @@ def verdict(history: "History") -> str:
     return f"The {watched} loss is lowest at epoch {best} of {last}"
 
 
-def _guessing(ax: Axes, kind: str, history: "History", style: Style) -> EndLabel | None:
-    """The line of what guessing gives, across the panel."""
-    classes = _classes(history)
-    if classes is None or classes < 2:
-        return None
-    level = math.log(classes) if kind == "loss" else 100 / classes
-    ax.axhline(level, color=GREY, linestyle=":", linewidth=style.line * 0.8)
-    text = f"guessing: ln {classes} = {level:.2f}" if kind == "loss" else f"guessing: {level:.3g} %"
-    return EndLabel(ax.get_xlim()[1], level, text, GREY)
+def _references(ax: Axes, kind: str, history: "History", style: Style, level: Level | None) -> list[EndLabel]:
+    """Lines of what guessing and, in the panel of accuracies, `level` give; the labels for their ends."""
+    classes, lines = _classes(history), []
+    if classes is not None and classes >= 2:
+        guess = math.log(classes) if kind == "loss" else 100 / classes
+        lines.append((guess, f"guessing: ln {classes} = {guess:.2f}" if kind == "loss" else f"guessing: {guess:.3g} %"))
+    if level is not None and kind == "accuracy":
+        lines.append((100 * level[1], f"{level[0]}: {100 * level[1]:.3g} %"))
+    for height, _ in lines:
+        ax.axhline(height, color=GREY, linestyle=":", linewidth=style.line * 0.8)
+    return [EndLabel(ax.get_xlim()[1], height, text, GREY) for height, text in lines]
 
 
 def _line(
@@ -131,6 +134,7 @@ def _panel(
     names: bool = True,
     running: bool = True,
     best: bool = True,
+    level: Level | None = None,
 ) -> None:
     """Loss or accuracy of one run: training, validation, while learning, best epoch, guessing."""
     watched = _watched(history)
@@ -140,8 +144,7 @@ def _panel(
         labels += _line(ax, history, f"running_{kind}", kind, TRAINING, ":", "while learning", style, 0.8)
     epochs = _column(history, "epoch")
     _limits(ax, kind, int(epochs[-1]) if len(epochs) else 1, _highest([history]))
-    guess = _guessing(ax, kind, history, style)
-    labels += [guess] if guess else []
+    labels += _references(ax, kind, history, style, level)
     epoch = best_epoch(history)
     if best and epoch is not None and len(epochs) > 1:
         value = _column(history, f"eval_{kind}")[list(epochs).index(epoch)] * _SCALE[kind]
@@ -149,7 +152,7 @@ def _panel(
         ax.plot([epoch], [value], "o", color=VALIDATION, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
         left = epoch > epochs[-1] * 0.6
         if kind == "loss":  # above the lowest validation loss there is room; in the other panel there may be none
-            ax.annotate(f"best: epoch {epoch}", (epoch, 1), xycoords=("data", "axes fraction"), va="bottom",
+            ax.annotate(f"lowest loss: epoch {epoch}", (epoch, 1), xycoords=("data", "axes fraction"), va="bottom",
                         xytext=(0, 2), textcoords="offset points", ha="right" if left else "left",
                         color=VALIDATION, fontsize=style.font * 0.9)  # fmt: skip
     if names:
@@ -177,7 +180,7 @@ def _described(name: str, history: "History") -> str:
     return f"{text}; best epoch {epoch}, {watched} loss {lowest:.2f}."
 
 
-def _overlaid(picture: Picture, runs: Mapping[str, "History"], style: Style) -> None:
+def _overlaid(picture: Picture, runs: Mapping[str, "History"], style: Style, level: Level | None) -> None:
     """All runs in the same two panels: the hue tells the run, dashes the validation."""
     for ax, kind in zip(picture.subplots(1, 2), _SCALE, strict=True):
         watched = _watched(next(iter(runs.values())))
@@ -187,11 +190,10 @@ def _overlaid(picture: Picture, runs: Mapping[str, "History"], style: Style) -> 
             _line(ax, history, f"train_{kind}", kind, hue, "-", name, style, 0.8)
             labels += _line(ax, history, f"eval_{kind}", kind, hue, "--", name, style)
         _limits(ax, kind, max(len(h.column("epoch")) for h in runs.values()), _highest(list(runs.values())))
-        guess = _guessing(ax, kind, next(iter(runs.values())), style)
-        label_ends(ax, labels + ([guess] if guess else []), style)
+        label_ends(ax, labels + _references(ax, kind, next(iter(runs.values())), style, level), style)
 
 
-def _side_by_side(picture: Picture, runs: Mapping[str, "History"], style: Style) -> None:
+def _side_by_side(picture: Picture, runs: Mapping[str, "History"], style: Style, level: Level | None) -> None:
     """A column of two panels for each run, on shared axes."""
     axes = picture.subplots(2, len(runs), sharex=True, sharey="row", squeeze=False)
     for column, (name, history) in enumerate(runs.items()):
@@ -199,7 +201,7 @@ def _side_by_side(picture: Picture, runs: Mapping[str, "History"], style: Style)
             ax = axes[row, column]
             edge = column == 0
             dress(ax, style, name if row == 0 else "", x="epoch" if row else "", y=_UNIT[kind] if edge else "")
-            _panel(ax, history, kind, style, names=column == len(runs) - 1, best=False)
+            _panel(ax, history, kind, style, names=column == len(runs) - 1, best=False, level=level)
 
 
 @drawn
@@ -209,6 +211,7 @@ def curves(
     title: str = "",
     running: bool = True,
     best: bool = True,
+    level: Level | None = None,
     side_by_side: bool | None = None,
     style: str | None = None,
 ) -> Picture:
@@ -217,6 +220,7 @@ def curves(
     One run: training and validation in evaluation mode, the running values (dropout on) dotted, the best
     epoch marked, guessing as a grey line. Up to 4 runs share the panels (hue tells the run, validation is
     dashed and carries the name); up to 6 stand side by side (`side_by_side`; by default from 5).
+    level: (name, accuracy 0..1) of one more grey line, such as `evaluation.baseline(data).level`.
     """
     look_ = look(style)
     runs = dict(histories) if isinstance(histories, Mapping) else {"": histories}
@@ -230,16 +234,17 @@ def curves(
         picture = Picture(9.4 * look_.size, 3.5 * look_.size, look_)
         for ax, kind in zip(picture.subplots(1, 2), _SCALE, strict=True):
             dress(ax, look_, x="epoch", y=_UNIT[kind])
-            _panel(ax, first, kind, look_, running=running, best=best)
+            _panel(ax, first, kind, look_, running=running, best=best, level=level)
         title = title or verdict(first)
     elif side_by_side:
         picture = Picture(max(2.4 * len(runs) + 1.2, 5) * look_.size, 5.2 * look_.size, look_)
-        _side_by_side(picture, runs, look_)
+        _side_by_side(picture, runs, look_, level)
     else:
         picture = Picture(9.4 * look_.size, 3.7 * look_.size, look_)
-        _overlaid(picture, runs, look_)
+        _overlaid(picture, runs, look_, level)
     title = title or "The same protocol, several runs"
     picture.headline(title)
     said = " ".join(_described(name or "This run", history) for name, history in runs.items())
-    picture.alt = f"{title}. Loss and accuracy over the epochs. {said}"
+    beside = "" if level is None else f" {level[0]}: {percent(level[1])}."
+    picture.alt = f"{title}. Loss and accuracy over the epochs. {said}{beside}"
     return picture

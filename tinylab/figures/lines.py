@@ -1,4 +1,4 @@
-"""Any few series over the updates of a network: a loss, one weight, a learning rate."""
+"""Any few series over the updates of a network: a loss, one weight, a learning rate; a sketch of Figure 2."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,8 @@ from matplotlib.ticker import MaxNLocator
 from tinylab.figures.style import (
     GREY,
     HUES,
+    TRAINING,
+    VALIDATION,
     EndLabel,
     Picture,
     array,
@@ -20,6 +22,7 @@ from tinylab.figures.style import (
 )
 from tinylab.support.errors import InvalidInputError
 
+_EPOCHS = 200  # of the report's Figure 2
 FEW = 16  # points, up to which each gets a marker
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # told apart without colour, too
 
@@ -70,4 +73,37 @@ def lines(
     label_ends(ax, labels, look_)
     picture.headline(title or f"{y.partition(' (')[0].capitalize()} over {longest} {x}s")
     picture.alt = f"{picture.get_suptitle()}. " + "; ".join(said) + "."
+    return picture
+
+
+@drawn
+def reported_losses(*, style: str | None = None) -> Picture:
+    """The report's Figure 2 as a sketch of what its text says; the heights are ours, as is all that it leaves open.
+
+    Said are the turn of the validation loss near epoch 20, its steady rise after, and a training loss that falls for
+    the whole run, more slowly from about epoch 100 on, and stays above 1.
+    """
+    look_ = look(style)
+    picture = Picture(7.6 * look_.size, 3.0 * look_.size, look_)
+    ax = picture.subplots()
+    dress(ax, look_, x="epoch", y="loss", grid=None)
+    epochs = np.linspace(1, _EPOCHS, 400)
+    drawn_ = {
+        "training": (TRAINING, "-", 1.15 + 4.1 * np.exp(-epochs / 30)),
+        "validation": (VALIDATION, "--", 3.3 + 1.9 * np.exp(-epochs / 6) + 0.0105 * epochs),  # lowest near 20
+    }
+    labels = []
+    for name, (colour, dash, losses) in drawn_.items():
+        (line,) = ax.plot(epochs, losses, linestyle=dash, color=colour, lw=look_.line)
+        line.set_sketch_params(1.5, 120, 8)  # drawn by hand: nobody should read a number off it
+        labels.append(EndLabel(_EPOCHS, losses[-1], name, colour))
+    ax.set(xlim=(1, _EPOCHS), ylim=(0, 6), xticks=[20, 100, _EPOCHS], yticks=[1])
+    ax.axvline(20, color=GREY, linestyle=":", lw=look_.line * 0.8)
+    ax.axhline(1, color=GREY, linestyle=":", lw=look_.line * 0.8)
+    label_ends(ax, labels, look_)
+    picture.headline("A sketch of the report's Figure 2, from its words")
+    picture.alt = (
+        f"{picture.get_suptitle()}, without its numbers: the validation loss turns near epoch 20 and rises from there; "
+        "the training loss falls for the whole run, more slowly from about epoch 100 on, and stays above 1."
+    )
     return picture
