@@ -68,6 +68,25 @@ HIDDEN = {
         "threading.Thread(target=quiet, daemon=True).start()",
         "background thread: OSError: in a daemon",
     ),
+    "swallowed": (
+        "def turned(change):\n    try:\n        raise ArithmeticError('swallowed by a callback')\n"
+        "    except Exception:\n        return None",
+        "a handler that does nothing: ArithmeticError: swallowed by a callback",
+    ),
+    "swallowed, called": (
+        "import ipywidgets\nslider = ipywidgets.IntSlider()\nslider.observe(turned, 'value')\nslider.value = 3",
+        None,
+    ),
+    "suppressed": (
+        "from contextlib import suppress\nwith suppress(Exception):\n    raise BufferError('suppressed')",
+        "a `suppress`: BufferError: suppressed",
+    ),
+    "handled": (
+        "with suppress(OSError):\n    raise OSError('expected')\n"
+        "try:\n    int('x')\nexcept ValueError:\n    pass\n"
+        "try:\n    int('x')\nexcept Exception as error:\n    print(error)",
+        None,
+    ),
     "end": ("threading.Timer(0.5, gate.set).start()", None),  # the late thread fails after the last cell
 }
 

@@ -5,9 +5,15 @@ stop a notebook, and what a thread prints after its cell has ended reaches no ou
 as it happens, to the file that the runner reads: one JSON object a line. So is a shell command or a child process of a
 cell that failed, a future whose error nobody asked for, and what the lecture ran with, should a cell have changed it.
 Does nothing when no file is named.
+
+An error that a cell's own code catches is its own affair, unless it catches whatever comes and does nothing: `except
+Exception: pass`, `with suppress(Exception)`. A handler that does anything at all, or names the error that it expects,
+cannot be told from one that handles it, and is believed; so is a library's.
 """
 
+import ast
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -48,6 +54,7 @@ def start() -> None:
     _watch_commands(shell)
     _watch_children()
     _watch_futures()
+    _watch_handlers(shell)
 
 
 def finish() -> None:
@@ -215,6 +222,52 @@ def _watch_futures() -> None:
 
     Future.set_exception = set_exception  # type: ignore[method-assign, assignment]
     Future.result, Future.exception = asked(result), asked(exception)  # type: ignore[method-assign]
+
+
+def _watch_handlers(shell: Any) -> None:
+    """Note the errors that a cell catches only to forget them."""
+    leave = contextlib.suppress.__exit__
+
+    def left(self: Any, kind: Any, value: Any, trace: Any) -> bool:
+        hidden = leave(self, kind, value, trace)
+        broad = any(one in (Exception, BaseException) for one in self._exceptions)
+        if hidden and broad and sys._getframe(1).f_globals.get("__name__") == "__main__":
+            _error(shell, "a `suppress`", kind, value, trace)
+        return bool(hidden)
+
+    contextlib.suppress.__exit__ = left  # type: ignore[method-assign, assignment]
+    shell.ast_transformers.append(_Told())
+
+
+class _Told(ast.NodeTransformer):
+    """Lets every handler of a cell that catches whatever comes, and does nothing, tell what it has caught."""
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        self.generic_visit(node)
+        kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        broad = any(kind is None or ast.unparse(kind) in ("Exception", "BaseException") for kind in kinds)
+        idle = (ast.Pass, ast.Continue, ast.Break)
+        if broad and all(isinstance(one, idle) or _constant(one) for one in node.body):
+            call = ast.parse(f"__import__({__name__!r}, fromlist=['swallowed']).swallowed()").body[0]
+            for part in ast.walk(call):
+                ast.copy_location(part, node)
+            node.body.insert(0, call)
+        return node
+
+
+def _constant(statement: ast.stmt) -> bool:
+    """Whether a statement is `...`, a text, or returns no more than a constant."""
+    value = statement.value if isinstance(statement, ast.Expr | ast.Return) else statement
+    return value is None or isinstance(value, ast.Constant)
+
+
+def swallowed() -> None:
+    """What a handler that does nothing has caught (a cell of a headless run calls this)."""
+    from IPython.core.getipython import get_ipython
+
+    kind, value, trace = sys.exc_info()
+    if kind is not None:
+        _error(get_ipython(), "a handler that does nothing", kind, value, trace)
 
 
 def _error(
