@@ -150,7 +150,7 @@ def _parts(options: argparse.Namespace, content: dict[str, Any], asked: Sequence
             say("drawing an archive of 12,000 images")
             material.write_sample(crafted, train=500)
         archives = [crafted, *([options.data_archive] if options.data_archive else [])]
-        return [decoding(archive, core_count(), 3) for archive in archives]
+        return [decoding(archive, 3) for archive in archives]
 
     jobs: dict[str, Callable[[], Any]] = {
         "decoding": decode,

@@ -1,6 +1,6 @@
-"""Nothing but libjpeg-turbo: python -m benchmarks.bare DECODER ARCHIVE SHARE SHARES (decoding.py starts it).
+"""Nothing but libjpeg-turbo: python -m benchmarks.bare DECODER ARCHIVE (decoding.py starts it).
 
-Reads every SHARES-th JPEG of the archive into memory, says so, waits for a line on standard input, decodes them all,
+Reads every JPEG of the archive into memory, says so, waits for a line on standard input, decodes them all,
 and prints the seconds that took. Decoders: "pillow", whose own copy of libjpeg-turbo `Image.open(…).load()` calls, and
 "simplejpeg", a thin layer over libjpeg-turbo, where it is installed.
 """
@@ -37,10 +37,10 @@ def decoder(name: str) -> Callable[[bytes], object]:
 
 
 def main() -> None:
-    name, path, share, shares = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    name, path = sys.argv[1:]
     with open_archive(path) as archive:
         layout = read_layout(archive)
-        members = [member for split in SPLITS for member in layout.splits[split].members][share::shares]
+        members = [member for split in SPLITS for member in layout.splits[split].members]
         raws = [archive.read(member) for member in members]
     decode = decoder(name)
     print("ready", flush=True)

@@ -160,7 +160,7 @@ def _others(parts: dict[str, Any]) -> list[Table]:
         add(what, f"{one['median']:.3g} {unit}", f"{one['least']:.3g}–{one['most']:.3g}", one["n"])
 
     for one in parts.get("decoding", []):
-        seconds(f"{one['archive']}: {one['images']} images to cache, {one['processes']} processes", one["prepare"])
+        seconds(f"{one['archive']}: {one['images']} images to cache", one["prepare"])
         for alone in one["bare"]:
             seconds(f"  {alone['what']} alone", alone["seconds"])
             seconds("  ratio", alone["ratio"], "×")

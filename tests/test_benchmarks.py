@@ -442,7 +442,7 @@ def test_tables_name_hardware_versions_and_n():
     one = machine.summarise([1.0, 3.0, 2.0])
     made["parts"] = {
         "decoding": [
-            {"archive": "a.zip", "images": 9, "processes": 2, "prepare": one | {"megabytes": 5.0},
+            {"archive": "a.zip", "images": 9, "prepare": one | {"megabytes": 5.0},
              "bare": [{"what": "x", "seconds": one, "ratio": one}]}
         ],
         "importing": {"torch": one, "tinylab": one},
@@ -497,7 +497,7 @@ def test_unequal_learning_makes_the_command_fail(monkeypatch, tmp_path, capsys):
 
 def test_decoding_counts_every_image(tmp_path):
     archive = write_sample(tmp_path / "few.zip", classes=2, train=12, val=3, test=3)
-    found = decoding.decoding(archive, processes=2, repeats=1)
+    found = decoding.decoding(archive, repeats=1)
     assert found["images"] == 36
     assert [one["what"] for one in found["bare"]] == list(bare.decoders().values())
     alone = found["bare"][0]

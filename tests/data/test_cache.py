@@ -95,10 +95,9 @@ def test_writing_into_a_loaded_image_does_not_reach_the_disk(cache):
     np.testing.assert_array_equal(open_cache("tiny").train.images[0], before)
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_processes_make_the_same_as_one(cache, source, workers, monkeypatch):
+def test_threads_make_the_same_as_one(cache, source, monkeypatch):
     monkeypatch.setattr(room, "BLOCK", 5)  # several blocks for each
-    prepared(source, "parallel", workers=workers)
+    prepared(source, "parallel", resize=True)
     one, many = arrays(cache), arrays(open_cache("parallel"))
     for key in one:
         np.testing.assert_array_equal(one[key], many[key])
@@ -121,19 +120,6 @@ def test_other_sizes_on_request(crafting, members, tmp_path):
     images = {name: crafting.jpeg(1, size=(32, 32)) for name in members if name.endswith(".JPEG")}
     prepared(crafting.zip(tmp_path / "small.zip", members | images), size=32)
     assert open_cache("tiny").train.images.shape == (36, 32, 32, 3)
-
-
-def test_a_script_without_a_main_guard_can_prepare_in_parallel(source, tmp_path, root):
-    script = tmp_path / "script.py"
-    script.write_text(
-        f"from tinylab.data import prepare, open_cache\nprepare({str(source)!r}, 'tiny', 2, progress=False)\n"
-        "print(len(open_cache('tiny').train.images))\n"
-    )
-    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")  # beside the student's notebook
-    done = subprocess.run(
-        [sys.executable, "-P", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.stderr) == ("36\n", "")
 
 
 # --- damaged and unsuitable images ----------------------------------------------------------------------------
@@ -165,12 +151,11 @@ UNSUITABLE = {
 
 
 @pytest.mark.parametrize("case", UNSUITABLE)
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_unsuitable_image_is_named_and_nothing_is_left(crafting, members, tmp_path, root, case, workers):
+def test_an_unsuitable_image_is_named_and_nothing_is_left(crafting, members, tmp_path, root, case):
     make, expected = UNSUITABLE[case]
     path = crafting.zip(tmp_path / "bad.zip", members | {BAD: make(crafting)})
     with pytest.raises(DataError) as caught:
-        prepared(path, workers=workers)
+        prepared(path)
     assert f"{BAD} in {path}" in str(caught.value)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -184,13 +169,6 @@ def test_overwritten_scan_data_is_found_in_a_zip(source, members, tmp_path):
     source.write_bytes(raw[:place] + b"\x55" + raw[place + 1 :])
     with pytest.raises(DataError, match=r"n02_5\.JPEG.*CRC"):
         prepared(source)
-
-
-@pytest.mark.skipif(shutil.which("false") is None, reason="no program that fails at once")
-def test_a_worker_that_dies_is_told(source, monkeypatch):
-    monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(DataError, match=r"a decoding process ended early .*workers=1"):
-        prepared(source, workers=2)
 
 
 # --- prepared again, interrupted, at the same time ------------------------------------------------------------
@@ -267,14 +245,13 @@ def run_blocks(*arguments):
             os.kill(os.getpid(), signal.SIGKILL)
         yield images
 room.run_blocks = run_blocks
-room.prepare(sys.argv[1], "tiny", int(sys.argv[2]), progress=False)
+room.prepare(sys.argv[1], "tiny", progress=False)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_preparation_that_is_killed_is_never_loaded_and_is_rebuilt(source, root, caplog, workers):
-    child = subprocess.run([sys.executable, "-c", KILLED, str(source), workers], check=False)
+def test_a_preparation_that_is_killed_is_never_loaded_and_is_rebuilt(source, root, caplog):
+    child = subprocess.run([sys.executable, "-c", KILLED, str(source)], check=False)
     assert child.returncode == -signal.SIGKILL
     left = [path for path in (root / "prepared" / "tiny").iterdir() if path.is_dir()]
     assert len(left) == 1
@@ -291,7 +268,7 @@ import sys
 from tinylab.data import open_cache, prepare
 print("ready", flush=True)
 sys.stdin.readline()
-prepare(sys.argv[1], "tiny", int(sys.argv[2]), progress=False)
+prepare(sys.argv[1], "tiny", progress=False)
 print(int(open_cache("tiny").train.images.sum(dtype="int64")))
 """
 
@@ -299,10 +276,10 @@ print(int(open_cache("tiny").train.images.sum(dtype="int64")))
 def test_several_processes_at_once_all_succeed_with_one_result(source, members, root):
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", RACING, str(source), workers],
+            [sys.executable, "-c", RACING, str(source)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for workers in ("1", "2", "1")
+        for _ in range(3)
     ]  # fmt: skip
     for child in children:
         assert child.stdout.readline() == "ready\n"
@@ -335,18 +312,15 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # the training im
 from tinylab.data import prepare
 from tinylab.support.errors import DataError
 try:
-    prepare(sys.argv[1], "tiny", int(sys.argv[2]), progress=False, rebuild=True)
+    prepare(sys.argv[1], "tiny", progress=False, rebuild=True)
 except DataError as error:
     print(error)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of file size are POSIX")
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_disk_that_fills_up_on_the_way_is_told_and_old_files_stay(cache, source, root, workers):
-    child = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(source), workers], capture_output=True, text=True, check=False
-    )
+def test_a_disk_that_fills_up_on_the_way_is_told_and_old_files_stay(cache, source, root):
+    child = subprocess.run([sys.executable, "-c", LIMITED, str(source)], capture_output=True, text=True, check=False)
     assert child.stdout.startswith("not enough disk: needs 0.7 MB, has ")
     assert "TINYLAB_CACHE" in child.stdout
     assert [p.name for p in (root / "prepared" / "tiny").iterdir() if p.is_dir()] == [build_of(root)]
@@ -427,7 +401,7 @@ def test_names_that_cannot_be(source, name):
         prepared(source, name)
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": -2}, {"size": 0}, {"size": 64.0}, {"workers": "2"}])
+@pytest.mark.parametrize("options", [{"size": 0}, {"size": -2}, {"size": 64.0}, {"size": "2"}])
 def test_numbers_that_cannot_be(source, options):
     with pytest.raises(InvalidInputError, match="Allowed: a whole number from 1"):
         prepared(source, **options)
@@ -462,7 +436,7 @@ def test_a_progress_bar_counts_images_where_somebody_sees_it(source, monkeypatch
 
     monkeypatch.setattr(tqdm, "tqdm", Bar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    prepare(source, "tiny", workers=2)
+    prepare(source, "tiny")
     assert ((59, 59, False) in bars) == terminal
     assert bool(bars[0][2]) != terminal
 

@@ -1,4 +1,4 @@
-"""Variations differ in one factor; outcomes, effects and fingerprints against numbers worked out by hand."""
+"""Variations differ in one factor; outcomes, effects and skills against numbers worked out by hand."""
 
 import math
 from dataclasses import asdict
@@ -9,7 +9,7 @@ import pytest
 from tests import tiny
 from tests.diagnosis import made
 from tinylab import diagnosis, models
-from tinylab.models import REPORTED, Reported, notation
+from tinylab.models import notation
 from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe
 
@@ -117,7 +117,7 @@ def test_effect_says_where_it_turned_and_when_it_cannot_tell() -> None:
     assert "so few epochs" in diagnosis.effect(base, diagnosis.outcome("short", made.history([2.0, 1.0])))
 
 
-# ---------------------------------------------------------------- fingerprints
+# ---------------------------------------------------------------- skills
 
 
 @pytest.mark.parametrize(
@@ -126,45 +126,6 @@ def test_effect_says_where_it_turned_and_when_it_cannot_tell() -> None:
 )
 def test_skill(accuracy: float, classes: int, expected: float) -> None:
     assert diagnosis.skill(accuracy, classes) == pytest.approx(expected, abs=1e-12)
-
-
-def test_carried_over() -> None:
-    assert diagnosis.carried_over(0.6, 0.4, 5) == pytest.approx(0.5)
-    assert diagnosis.carried_over(0.1871, 0.1799, 200) == pytest.approx(0.96, abs=0.005)  # Model 2
-    assert math.isnan(diagnosis.carried_over(0.2, 0.4, 5))
-
-
-def test_a_setting_that_made_a_row_is_found_at_its_epoch() -> None:
-    own = made.history([3.0] * 4, train=[0.1, 0.3, 0.5693, 0.9], validation=[0.1, 0.2, 0.2435, 0.24])
-    far = made.history([3.0] * 4, train=[0.1, 0.3, 0.5, 0.9], validation=[0.1, 0.3, 0.5, 0.9])
-    near, other = diagnosis.fingerprints(REPORTED["model_1"], {"far": far, "own": own})
-    assert (near.name, near.epoch, near.distance, near.reproduces) == ("own", 3, 0.0, True)
-    assert other.name == "far"
-    assert not other.reproduces
-
-
-def test_distance_by_hand_on_five_classes() -> None:
-    """Skills 0.5 and 0.25 on five classes against 0.2 and 0.65: 0.3 and 0.4 apart, so 0.5."""
-    tried = made.history([1.0], train=[0.6], validation=[0.4], classes=5)
-    row = Reported(0.2 + 0.8 * 0.2, 0.2 + 0.8 * 0.65, "by hand")
-    (match,) = diagnosis.fingerprints(row, {"one": tried}, classes=5)
-    assert match.distance == pytest.approx(0.5)
-    assert not match.reproduces
-    assert diagnosis.fingerprints(row, {"one": tried}, classes=5, tolerance=0.51)[0].reproduces
-
-
-@pytest.mark.parametrize(
-    ("tried", "options", "says"),
-    [
-        ({}, {}, "no setting was tried"),
-        ({"a": made.history([])}, {}, "'a' has no epoch"),
-        ({"a": CALM}, {"tolerance": 0.0}, "tolerance 0"),
-        ({"a": CALM}, {"classes": 1}, "classes 1"),
-    ],
-)
-def test_fingerprints_refuse(tried: dict, options: dict, says: str) -> None:
-    with pytest.raises(InvalidInputError, match=says):
-        diagnosis.fingerprints(REPORTED["model_1"], tried, **options)
 
 
 @pytest.mark.parametrize("accuracy", [-0.1, 1.1, math.nan])

@@ -1,6 +1,5 @@
 """Each check on a history fires on the history that it is for and on no healthy one; two of them on real runs, too."""
 
-import math
 import re
 
 import pytest
@@ -136,41 +135,6 @@ def test_a_real_run_under_a_huge_penalty_underfits() -> None:
 
 
 # ---------------------------------------------------------------- sweeps
-
-
-@pytest.mark.parametrize(
-    ("sweep", "best", "fired", "winner"),
-    [
-        ({1e-4: 2.0, 1e-3: 1.5, 1e-2: 1.7}, "lowest", False, "0.001"),
-        ({1e-4: 2.0, 1e-3: 1.5, 1e-2: 1.2}, "lowest", True, "0.01"),
-        ({1e-2: 2.0, 1e-3: 1.5, 1e-4: 1.2}, "lowest", True, "0.0001"),
-        ({1e-4: 0.2, 1e-3: 0.5, 1e-2: 0.4}, "highest", False, "0.001"),
-        ({1e-4: 2.0, 1e-3: 1.5, 1e-2: math.nan}, "lowest", False, "0.001"),  # beyond it nothing learns
-        ({1e-4: 2.0, 1e-3: 1.5, 1e-2: 1.5}, "lowest", False, "0.001"),  # a tie has one inside
-    ],
-)
-def test_range_edge(sweep: dict[float, float], best: str, fired: bool, winner: str) -> None:
-    card = diagnosis.range_edge(sweep, best=best, name="learning rate")
-    assert card.fired is fired, card
-    assert f"the best learning rate is {winner} " in card.evidence
-
-
-def test_range_edge_says_where_to_go_on() -> None:
-    assert "larger" in diagnosis.range_edge({1: 3.0, 2: 2.0, 3: 1.0}).remedy
-    assert "smaller" in diagnosis.range_edge({1: 1.0, 2: 2.0, 3: 3.0}).remedy
-
-
-@pytest.mark.parametrize(
-    ("sweep", "best", "says"),
-    [
-        ({1: 1.0, 2: 2.0}, "lowest", "2 values"),
-        ({1: math.nan, 2: math.nan, 3: math.inf}, "lowest", "0 with a finite result"),
-        ({1: 1.0, 2: 2.0, 3: 3.0}, "least", "'least' is unknown"),
-    ],
-)
-def test_range_edge_refuses(sweep: dict[float, float], best: str, says: str) -> None:
-    with pytest.raises(InvalidInputError, match=says):
-        diagnosis.range_edge(sweep, best=best)
 
 
 @pytest.mark.parametrize("bad", [None, [1.0, 2.0], "history"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import tiny
-from tinylab.evaluation import Predictions, class_accuracy, class_shares, confusion, predict, scores, worst_pairs
+from tinylab.evaluation import Predictions, class_accuracy, class_shares, confusion, predict, scores
 from tinylab.support.errors import InvalidInputError
 
 
@@ -82,17 +82,6 @@ def test_confusion_equals_counting():
 def test_confusion_refuses(labels, predicted, said):
     with pytest.raises(InvalidInputError, match=said):
         confusion(np.array(labels), np.array(predicted), 3)
-
-
-def test_worst_pairs_by_hand():
-    matrix = np.array([[8, 2, 0], [5, 4, 1], [0, 0, 10]])
-    table = worst_pairs(matrix, ["cat", "dog", "eel"], 3)
-    expected = [["dog", "cat", "5", "50.0 %"], ["cat", "dog", "2", "20.0 %"], ["dog", "eel", "1", "10.0 %"]]
-    assert table.rows == expected
-    assert worst_pairs(matrix, ["cat", "dog", "eel"], 1).rows == expected[:1]
-    assert worst_pairs(np.eye(3, dtype=int), ["cat", "dog", "eel"]).rows == []
-    with pytest.raises(InvalidInputError, match="does not fit 2 names"):
-        worst_pairs(matrix, ["cat", "dog"])
 
 
 # ---- profiles

@@ -115,12 +115,12 @@ def test_several_data_sets_in_one_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
 def test_a_tar_reads_like_the_zip(tmp_path, mode):
-    """remedies that do not exist: `.tar.gz` is read, with the same result, in one process and in several."""
+    """remedies that do not exist: `.tar.gz` is read, with the same result, in one thread and in several."""
     path, expected = tmp_path / "tiny.tar.gz", load(write_zip(tmp_path / "tiny.zip", craft()), development=0)
     with tarfile.open(path, mode) as tar:
         tar.add(write_folder(tmp_path / "source", craft()), "./tiny")
-    for workers in (1, 2):
-        prepare(path, "packed", workers, progress=False, rebuild=True)
+    for resize in (False, True):
+        prepare(path, "packed", progress=False, rebuild=True, resize=resize)
         data = load("packed", development=0)
         for split, same in zip(data.splits, expected.splits, strict=True):
             np.testing.assert_array_equal(split.take(slice(None))[0], same.take(slice(None))[0])
@@ -198,8 +198,7 @@ def test_other_kinds_are_named_or_converted(kind):
     assert decode(large, 64, "x", resize=True, convert=True)[0].shape == (64, 64, 3)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_was_converted_is_counted_and_what_was_not_is_named(tmp_path, call, workers):
+def test_what_was_converted_is_counted_and_what_was_not_is_named(tmp_path, call):
     """remedies that do not exist: the options that the error names are there, and do it."""
     content = made({"a": 6, "b": 4}, "jpg")
     for number, kind in enumerate(EXPECTED):
@@ -208,7 +207,7 @@ def test_what_was_converted_is_counted_and_what_was_not_is_named(tmp_path, call,
         content[f"train/a/images/a_{number}.{ending}"] = raw
     content["train/b/images/b_0.jpg"] = jpeg(1, size=(90, 70))
     path = write_zip(tmp_path / "all.zip", content)
-    command = ["data", "prepare", "--from", path, "--name", "all", "--workers", workers]
+    command = ["data", "prepare", "--from", path, "--name", "all"]
     code, _, error = call(*command)
     assert code == 2
     assert error.count("\n") == 1

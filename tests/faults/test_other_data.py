@@ -147,7 +147,7 @@ def test_images_that_fit_are_the_same_with_and_without_a_resize(source):
 def test_asking_again_without_a_resize_does_not_take_the_resized_one(tmp_path, caplog):
     """another kind of data set: what was made to fit is not passed off as what fits."""
     path = write_zip(tmp_path / "sized.zip", made({"a": 2, "b": 2}, size=(80, 80)))
-    prepare(path, "x", resize=True, progress=False, workers=2)
+    prepare(path, "x", resize=True, progress=False)
     prepare(path, "x", resize=True, progress=False)
     assert "rebuilding" not in caplog.text
     with pytest.raises(DataError, match="80×80 pixels; expected 64×64"):

@@ -103,7 +103,7 @@ def test_a_folder_in_latin_1(tmp_path, root):
     write_folder(Path(folder), craft())
     data = load(folder, development=0)
     assert len(data.train) == 36
-    code, error = said("data", "prepare", "--from", folder, "--name", "bloom", "--workers", "2")
+    code, error = said("data", "prepare", "--from", folder, "--name", "bloom")
     assert (code, error) == (0, "")
     code, error = said("train", LINE, "--data", folder, "--epochs", "1", "--out", tmp_path / "run")
     assert code == 0, error

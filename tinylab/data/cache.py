@@ -44,7 +44,6 @@ from tinylab.data.folders import (  # fmt: skip
 from tinylab.data.layout import SPLITS, Layout, Listing, natural, read_layout, short_names
 from tinylab.data.manifest import FILE, describe, inside, sha256
 from tinylab.data.manifest import state as read_state
-from tinylab.support.cores import core_count
 from tinylab.support.errors import DataError, FileError, InvalidInputError, check_int
 from tinylab.support.files import atomic_write, status
 from tinylab.support.table import Table
@@ -54,7 +53,6 @@ log = logging.getLogger("tinylab.data")
 LARGEST = 1024  # pixels: the side of an image that this course could still do something with
 UNUSABLE = "unusable.txt"  # in the prepared folder: which images kept a preparation from succeeding
 _SAID = 3  # images that cannot be used: so many are named in the error itself
-_PER_WORKER = 2_000  # images below which another process costs more than it brings: 0.5 s of decoding
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,6 @@ def prepared_folder(name: str, root: Path | None = None) -> Path:
 def prepare(
     source: str | Path,
     name: str,
-    workers: int | None = None,
     size: int = 64,
     progress: bool = True,
     *,
@@ -108,15 +105,12 @@ def prepare(
 
     `size` is the width and height that all images must have, in pixels; with `resize`, others are scaled until
     their shorter side fits, and their middle is taken; with `convert`, other formats and colour modes become RGB.
-    Images that say how the camera was held are turned. `workers` processes decode, None for one a processor (for
-    few images, one). `root` is the cache folder, None for `cache_root()`. What is prepared already from the same
-    source is kept, unless `rebuild`. Raises InvalidInputError for an impossible argument, DataError for a wrong
-    layout or damaged member (named), a disk that is full, or a folder not writable.
+    Images that say how the camera was held are turned. `root` is the cache folder, None for `cache_root()`. What is
+    prepared already from the same source is kept, unless `rebuild`. Raises InvalidInputError for an impossible
+    argument, DataError for a wrong layout or damaged member (named), a disk that is full, or a folder not writable.
     """
     if name == "sample":
         raise InvalidInputError("the name 'sample' is the generated sample's; choose another")
-    if workers is not None:
-        check_int("workers", workers, 1)
     check_int("size", size, 1, LARGEST)
     source = as_path(source).absolute()
     with open_archive(source) as archive:
@@ -128,7 +122,7 @@ def prepare(
 
     return ensure(
         name, fingerprint, given,
-        root=root, workers=workers, wanted=Wanted(size, resize, convert), progress=progress, rebuild=rebuild,
+        root=root, wanted=Wanted(size, resize, convert), progress=progress, rebuild=rebuild,
     )  # fmt: skip
 
 
@@ -138,7 +132,6 @@ def ensure(
     provide: Callable[[], AbstractContextManager[Path]],
     *,
     root: Path | None = None,
-    workers: int | None = None,
     wanted: Wanted = Wanted(64),  # noqa: B008 (frozen)
     progress: bool = True,
     rebuild: bool = False,
@@ -158,7 +151,7 @@ def ensure(
             log.warning("%s: %s, rebuilding", name, reason)
         _sweep(folder)
         with provide() as source:
-            _build(source, folder, fingerprint, workers, wanted, progress)
+            _build(source, folder, fingerprint, wanted, progress)
         _sweep(folder)
         (folder / UNUSABLE).unlink(missing_ok=True)  # of a preparation that failed
     return folder
@@ -186,7 +179,7 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _build(source: Path, folder: Path, fingerprint: str, workers: int | None, wanted: Wanted, progress: bool) -> None:
+def _build(source: Path, folder: Path, fingerprint: str, wanted: Wanted, progress: bool) -> None:
     build, needed = folder / uuid.uuid4().hex[:12], 0
     try:
         build.mkdir()
@@ -195,7 +188,7 @@ def _build(source: Path, folder: Path, fingerprint: str, workers: int | None, wa
             count = sum(len(layout.splits[split].members) for split in SPLITS)
             needed = count * (wanted.size**2 * 3 + 256)  # pixels, and generously all that is kept beside them
             require_space(folder, needed)
-            report = _decode(archive, layout, build, workers, wanted, progress)
+            report = _decode(archive, layout, build, wanted, progress)
         if report.faults:
             raise _unusable(source, folder, report)
         manifest = describe(build, layout, source, fingerprint, wanted, report.converted)
@@ -210,9 +203,7 @@ def _build(source: Path, folder: Path, fingerprint: str, workers: int | None, wa
         raise
 
 
-def _decode(
-    archive: Archive, layout: Layout, build: Path, workers: int | None, wanted: Wanted, progress: bool
-) -> Report:
+def _decode(archive: Archive, layout: Layout, build: Path, wanted: Wanted, progress: bool) -> Report:
     """Fill the arrays in the folder `build`; what became of all images together."""
     offsets: dict[str, int] = {}
     blocks: list[Block] = []
@@ -221,11 +212,9 @@ def _decode(
         members = layout.splits[split].members
         blocks += [Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)]
     count = sum(len(block.members) for block in blocks)
-    workers = workers or max(1, min(core_count(), count // _PER_WORKER))
-    done = run_blocks(archive, build, offsets, blocks, wanted, workers)
     total, converted = Report(), Counter[str]()
-    with _bar(count, build.parent.name, progress) as advance, contextlib.closing(done):
-        for report in done:
+    with _bar(count, build.parent.name, progress) as advance:
+        for report in run_blocks(archive, build, offsets, blocks, wanted):
             advance(report.images)
             converted.update(report.converted)
             total.faults += report.faults

@@ -6,7 +6,7 @@ during     on a network and a batch in the middle of a run: update / weight rati
 after      on a history, cheap enough to be called after every epoch: overfitting, underfitting, suspicious
            validation, stopped too early or too late; on a sweep: range edge
 turning    where the validation loss turns, and where the training loss flattens
-ablations  variations of one factor, and which of them leave the fingerprint of a row of the report's Table 1
+ablations  variations of one factor, and accuracies as skills
 
 No check leaves a trace: weights, modes, gradients, optimizer and random state are afterwards what they were before.
 Thresholds are named constants in the file of their check. Those marked † are this course's own, calibrated on small
@@ -14,12 +14,9 @@ runs; what was measured stands beside them.
 """
 
 from tinylab.diagnosis.ablations import (
-    Match,
     Outcome,
     Setting,
-    carried_over,
     effect,
-    fingerprints,
     one_factor,
     outcome,
     skill,
@@ -30,7 +27,6 @@ from tinylab.diagnosis.ablations import (
 from tinylab.diagnosis.after import (
     after,
     overfitting,
-    range_edge,
     stopped_too_early,
     stopped_too_late,
     suspicious_validation,
@@ -45,17 +41,14 @@ __all__ = [
     "Card",
     "Cards",
     "Flattening",
-    "Match",
     "Outcome",
     "Setting",
     "Turning",
     "after",
     "blank_input",
-    "carried_over",
     "dead_units",
     "divergence",
     "effect",
-    "fingerprints",
     "flattening",
     "frozen_parameters",
     "initial_loss",
@@ -64,7 +57,6 @@ __all__ = [
     "one_factor",
     "outcome",
     "overfitting",
-    "range_edge",
     "show",
     "skill",
     "stopped_too_early",

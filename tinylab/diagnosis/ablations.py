@@ -1,13 +1,11 @@
-"""One factor at a time: variations of a recipe or a line, what each does to the gap, and fingerprints.
+"""One factor at a time: variations of a recipe or an architecture, and what each does to the gap.
 
-A fingerprint is a pair of accuracies, (training, validation), such as a row of the report's Table 1. Which settings
-leave the same pair? To compare 200 classes with a few, accuracies become skills: 0 is guessing, 1 is perfect. That
-is a proposal of this course (†): a few classes stay easier than 200 on any scale.
+To compare 200 classes with a few, accuracies become skills: 0 is guessing, 1 is perfect. That is a proposal of this
+course (†): a few classes stay easier than 200 on any scale.
 """
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,6 @@ import numpy as np
 from tinylab import models
 from tinylab.diagnosis.cards import change
 from tinylab.diagnosis.turning import CONFIRM, RISE, Turning, turning_point
-from tinylab.models import Reported
 from tinylab.support.errors import InvalidInputError, check_int, check_range
 from tinylab.support.table import Table
 from tinylab.training.history import History
@@ -24,9 +21,6 @@ from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tinylab.data import Dataset
-
-TOLERANCE = 0.05  # † of skill: about the standard error of an accuracy measured on a hundred images
-LEAST_SKILL = 0.02  # † below it there is nothing to carry over
 
 
 # ---------------------------------------------------------------- settings
@@ -146,7 +140,7 @@ def table(outcomes: Sequence[Outcome], caption: str = "One factor at a time") ->
     return Table(columns, rows, caption)
 
 
-# ---------------------------------------------------------------- fingerprints
+# ---------------------------------------------------------------- skills
 
 
 def skill(accuracy: float, classes: int) -> float:
@@ -160,12 +154,6 @@ def skill(accuracy: float, classes: int) -> float:
     return (accuracy - 1 / classes) / (1 - 1 / classes)
 
 
-def carried_over(train: float, validation: float, classes: int) -> float:
-    """The share of the training skill that is there on new images, too; NaN if there is no training skill."""
-    learned = skill(train, classes)
-    return skill(validation, classes) / learned if learned > LEAST_SKILL else math.nan
-
-
 def way(history: History) -> np.ndarray:
     """(training skill, validation skill) after each epoch, float64 (epochs, 2).
 
@@ -174,39 +162,3 @@ def way(history: History) -> np.ndarray:
     count = len(history.classes)
     both = [(skill(e.running_accuracy, count), skill(e.eval_accuracy, count)) for e in history.epochs]
     return np.array(both, dtype=np.float64).reshape(-1, 2)
-
-
-@dataclass(frozen=True)
-class Match:
-    """How near one setting comes to a fingerprint, at the epoch where it comes nearest."""
-
-    name: str
-    epoch: int
-    train: float  # accuracy, 0..1
-    validation: float
-    distance: float  # in the plane of (training skill, validation skill)
-    reproduces: bool  # within the tolerance
-
-
-def fingerprints(
-    row: Reported, tried: Mapping[str, History], *, classes: int = 200, tolerance: float = TOLERANCE
-) -> tuple[Match, ...]:
-    """How near each tried setting comes to `row`, nearest first; every epoch of it counts as a place to stop.
-
-    row: a row of Table 1 on `classes` classes; the histories say how many classes they have. Distances are Euclidean
-    between (training skill, validation skill). Raises InvalidInputError for nothing tried, a run without an epoch, or
-    a tolerance that is not above 0.
-    """
-    check_range("tolerance", tolerance, 0, math.inf, low_open=True)
-    if not tried:
-        raise InvalidInputError("no setting was tried. Give {name: history}, one or more")
-    place = np.array([skill(row.train, classes), skill(row.validation, classes)])
-    matches = []
-    for name, history in tried.items():
-        if not history.epochs:
-            raise InvalidInputError(f"{name!r} has no epoch yet. Train it first")
-        distances = np.linalg.norm(way(history) - place, axis=1)
-        nearest, away = history.epochs[int(distances.argmin())], float(distances.min())
-        accuracies = nearest.train_accuracy, nearest.eval_accuracy
-        matches.append(Match(name, nearest.epoch, *accuracies, away, away <= tolerance))
-    return tuple(sorted(matches, key=lambda match: match.distance))

@@ -5,13 +5,13 @@ those in evaluation mode, on the training images too; otherwise dropout alone lo
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from tinylab.diagnosis.cards import Card, change
 from tinylab.diagnosis.turning import RISE
-from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError
 from tinylab.training.history import History
 
 PLAYBOOK = "Tuning Playbook (Godbole et al., 2023)"
@@ -159,34 +159,6 @@ def stopped_too_late(history: History) -> Card:
         evidence,
         "the run went on long after the validation loss had stopped improving.",
         "keep the best epoch's weights, and spend the time on another recipe; or lower the learning rate at the end.",
-        PLAYBOOK,
-    )
-
-
-def range_edge(sweep: Mapping[float, float], *, best: str = "lowest", name: str = "value") -> Card:
-    """Fires if the best value of a sweep lies on the edge of what was tried.
-
-    sweep: {learning rate: validation loss, …}, three or more; a result that is not finite counts as the worst.
-    best: "lowest" (a loss) or "highest" (an accuracy); name: what was varied, for the sentence.
-    """
-    if best not in ("lowest", "highest"):
-        raise InvalidInputError(f"best {best!r} is unknown{nearest(str(best), ('lowest', 'highest'))}")
-    finite = {value: result for value, result in sweep.items() if math.isfinite(result)}
-    if len(sweep) < 3 or not finite:
-        raise InvalidInputError(
-            f"a sweep of {len(sweep)} values, {len(finite)} with a finite result, has no edge. Allowed: 3 or more"
-        )
-    tried = sorted(sweep)
-    choose = min if best == "lowest" else max
-    winner = choose(sorted(finite), key=finite.__getitem__)
-    side = "smaller" if winner == tried[0] else "larger"
-    return Card(
-        "range edge",
-        winner in (tried[0], tried[-1]),
-        f"Of {len(tried)} tried, from {tried[0]:g} to {tried[-1]:g}, the best {name} is {winner:g} "
-        f"({finite[winner]:.3g}).",
-        "the best one lies outside of what was tried, as far as anyone can tell.",
-        f"extend the sweep to {side} ones until the best lies inside.",
         PLAYBOOK,
     )
 

@@ -17,7 +17,7 @@ from tinylab.evaluation.detective import SUSPECTS, Clue, Finding, investigate
 from tinylab.evaluation.folder import images_in, predict_folder
 from tinylab.evaluation.neighbours import Baseline, baseline, nearest_neighbours
 from tinylab.evaluation.relabelling import best_relabelling, matching
-from tinylab.evaluation.scores import Predictions, class_accuracy, class_shares, confusion, predict, worst_pairs
+from tinylab.evaluation.scores import Predictions, class_accuracy, class_shares, confusion, predict
 from tinylab.evaluation.scoring_errors import (
     PIXELS,
     dropout_left_on,
@@ -61,7 +61,6 @@ __all__ = [
     "recorded_oracle",
     "score_submission",
     "truth",
-    "worst_pairs",
     "write_submission",
     "wrong_pixels",
 ]

@@ -100,27 +100,6 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
     return np.bincount(flat, minlength=classes**2).reshape(classes, classes)
 
 
-def worst_pairs(matrix: np.ndarray, words: Sequence[str], count: int = 10) -> Table:
-    """The `count` confusions that happened most often, with the share of the true class that they cost.
-
-    matrix: (C, C) from `confusion`; words: C names, same order.
-    """
-    matrix = _square(matrix)
-    if len(matrix) != len(words):
-        raise InvalidInputError(
-            f"a matrix of shape {matrix.shape} does not fit {len(words)} names of classes. Allowed: one row each"
-        )
-    wrong = matrix - np.diag(np.diag(matrix))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-    rows = []
-    for true, called in zip(*np.unravel_index(order, wrong.shape), strict=True):
-        times = wrong[true, called]
-        if times > 0:
-            share = times / matrix[true].sum()
-            rows.append([words[true], words[called], f"{times}", f"{100 * share:.1f} %"])
-    return Table(["true", "called", "images", "of its class"], rows, "Most frequent confusions")
-
-
 def class_accuracy(matrix: np.ndarray) -> np.ndarray:
     """Share of each class's images that were recognised, float64 (C,), 0..1; NaN for a class without images.
 

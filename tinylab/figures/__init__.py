@@ -28,8 +28,6 @@ from tinylab.figures.charts import (
     confusion,
     crossing,
     duration,
-    parameters_by_layer,
-    timing,
 )
 from tinylab.figures.confidence import activity, confidence
 from tinylab.figures.curves import best_epoch, curves, verdict
@@ -79,7 +77,6 @@ __all__ = [
     "mean_image",
     "networks",
     "one_factor",
-    "parameters_by_layer",
     "pixels",
     "range_tests",
     "rankings",
@@ -90,7 +87,6 @@ __all__ = [
     "signed",
     "stretched",
     "surface",
-    "timing",
     "trajectories",
     "turning",
     "verdict",

@@ -156,43 +156,6 @@ def duration(seconds: float) -> str:
     raise AssertionError("unreachable")
 
 
-def timing(seconds: Mapping[str, float], *, per: str = "image", title: str = "", style: str | None = None) -> Picture:
-    """How long each method takes for one `per`, in seconds, on a logarithmic scale."""
-    if not seconds or min(seconds.values()) <= 0:
-        raise InvalidInputError(f"timing got {dict(seconds)}; it needs names with times above 0 seconds")
-    slow, fast = max(seconds, key=seconds.__getitem__), min(seconds, key=seconds.__getitem__)
-    if not title:
-        ratio = seconds[slow] / seconds[fast]
-        title = (
-            f"For one {per}, {slow} takes {ratio:.3g} times as long as {fast}" if slow != fast else f"Time per {per}"
-        )
-    return bars(
-        dict(seconds), title=title, unit=f"time per {per}", log=True, text=duration, tick=duration,
-        highlight=slow if slow != fast else None, style=style,
-    )  # fmt: skip
-
-
-def parameters_by_layer(model: Any, *, title: str = "", style: str | None = None) -> Picture:
-    """Where the parameters sit: a bar for each layer that has any.
-
-    model: an nn.Module, whose direct children are the layers, or a mapping from layer name to count.
-    """
-    if isinstance(model, Mapping):
-        counts = {str(name): int(count) for name, count in model.items()}
-    else:
-        counts = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
-    counts = {name: count for name, count in counts.items() if count}
-    total = sum(counts.values())
-    if not total:
-        raise InvalidInputError("parameters_by_layer got a network without parameters")
-    largest = max(counts, key=counts.__getitem__)
-    title = title or f"{100 * counts[largest] / total:.0f} % of {total:,} parameters sit in {largest}"
-    return bars(
-        {name: float(count) for name, count in counts.items()}, title=title, unit="parameters",
-        text=lambda count: f"{count:,.0f} ({100 * count / total:.1f} %)", highlight=largest, style=style,
-    )  # fmt: skip
-
-
 def activation_spread(spreads: Mapping[str, Sequence[float]], *, title: str = "", style: str | None = None) -> Picture:
     """How wide activations are after each layer, on a logarithmic scale, one line for each initialisation.
 
@@ -216,7 +179,7 @@ def confusion(matrix: Any, words: Sequence[str], *, title: str = "", style: str 
     """Which class is taken for which: int (C, C), rows are true classes, columns predicted ones, C ≤ 20.
 
     Colours are shares of the row, numbers are counts. Raises InvalidInputError for more classes, since nobody
-    can read those: list them with `evaluation.worst_pairs`.
+    can read those.
     """
     look_, counts = look(style), array(matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(words) != len(counts):
@@ -226,7 +189,7 @@ def confusion(matrix: Any, words: Sequence[str], *, title: str = "", style: str 
     if len(counts) > MOST_CLASSES:
         raise InvalidInputError(
             f"a confusion matrix of {len(counts)} classes cannot be read. Allowed: at most {MOST_CLASSES}; "
-            "list the worst with evaluation.worst_pairs(matrix, words, count) and zoom in on those"
+            "choose those that are confused most"
         )
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(2.6 + 0.36 * len(counts), 4.2)

@@ -26,7 +26,6 @@ def prepare(
     name: Annotated[
         str | None, typer.Option(help="What to call it; by default after the file, without '-200'.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode; by default one a core.")] = None,
     size: Annotated[int, typer.Option(help="Width and height of the images in pixels.")] = 64,
     resize: Annotated[
         bool, typer.Option("--resize", help="Scale other images until the shorter side fits, and take the middle.")
@@ -42,7 +41,7 @@ def prepare(
 
     name = name or stem(source.resolve()).removesuffix("-200")
     started = time.perf_counter()
-    folder = data.prepare(source, name, workers, size, rebuild=rebuild, resize=resize, convert=convert)
+    folder = data.prepare(source, name, size, rebuild=rebuild, resize=resize, convert=convert)
     converted = data.open_cache(name).manifest.get("converted", {})
     if converted:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in converted.items())
