@@ -3,14 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+import torch
 
 from tests import tiny
 from tests.tools.notebooks import crafted
-from tinylab import __version__
+from tinylab import __version__, training
 from tinylab import data as images
+from tinylab.lab.live.session import Session
+from tinylab.support.device import pick
 from tinylab.support.errors import DataError
+from tinylab.training import checkpoints
 
 
 @pytest.fixture
@@ -138,6 +143,73 @@ def test_train_writes_history_checkpoint_and_curves_and_resumes(call, tiny_data,
     assert code == 0, error
     assert "epoch 2 of 2" in text
     assert "epoch 1 of 2" not in text
+
+
+@pytest.fixture
+def script(tmp_path):
+    """In a file, what a laboratory did in two epochs and a half, and that laboratory's session."""
+    session = Session(tiny.dataset(), tiny.LINE, training.Recipe(epochs=5, batch=30), device=pick("cpu"))
+    for steps, values in ((2, {"learning_rate": 0.01, "dropout": 0.2}), (3, {"clip": 1.0, "optimizer": "sgd"})):
+        session.run_for(steps)
+        session.ask("knobs", values)
+    session.run_for(2)
+    (tmp_path / "script.json").write_text(session.status.script.line() + "\n")
+    return session
+
+
+def test_train_replays_a_laboratory_s_script(call, tiny_data, tmp_path, script):
+    out = tmp_path / "run"
+    code, text, error = call("train", "--script", tmp_path / "script.json", "--out", out, "--device", "cpu", "--final")
+    assert code == 0, error
+    assert tiny_data == [("tiny", 3, {"per_class": None, "seed": 0})]
+    assert "epoch 2 of 5: train " in text
+    assert "epoch 3 of 5" not in text
+    assert "7 updates replayed: the last batch's loss is the script's own, bit for bit" in text
+    assert "official validation images, at the end" in text
+    saved = checkpoints.load(out / "checkpoint.pt")
+    for name, weights in script.run.model.state_dict().items():
+        assert torch.equal(saved.model[name], weights), name
+    assert json.loads((out / "script.json").read_text()) == json.loads((tmp_path / "script.json").read_text())
+    code, _, error = call("train", tiny.LINE, "--recipe", "plain", "--out", out, "--resume")
+    assert code == 2
+    assert "belongs to another run" in _one_line(error)
+
+
+def test_train_takes_the_script_s_number_of_images(call, tmp_path, monkeypatch):
+    whole = tiny.dataset()
+    part = replace(whole, train=whole.train.per_class(9, 0))
+    session = Session(part, tiny.LINE, training.Recipe(epochs=5, batch=9), device=pick("cpu"))
+    session.run_for(1)
+    (tmp_path / "script.json").write_text(session.status.script.line())
+    monkeypatch.setattr(images, "load", lambda *arguments, **options: whole)
+    code, text, error = call("train", "--script", tmp_path / "script.json", "--out", tmp_path / "run")
+    assert code == 0, error
+    assert "27 training images" in text
+    assert "bit for bit" in text
+    assert "lowest" not in text  # no epoch has ended
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (None, [], "cannot be read (No such file or directory)"),
+        ("{}", [], "this is not a script"),
+        ("told", ["model_1", "--epochs", "3"], "--script says all of a run. Leave a network, --epochs out"),
+        ("told", ["--classes", "2"], "recorded on other images"),
+        ("never", [], "was never started"),
+    ],
+)
+def test_a_script_that_cannot_be_trained_is_one_line(call, tmp_path, monkeypatch, script, content, options, words):
+    path = tmp_path / "given.json"
+    told = script.status.script
+    if content is not None:
+        steps = {"told": told.line(), "never": replace(told, steps=0, changes=()).line()}
+        path.write_text(steps.get(content, content))
+    monkeypatch.setattr(images, "load", lambda name, classes, **_: tiny.dataset(classes=classes))
+    code, _, error = call("train", *options, "--script", path, "--out", tmp_path / "run")
+    assert code == 2
+    assert words in _one_line(error)
+    assert not (tmp_path / "run").exists()
 
 
 def test_run_tells_the_truth_and_stores_only_what_went_well(call, tiny_data, tmp_path, monkeypatch):

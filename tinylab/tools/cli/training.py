@@ -7,13 +7,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tinylab.support import files
 from tinylab.support.errors import FileError, InvalidInputError, check_int, nearest
 from tinylab.tools.cli.options import DATA, output
+
+if TYPE_CHECKING:
+    from tinylab.data.dataset import Dataset
+    from tinylab.support.device import Device
+    from tinylab.training import Epoch, Run
 
 
 def train(
@@ -34,16 +39,26 @@ def train(
         bool, typer.Option("--final", help="Score the official validation images, once, at the end.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as it was asked for.")] = False,
+    script: Annotated[
+        Path | None, typer.Option(help="Train what a laboratory did: its script in a file, in place of a recipe.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
     """Train a network, as the lectures do."""
     from tinylab import data as images
-    from tinylab import figures, models, training
-    from tinylab.data import Batches
+    from tinylab import models, training
     from tinylab.support.device import pick
 
     checkpoint = output(out) / "checkpoint.pt"
     _holds_what_it_should(checkpoint, resume)
+    if script is not None:
+        given = {"a network": model, "--recipe": recipe, "--epochs": epochs, "--learning-rate": learning_rate,
+                 "--dropout": dropout, "--l2": l2, "--batch": batch, "--eval-split": eval_split,
+                 "--resume": resume or None}  # fmt: skip
+        if more := [name for name, value in given.items() if value is not None]:
+            raise InvalidInputError(f"--script says all of a run. Leave {', '.join(more)} out")
+        _replay(script, checkpoint, data, classes, per_class, seed, final, device)
+        return
     changes = {"epochs": epochs, "learning_rate": learning_rate, "dropout": dropout, "l2": l2, "batch": batch}
     named = {
         "model": model, "data": None if data is None else images.resolve(data), "recipe": recipe, "classes": classes,
@@ -71,18 +86,87 @@ def train(
             progress=sys.stderr.isatty(),
         )
         files.atomic_write(out / "asked.json", json.dumps(asked, indent=1).encode())
-        count = f"{len(dataset.train):,} training images of {len(dataset.classes)} classes"
-        print(f"{count}, on {target.label}", flush=True)
+        _begins(dataset, target)
         for epoch in run:
             run.history.save(out / "history.json")
-            print(
-                f"epoch {epoch.epoch} of {chosen.epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
-                f"{watched} {epoch.eval_loss:.3f} / {epoch.eval_accuracy:.1%}, "
-                f"{epoch.images_per_second:.0f} images/s",
-                flush=True,
-            )
-        run.history.save(out / "history.json")  # a run killed after its last checkpoint has one that lacks an epoch
-        written = "history.json, checkpoint.pt, checkpoint.best.pt"
+            _say(epoch, chosen.epochs, watched)
+        _conclude(out, run, dataset, final, "history.json, checkpoint.pt, checkpoint.best.pt")
+
+
+def _replay(
+    path: Path,
+    checkpoint: Path,
+    data: str | None,
+    classes: int | None,
+    per_class: int | None,
+    seed: int | None,
+    final: bool,
+    device: str | None,
+) -> None:
+    """Train what the script in a file tells, to its last update; its network is in the checkpoint, the end of no epoch
+    as it may be, so that nothing goes on from there."""
+    from tinylab import data as images
+    from tinylab.lab.live import script as scripts
+    from tinylab.lab.live.session import Session
+    from tinylab.support.device import pick
+    from tinylab.training import checkpoints
+
+    try:
+        told = scripts.read(path.read_bytes().decode().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} cannot be read ({files.reason(error)}). Check it") from None
+    if not told.steps:
+        raise InvalidInputError(f"{path}: the run of this script was never started. Train a step first")
+    name, classes = data or told.data["name"], classes or told.data["classes"]
+    seed = told.recipe.seed if seed is None else seed
+    dataset = images.load(images.resolve(name), classes, per_class=per_class, seed=seed)
+    each, rest = divmod(told.data["training images"], len(dataset.classes))
+    if per_class is None and not rest and len(dataset.train) > told.data["training images"]:
+        dataset = replace(dataset, train=dataset.train.per_class(each, seed))
+    told.fits(dataset)
+    target, shown = pick(device), 0
+
+    def report(*_: object) -> None:
+        nonlocal shown
+        for epoch in session.run.history.epochs[shown:]:
+            _say(epoch, told.recipe.epochs, told.eval_split)
+            shown = epoch.epoch
+
+    session = Session(
+        dataset, told.model, told.recipe, eval_split=told.eval_split, device=target, memory=0, report=report
+    )
+    out = checkpoint.parent
+    with _alone(out):
+        _holds_what_it_should(checkpoint, False)
+        _begins(dataset, target)
+        session.ask("replay", told)
+        session.run_for(told.steps)
+        files.atomic_write(out / "script.json", told.line().encode())
+        checkpoints.save(checkpoint, replace(session.run.state(), optimizer={}, raw=None))
+        print(f"{told.steps} updates {session.note}")
+        _conclude(out, session.run, dataset, final, "history.json, script.json, checkpoint.pt")
+
+
+def _begins(dataset: "Dataset", target: "Device") -> None:
+    count = f"{len(dataset.train):,} training images of {len(dataset.classes)} classes"
+    print(f"{count}, on {target.label}", flush=True)
+
+
+def _say(epoch: "Epoch", epochs: int, watched: str) -> None:
+    print(
+        f"epoch {epoch.epoch} of {epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
+        f"{watched} {epoch.eval_loss:.3f} / {epoch.eval_accuracy:.1%}, {epoch.images_per_second:.0f} images/s",
+        flush=True,
+    )
+
+
+def _conclude(out: Path, run: "Run", dataset: "Dataset", final: bool, written: str) -> None:
+    """What is written and said at the end of a training."""
+    from tinylab import figures, training
+    from tinylab.data import Batches
+
+    run.history.save(out / "history.json")  # a run killed after its last checkpoint has one that lacks an epoch
+    if run.history.epochs:
         try:
             files.atomic_write(out / "curves.png", figures.curves(run.history).png())
             written += ", curves.png"
@@ -90,12 +174,12 @@ def train(
             print(f"tinylab: curves.png is missing ({files.reason(error)})", file=sys.stderr)
         best = run.history.best
         lowest = f"{best.eval_loss:.3f} / {best.eval_accuracy:.1%}"
-        print(f"lowest {watched} loss in epoch {best.epoch}: {lowest}")
-        if final:
-            official = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=target)
-            measured = training.score(run.measured, official)
-            print(f"official validation images, after the last epoch: {measured.loss:.3f} / {measured.accuracy:.1%}")
-        print(f"written to {out}: {written}")
+        print(f"lowest {run.history.eval_split} loss in epoch {best.epoch}: {lowest}")
+    if final:
+        official = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
+        measured = training.score(run.measured, official)
+        print(f"official validation images, at the end: {measured.loss:.3f} / {measured.accuracy:.1%}")
+    print(f"written to {out}: {written}")
 
 
 def _holds_what_it_should(checkpoint: Path, resume: bool) -> None:
