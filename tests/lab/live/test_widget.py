@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests import tiny
 from tests.lab.live.made import DATA, LINE, PATIENCE, RECIPE, facts, same, session
-from tinylab import lab
-from tinylab.lab.live import LiveLab, registry, widget
+from tinylab import lab, training
+from tinylab.lab.live import LiveLab, registry, script, steered, widget
 from tinylab.lab.live.widget import Face
 from tinylab.support.errors import InvalidInputError, TrainingError
 
@@ -220,6 +222,31 @@ def test_a_script_is_written_pasted_and_replayed_and_its_note_does_not_linger(li
     other.until("paused", 10)
     assert other.state["note"] == ""
     assert other.lab.face.value == ""
+
+
+@pytest.mark.usefixtures("headless")
+@pytest.mark.parametrize(
+    ("begun", "values"),
+    [
+        (RECIPE, {"learning_rate": 0.02, "batch": 30, "dropout": 0.1, "optimizer": "sgd", "augment": False}),
+        (replace(RECIPE, flip=False, crop=0), {"augment": True, "schedule": "cosine", "label_smoothing": 0.1}),
+    ],
+)
+def test_its_knobs_are_a_recipe_and_its_script_a_command(tmp_path, begun, values) -> None:
+    made = LiveLab(DATA, LINE, begun, steps=0, changes={0: values})
+    made.session.run_for(made.session.steps_per_epoch)
+    run = training.train(steered.build(LINE, 3, tiny.SIZE, begun.seed), DATA, made.recipe())
+    next(iter(run))
+    assert same(facts(made.session), facts(run))
+    assert (
+        made.save(tmp_path / "my run.json")
+        == f"tinylab train --script '{tmp_path}/my run.json' --out '{tmp_path}/my run'"
+    )
+    assert script.read((tmp_path / "my run.json").read_text()) == made.session.status.script
+    made.session.ask("knobs", {"clip": 0.5, "frozen": next(iter(made.session.run.layers))})
+    made.session.run_for(0)
+    with pytest.raises(InvalidInputError, match=r"no frozen layer conv3-4 and no gradient clipping 0.5.* save\(path\)"):
+        made.recipe()
 
 
 def test_a_slip_of_the_pen_is_explained_and_confirmed(live) -> None:

@@ -4,6 +4,7 @@ The browser draws (`face.js`): the training thread sends numbers between two bat
 back as a command, which asks the session for something and returns.
 """
 
+import shlex
 import time
 import uuid
 from collections.abc import Mapping
@@ -17,13 +18,16 @@ from IPython.display import HTML, display
 from torch import nn
 
 from tinylab import figures
+from tinylab.data.augment import Augment
 from tinylab.figures.laboratory import Strip, laboratory
 from tinylab.lab.control import ERROR_CLASS, headless
 from tinylab.lab.live import messages, registry, script
-from tinylab.lab.live.knobs import Planned
+from tinylab.lab.live.batches import USUAL
+from tinylab.lab.live.knobs import APART, Knobs, Planned
 from tinylab.lab.live.session import Session
 from tinylab.lab.live.status import Status
 from tinylab.support.errors import InvalidInputError, TinylabError, check_int
+from tinylab.support.files import atomic_write
 from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -125,6 +129,25 @@ class LiveLab:
     def script(self) -> str:
         """The run so far as one line of JSON: seed, network, recipe, every change with its step."""
         return self.session.status.script.line()
+
+    def save(self, path: str | Path) -> str:
+        """Write the script to a file; returns the command that trains it again and leaves a network to predict with."""
+        atomic_write(Path(path), self.script().encode())
+        return shlex.join(["tinylab", "train", "--script", str(path), "--out", str(Path(path).with_suffix(""))])
+
+    def recipe(self) -> Recipe:
+        """The knobs as they are now, for `training.train`: what a run is that begins with them.
+
+        Raises InvalidInputError for a knob that no recipe has: a frozen layer, gradient clipping.
+        """
+        knobs = self.session.status.knobs
+        if apart := [knobs.said(name) for name in APART if name != "augment" and getattr(knobs, name)]:
+            raise InvalidInputError(f"a recipe has no {' and no '.join(apart)}. Keep the run as a script: save(path)")
+        recipe = knobs.on(self.session.status.script.recipe)
+        if knobs.augment == Knobs.of(recipe).augment:
+            return recipe
+        given = USUAL if knobs.augment else Augment()
+        return replace(recipe, flip=given.flip, crop=given.crop, erase=given.erase)
 
     @classmethod
     def replay(cls, text: str, data: "Dataset", model: nn.Module | None = None, **options: Any) -> "LiveLab":

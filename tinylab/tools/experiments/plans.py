@@ -74,10 +74,19 @@ _KEYS: dict[str, Any] = {
     "question": str, "data": str, "classes": _CLASSES, "per_class": _COUNT, "watched": _COUNT, "networks": list[str],
     "seeds": list[Annotated[int, Field(ge=0)]], "eval_split": Annotated[str, one_of(WATCHED)], "final": bool,
     "test_flip": bool, "answers": bool, "seconds": int, "weights": list, "transfer": _Transfer, "base": dict,
-    "axes": dict, "rows": list[dict],
+    "axes": dict[str, list], "rows": list[dict],
 }  # fmt: skip
 _FIELDS_OF_PLAN: dict[str, Any] = {key: (hint, None) for key, hint in _KEYS.items()}
 _PLAN = create_model("Plan", __base__=Strict, **_FIELDS_OF_PLAN)
+
+
+class _Own(Strict):
+    """What a listed row may say beside its setting."""
+
+    name: Annotated[str, Field(max_length=60, pattern="[A-Za-z0-9]")]
+    networks: list[str] | None = None
+    weights: list[Any] | None = None
+    continues: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,11 +140,11 @@ def parse(text: str, name: str, *, data: str | None = None, base: Path | None = 
 # ---------------------------------------------------------------- from TOML to rows
 
 
-def _rows(parts: dict[str, Any], name: str, data: str | None, base: Path | None) -> list[Row]:
+def _rows(parts: dict[str, Any], name: str, data: str | None, folder: Path | None) -> list[Row]:
     validated(_PLAN, parts, InvalidInputError, "it")
-    data = data or resolve(parts.get("data", "sample"), base=base)  # once: rows may be trained from another folder
-    networks = _several("networks", parts.get("networks", []), str)
-    seeds = _several("seeds", parts.get("seeds", [0]), int)
+    data = data or resolve(parts.get("data", "sample"), base=folder)  # once: rows may be trained from another folder
+    networks = _several("networks", parts.get("networks", []))
+    seeds = _several("seeds", parts.get("seeds", [0]))
     eval_split = parts.get("eval_split", "development")
     base = dict(parts.get("base", {}))
     recipe_name = base.pop("recipe", None)
@@ -148,8 +157,9 @@ def _rows(parts: dict[str, Any], name: str, data: str | None, base: Path | None)
     before: list[str | None] = []  # the title of the row that each row continues
     for title, setting, own in _settings(parts, recipe_name):
         recipe, others = _recipe(recipe_name, {**common, **setting}, title)
-        kept = _epochs(own.get("weights", parts.get("weights", [])), recipe.epochs, title)
-        mine = _several("networks", own["networks"], str) if "networks" in own else networks
+        own_weights, own_networks = (own.weights, own.networks) if own else (None, None)
+        kept = _epochs(parts.get("weights", []) if own_weights is None else own_weights, recipe.epochs, title)
+        mine = networks if own_networks is None else _several("networks", own_networks)
         row = Row(
             plan=name,
             title=title,
@@ -180,7 +190,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None, base: Path | None)
             for network in mine
             for seed in seeds
         ]
-        before += [own.get("continues")] * (len(rows) - len(before))
+        before += [own and own.continues] * (len(rows) - len(before))
     for network in {row.network: None for row in rows}:
         models.build(network, parts.get("classes", 200))  # an unknown name or a bad line is said here
     rows = _continued(rows, before)
@@ -189,9 +199,9 @@ def _rows(parts: dict[str, Any], name: str, data: str | None, base: Path | None)
     return rows
 
 
-def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """(title, setting, the row's own networks, weights and predecessor) of the grid, then of the listed rows."""
-    axes = {key: _several(f"axis {key}", values, None) for key, values in parts.get("axes", {}).items()}
+def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[str, dict[str, Any], _Own | None]]:
+    """(title, setting, what is the row's own) of the grid, then of the listed rows."""
+    axes = {key: _several(f"axis {key}", values) for key, values in parts.get("axes", {}).items()}
     if "axes" in parts and not axes:
         raise InvalidInputError("axes has no axis, so its grid is empty. Give one, such as l2 = [0.0, 0.01]")
     listed = parts.get("rows", [])
@@ -206,15 +216,13 @@ def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[
     if axes:
         for choice in itertools.product(*axes.values()):
             setting = _values(dict(zip(axes, choice, strict=True)), "axes")
-            yield ", ".join(f"{key.replace('_', ' ')} {_text(value)}" for key, value in setting.items()), setting, {}
+            yield ", ".join(f"{key.replace('_', ' ')} {_text(value)}" for key, value in setting.items()), setting, None
     for number, row in enumerate(listed, start=1):
-        own = {key: row[key] for key in ("name", "networks", "weights", "continues") if key in row}
-        title = own.get("name")
-        if not isinstance(title, str) or not re.search("[A-Za-z0-9]", title) or len(title) > 60:
-            raise InvalidInputError(f"row {number} has the name {title!r}. Allowed: text of up to 60 characters")
-        yield title, _values({k: v for k, v in row.items() if k not in own}, f"row {title!r}"), own
+        own = {key: row[key] for key in _Own.model_fields if key in row}
+        read = validated(_Own, own, lambda wrong, n=number: InvalidInputError(f"row {n}: {wrong}"), "it")  # type: ignore[misc]
+        yield read.name, _values({k: v for k, v in row.items() if k not in own}, f"row {read.name!r}"), read
     if not axes and not listed:
-        yield recipe_name or "default", {}, {}
+        yield recipe_name or "default", {}, None
 
 
 def _recipe(name: str | None, setting: dict[str, Any], title: str) -> tuple[Recipe, dict[str, Any]]:
@@ -237,7 +245,6 @@ def _continued(rows: Sequence[Row], titles: Sequence[str | None]) -> list[Row]:
         if title is None:
             continue
         row = found[place]
-        _typed(f"continues in row {row.title!r}", title, str)
         wanted = (row.network, row.recipe.seed)
         shorter = [k for k, r in enumerate(found) if r.title == title and (r.network, r.recipe.seed) == wanted]
         if not shorter:
@@ -284,8 +291,7 @@ _FIELDS: dict[str, Any] = {
 _SETTING = create_model("Setting", __base__=Strict, **_FIELDS)
 
 
-def _epochs(asked: Any, epochs: int, title: str) -> tuple[int, ...]:
-    _typed("weights", asked, list)
+def _epochs(asked: list[Any], epochs: int, title: str) -> tuple[int, ...]:
     found: set[int] = set()
     for epoch in asked:
         if epoch == "last":
@@ -298,14 +304,11 @@ def _epochs(asked: Any, epochs: int, title: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _several(name: str, values: Any, kind: type | None) -> list[Any]:
+def _several(name: str, values: list[Any]) -> list[Any]:
     """At least one, all different."""
-    _typed(name, values, list)
     if not values:
         raise InvalidInputError(f"{name} is empty, so there is nothing to train. Give at least one")
     for place, value in enumerate(values):
-        if kind is not None:
-            _typed(name, value, kind)
         if value in values[:place] and type(value) is type(values[values.index(value)]):
             raise InvalidInputError(f"{name} has {value!r} twice. Give each once")
     return values
@@ -323,19 +326,6 @@ def _different(rows: Sequence[Row]) -> None:
 def _known(received: Any, allowed: Any, what: str) -> None:
     if not isinstance(received, str) or received not in allowed:
         raise InvalidInputError(f"{what} {received!r} is unknown{nearest(str(received), allowed)}")
-
-
-def _typed(name: str, value: Any, kind: type) -> None:
-    words = {
-        int: "a whole number",
-        str: "text",
-        bool: "true or false",
-        list: "a list",
-        dict: "a table",
-        float: "a number",
-    }
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise InvalidInputError(f"{name} is {value!r:.60}. Allowed: {words[kind]}")
 
 
 def _text(value: Any) -> str:
