@@ -136,7 +136,7 @@ def downloading(server: servers.Server) -> Kind:
 
 def caching(archive: Path) -> Kind:
     def work(folder: Path) -> None:
-        data.prepare(archive, "tiny", 1, progress=False, root=folder)
+        data.prepare(archive, "tiny", progress=False, root=folder)
 
     def left(folder: Path) -> dict[str, object]:
         cache = data.open_cache("tiny", folder)

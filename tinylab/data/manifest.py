@@ -7,19 +7,60 @@ nothing: a file may be of an older version, cut short, or edited by hand.
 
 import hashlib
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from tinylab.data.decode import Wanted
 from tinylab.data.folders import cannot_read
 from tinylab.data.layout import SPLITS, Layout
+from tinylab.support.validation import Strict, validated
 
 FILE = "manifest.json"
 SCHEMA = 1  # raise it whenever files or manifest change their meaning; older caches are then rebuilt
+
+
+class _Source(Strict):
+    path: str
+    fingerprint: str
+
+
+class _Split(Strict):
+    images: int
+    labelled: bool
+    greyscale: int
+
+
+class _Array(Strict):
+    bytes: int
+    sha256: str
+
+
+class _Manifest(Strict):
+    """All but the schema's number; see `describe`."""
+
+    tinylab: str
+    prepared: str
+    source: _Source
+    size: int
+    resized: bool = False
+    converted: dict[str, int] = Field(default_factory=dict)
+    splits: dict[str, _Split]
+    build: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]  # a folder beside the manifest, and nowhere else
+    arrays: dict[str, _Array]
+    classes: Annotated[list[str], Field(min_length=1)]
+    names: list[str]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        needed = {f"{split}_{kind}.npy" for split in SPLITS for kind in ("images", "files", "greyscale", "digests")}
+        needed |= {f"{split}_labels.npy" for split, found in self.splits.items() if found.labelled}
+        if set(self.splits) != set(SPLITS) or needed != set(self.arrays) or len(self.classes) != len(self.names):
+            raise ValueError("has parts that do not fit together")
+        return self
 
 
 def state(folder: Path) -> tuple[str, dict[str, Any] | None]:
@@ -28,7 +69,8 @@ def state(folder: Path) -> tuple[str, dict[str, Any] | None]:
         manifest = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if repr(manifest["schema"]) != repr(SCHEMA):  # true and 1.0 equal 1
             return "schema changed", None
-        _check(manifest)
+        rest = {key: value for key, value in manifest.items() if key != "schema"}
+        validated(_Manifest, rest, ValueError, FILE)
         sizes = {file: entry["bytes"] for file, entry in manifest["arrays"].items()}
         whole = all((folder / manifest["build"] / file).stat().st_size == size for file, size in sizes.items())
     except (FileNotFoundError, NotADirectoryError):
@@ -38,31 +80,6 @@ def state(folder: Path) -> tuple[str, dict[str, Any] | None]:
     except OSError as error:
         raise cannot_read(folder, error) from None
     return ("ready", manifest) if whole else ("incomplete", None)
-
-
-def _check(manifest: dict[str, Any]) -> None:
-    """Raises one of the errors above unless everything that is used later is there, and of its kind."""
-    if not re.fullmatch(r"[0-9a-f]{12}", manifest["build"]):
-        raise ValueError("the folder of arrays lies elsewhere")
-    _all(str, [manifest["source"]["path"], manifest["source"]["fingerprint"]])
-    _all(str, [*manifest["classes"], *manifest["names"]])
-    _all(int, [manifest["size"], *(entry["bytes"] for entry in manifest["arrays"].values())])
-    _all(bool, [manifest.get("resized", False), *(manifest["splits"][split]["labelled"] for split in SPLITS)])
-    _all(int, [manifest["splits"][split]["images"] for split in SPLITS])
-    _all(int, [*manifest.get("converted", {}).values()])
-    needed = {f"{split}_{kind}.npy" for split in SPLITS for kind in ("images", "files", "greyscale", "digests")}
-    needed |= {f"{split}_labels.npy" for split in SPLITS if manifest["splits"][split]["labelled"]}
-    if (
-        not manifest["classes"]
-        or len(manifest["classes"]) != len(manifest["names"])
-        or needed != set(manifest["arrays"])
-    ):
-        raise ValueError("the parts do not fit together")
-
-
-def _all(kind: type, values: list[object]) -> None:
-    if not all(type(value) is kind for value in values):
-        raise TypeError(f"expected {kind.__name__}")
 
 
 def inside(folder: Path) -> list[Path]:

@@ -39,7 +39,7 @@ def prepared(tmp_path_factory):
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         (top / name).write_bytes(content)
     root = tmp_path_factory.mktemp("cache")
-    data.prepare(top, "small", workers=1, progress=False, root=root)
+    data.prepare(top, "small", progress=False, root=root)
     return root
 
 
