@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from tinylab import course
 from tinylab.course import evidence, results
@@ -90,6 +91,58 @@ def test_courses_are_those_of_one_network_on_so_many_classes():
     assert set(found) == {r.title for r in STORED if r.network == "model_1"}
     assert evidence.courses("model_1", 200, STORED) == {}
     assert all(history.classes for history in found.values())
+
+
+def test_the_race_is_between_the_optimizers_alone():
+    assert list(evidence.race(STORED)) == ["sgd at 0.01", "adam at 0.001"]
+    sgd, adam = evidence.race(STORED).values()
+    assert (sgd, adam) == (_of("SGD, without L2").history, _of("without L2").history)
+    assert evidence.race([_of("as described"), _of("without L2")]) == {}
+
+
+def test_the_filters_that_are_looked_into_are_those_of_most_classes():
+    few, more = replace(_of("without L2"), weights=(0, 12)), _full(_of("without L2"), 0.2)
+    only_the_end = replace(_full(_of("as described"), 0.9), weights=(12,))
+    assert evidence.looked_into([few, more, only_the_end]) is few
+    more, better = replace(more, weights=(0, 1, 12)), replace(_full(_of("as described"), 0.3), weights=(0, 12))
+    assert evidence.looked_into([few, more, better, only_the_end]) is better
+    assert evidence.looked_into([]) is None
+
+
+def test_certainty_of_records_is_read_from_their_answers(tmp_path):
+    assert evidence.right_classes(folder=tmp_path) == {}
+    right = torch.tensor([0.9, 0.05], dtype=torch.float16)
+    kept = {"classes": torch.tensor([[0, 1], [0, 1]]).short(), "probabilities": torch.tensor([[0.9, 0.1]] * 2).half(),
+            "right": right, "labels": torch.tensor([0, 1]).short()}  # fmt: skip
+    for record in (_of("as described"), _of("without L2")):
+        scored = replace(record, scores={**record.scores, "validation": Score(2.0, 0.5, 2)})
+        results.save(scored, tmp_path, answered=kept)
+    results.save(_of("without L2 and dropout"), tmp_path)  # keeps no answers
+    found = evidence.right_classes(folder=tmp_path)
+    assert list(found) == ["as described, 12 epochs", "without L2, 12 epochs"]
+    for p, loss, accuracy in found.values():
+        np.testing.assert_array_equal(p, right.numpy().astype(np.float32))
+        assert (loss, accuracy) == (2.0, 0.5)
+
+
+def test_recorded_answers_are_scored_by_mistake(tmp_path):
+    """Four classes, twelve images, all answers right; `val_10` and `val_11` come before `val_2` as text."""
+    assert evidence.scored_wrongly(folder=tmp_path) is None
+    labels = torch.arange(12) % 4
+    kept = {"classes": torch.stack([labels, (labels + 1) % 4], 1).short(),
+            "probabilities": torch.tensor([[0.9, 0.1]] * 12).half(),
+            "right": torch.full((12,), 0.9).half(), "labels": labels.short()}  # fmt: skip
+    record = _of("without L2")
+    history = replace(record.history, classes=("b", "a", "c", "d"))
+    results.save(replace(record, history=history, scores={**record.scores, "validation": Score(1.0, 1.0, 12)}),
+                 tmp_path, answered=kept)  # fmt: skip
+    table = evidence.scored_wrongly(folder=tmp_path)
+    shares = {how: share for how, share in table.rows}
+    assert shares["by file name and wnid"] == "100.00 %"
+    assert shares["classes in sorted order"] == "50.00 %"  # c and d keep their place
+    # as text: 0 1 10 11 2 3 4 5 6 7 8 9; classes 0 1 2 3 2 3 0 1 2 3 0 1 against 0 1 2 3 0 1 2 3 0 1 2 3
+    assert shares["files in sorted order"] == "33.33 %"
+    assert "12 official images; guessing 25.00 %" in table.caption
 
 
 def test_certainty_is_counted_or_said_to_be_unknown(monkeypatch):

@@ -40,7 +40,7 @@ def turning(history: History, style: str | None = None) -> figures.Picture:
 EVERY = {
     "turning": lambda **k: turning(RUNS["base"], **k),
     "turning, one epoch": lambda **k: turning(run(0, 1), **k),
-    "one factor": lambda **k: figures.one_factor(OUTCOMES, chance=0.2, **k),
+    "one factor": lambda **k: figures.one_factor(OUTCOMES, chance=0.2, level=("k-NN", 0.28), **k),
     "fingerprints": lambda **k: figures.fingerprints({n: diagnosis.way(h) for n, h in RUNS.items()}, ROWS, **k),
 }
 
@@ -70,7 +70,9 @@ def test_turning_that_is_none_says_so() -> None:
 
 
 def test_one_factor_draws_both_accuracies_and_both_losses() -> None:
-    picture = figures.one_factor(OUTCOMES)
+    picture = figures.one_factor(OUTCOMES, chance=0.2, level=("k-NN", 0.28))
+    assert picture.alt.endswith(" guessing: 20.0 %. k-NN: 28.0 %.")
+    assert {"guessing", "k-NN"} <= {text.get_text() for text in picture.axes[0].texts}
     left, right = picture.axes
     points = {(round(float(line.get_xdata()[0]), 3), float(line.get_ydata()[0])) for line in left.get_lines()
               if len(line.get_xdata()) == 1}  # fmt: skip

@@ -31,6 +31,7 @@ COSTS = {
     "Model 3": (5_900_000, {"as described": 0.49, "modern recipe": 0.43}),
     "modern-small": (16_200_000, {"modern recipe": 0.65}),
 }
+KNN = (0.25, 0.28, 0.33)  # for each number of images
 ROWS = [
     ("reported", "Model 3", "15.6 %"),
     ("reproduced", "Model 3", "16.2 ± 0.4 % †"),
@@ -39,11 +40,11 @@ ROWS = [
 ]
 
 EVERY = {
-    "few images": lambda **k: figures.few_images(results(), chance=0.2, **k),
+    "few images": lambda **k: figures.few_images(results(), chance=0.2, level=("k-NN", KNN), **k),
     "few images, one size and seed": lambda **k: figures.few_images(results((5,), seeds=1), chance=0.2, **k),
-    "longer": lambda **k: figures.longer(LONGER, chance=0.2, **k),
+    "longer": lambda **k: figures.longer(LONGER, chance=0.2, level=("k-NN", 0.28), **k),
     "longer, one": lambda **k: figures.longer({"plain": {6: (0.5, 0.4)}}, **k),
-    "costs": lambda **k: figures.costs(COSTS, chance=0.2, **k),
+    "costs": lambda **k: figures.costs(COSTS, chance=0.2, level=("k-NN", 0.28), **k),
     "costs, all alike": lambda **k: figures.costs({n: (7_000_000, s) for n, (_, s) in COSTS.items()}, **k),
     "costs, one": lambda **k: figures.costs({"modern": (2_000_000_000, {"modern recipe": 0.6})}, **k),
     "ladder": lambda **k: figures.ladder(ROWS, **k),
@@ -78,6 +79,20 @@ def test_few_images_draws_means_errors_and_every_seed() -> None:
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "50", "500"]
     assert {*transfer.WAYS, "guessing: 20 %"} == {text.get_text() for text in ax.texts}
     assert "from scratch: 31.5 % with 10, 41.5 % with 50, 51.5 % with 500." in picture.alt
+
+
+def test_lines_to_compare_with_are_drawn_named_and_told() -> None:
+    level = ("k-NN", 0.28)
+    pictures = [figures.longer(LONGER, chance=0.2, level=level), figures.costs(COSTS, chance=0.2, level=level)]
+    for picture in pictures:
+        dotted = [line for line in picture.axes[-1].get_lines() if line.get_linestyle() == ":"]
+        assert [float(line.get_ydata()[0]) for line in dotted] == pytest.approx([20, 28])
+        assert {"guessing: 20 %", "k-NN: 28 %"} <= {text.get_text() for text in picture.axes[-1].texts}
+        assert picture.alt.endswith(" k-NN: 28.0 %.")
+    picture = figures.few_images(results(), chance=0.2, level=("k-NN", KNN))
+    (line,) = [line for line in picture.axes[0].get_lines() if line.get_marker() == "x"]
+    assert line.get_ydata() == pytest.approx([25, 28, 33])
+    assert picture.alt.endswith("k-NN: 25.0 % with 10, 28.0 % with 50, 33.0 % with 500.")
 
 
 def test_longer_draws_both_accuracies_of_each_length() -> None:

@@ -34,7 +34,7 @@ EVERY = {
     "three range tests": lambda **k: figures.range_tests(
         {"SGD": seen(diverged=True), "Adam": seen(1e-4, warning="look again"), "none": seen(None)}, **k
     ),
-    "bands": lambda **k: figures.bands(RUNS, level=("ln 20", 2.9957), **k),
+    "bands": lambda **k: figures.bands(RUNS, levels={"ln 20": 2.9957}, **k),
     "long bands": lambda **k: figures.bands(
         {name: np.random.default_rng(0).normal(2, 0.1, (3, 300)) for name in ("SGD at 0.01", "Adam at 0.0003")},
         band="error", title="A race", **k,
@@ -91,10 +91,11 @@ def test_bands_hold_mean_and_spread(band: str, half: float) -> None:
 
 
 def test_bands_say_what_they_show() -> None:
-    picture = figures.bands(RUNS, level=("ln 20", 2.9957))
+    picture = figures.bands(RUNS, levels={"ln 20": 2.9957, "k-NN": 1.5})
+    assert picture.alt.endswith("ln 20 3; k-NN 1.5.")
     assert "SGD: mean of 2 3 at first, 1 in the end (band 1 to 1)" in picture.alt
     assert "Adam: mean of 2 3 at first, 0.6 in the end (band 0.5 to 0.7)" in picture.alt
-    assert {"SGD", "Adam", "ln 20 = 3"} == {text.get_text() for text in picture.axes[0].texts}
+    assert {"SGD", "Adam", "ln 20 = 3", "k-NN = 1.5"} == {text.get_text() for text in picture.axes[0].texts}
 
 
 @pytest.mark.parametrize(

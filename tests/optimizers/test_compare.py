@@ -15,7 +15,10 @@ def test_by_hand():
     assert (found.mean, found.error, found.seeds) == (2, pytest.approx(1 / math.sqrt(3)), 3)
     assert not found.clear
     assert str(found) == "+2.000 ± 0.577 (3 seeds)"
-    assert optimizers.difference([2, 4, 6], [-1, 0, 1]).clear  # 3, 4, 5: mean 4
+    assert found.says(+1) == found.says(-1) == "not decided by these runs"
+    clear = optimizers.difference([2, 4, 6], [-1, 0, 1])  # 3, 4, 5: mean 4
+    assert clear.clear
+    assert (clear.says(+1), clear.says(-1)) == ("supported", "contradicted")
     assert optimizers.difference([-1, 0, 1], [2, 4, 6]).mean == -4
 
 

@@ -111,10 +111,9 @@ def _filters(records: Records) -> tuple[str, str, str]:
 
 def moved(records: Records) -> str:
     """How alike the recorded first-layer filters are before and after training."""
-    kept = [r for r in records if r.finished and r.network == "model_1" and {0, *r.weights[-1:]} <= set(r.weights)]
-    if not kept:
+    record = evidence.looked_into(records)
+    if record is None:
         return "No filters of a full-size training are recorded."
-    record = max(kept, key=lambda r: r.classes)
     first, last = (
         weights(record.name, epoch)["conv3-32.weight"].flatten(1).double().numpy()
         for epoch in (record.weights[0], record.weights[-1])
@@ -223,8 +222,9 @@ def verdict(lecture: str | int, live: str = "", records: Records | None = None) 
         answer = f"Live, just now: {live} {answer}"
     touched = [suspect for suspect in SUSPECTS if suspect.name in _TOUCHED[name]]
     told = [(suspect.name, *suspect.verdict(known)[:2]) for suspect in touched]
-    report = " ".join(f"{name}: {said}." + (f" {why}" if why not in answer else "") for name, said, why in told)
-    report = report[:1].upper() + report[1:]
+    report = " ".join(
+        f"{name[:1].upper()}{name[1:]}: {said}." + (f" {why}" if why not in answer else "") for name, said, why in told
+    )
     return Verdict(name, answer, report or _OPEN[name], board(name, known))
 
 

@@ -7,12 +7,16 @@ rather than too often. One seed a side: how another seed would have turned out, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
 
 from tinylab.course.results import Record, answers, load_all
 from tinylab.diagnosis import turning_point
 from tinylab.models import REPORTED
+from tinylab.support.table import Table
 from tinylab.training import History, Score
 
 FULL = 200  # classes: the report's
@@ -51,15 +55,17 @@ def changes(factors: Sequence[str], before: dict[str, object], records: Sequence
 
     before: what the first of the two has in its recipe, such as {"l2": 0.01}. Sorted by number of classes, network.
     """
-    known = [r for r in (load_all() if records is None else records) if r.finished and r.network in REPORTED]
-    found = []
-    for one in known:
-        if any(getattr(one.recipe, name) != value for name, value in before.items()):
-            continue
-        for other in known:
-            if _alike(one, other, factors):
-                found.append(_change(one, other))
+    found = [_change(*pair) for pair in _pairs(factors, before, records)]
     return sorted(found, key=lambda change: (change.classes, change.network))
+
+
+def _pairs(
+    factors: Sequence[str], before: dict[str, object], records: Sequence[Record] | None
+) -> Iterator[tuple[Record, Record]]:
+    known = [r for r in (load_all() if records is None else records) if r.finished and r.network in REPORTED]
+    for one in known:
+        if all(getattr(one.recipe, name) == value for name, value in before.items()):
+            yield from ((one, other) for other in known if _alike(one, other, factors))
 
 
 def _alike(one: Record, other: Record, factors: Sequence[str]) -> bool:
@@ -112,6 +118,14 @@ def adam(records: Sequence[Record] | None = None) -> list[Change]:
     return changes(["optimizer", "learning_rate"], {"optimizer": "sgd"}, records)
 
 
+def race(records: Sequence[Record] | None = None) -> dict[str, History]:
+    """Model 1 under SGD and under Adam, all else alike, on the most classes: by optimizer and rate; {}: none."""
+    known = [pair for pair in _pairs(["optimizer", "learning_rate"], {"optimizer": "sgd"}, records)
+             if pair[0].network == "model_1"]  # fmt: skip
+    best = max(known, key=lambda pair: (pair[0].classes, pair[0].recipe.epochs), default=())
+    return {f"{r.recipe.optimizer} at {r.recipe.learning_rate:g}": r.history for r in best}
+
+
 def unpenalised(records: Sequence[Record] | None = None) -> Record | None:
     """Model 1 without L2, augmentation and schedule, on the most classes, then for the longest: Figure 2's likeness."""
     known = [
@@ -121,6 +135,60 @@ def unpenalised(records: Sequence[Record] | None = None) -> Record | None:
         if r.recipe.dropout is None and r.recipe.schedule == "constant"
     ]
     return max(known, key=lambda r: (r.classes, r.recipe.epochs), default=None)
+
+
+def looked_into(records: Sequence[Record] | None = None) -> Record | None:
+    """The training of Model 1 whose filters are looked into: kept before and after it, most classes, most accurate."""
+    known = [
+        r
+        for r in (load_all() if records is None else records)
+        if r.finished and r.network == "model_1" and len(r.weights) > 1 and r.weights[0] == 0
+    ]
+    return max(known, key=lambda r: (r.classes, held_out(r).accuracy), default=None)
+
+
+def right_classes(
+    records: Sequence[Record] | None = None, folder: str | Path | None = None
+) -> dict[str, tuple[np.ndarray, float, float]]:
+    """How sure recorded trainings of Model 1 are on the official validation images, as `figures.confidence` takes it.
+
+    {title: (p of the right class, float32 (N,), loss, accuracy)}: as described, without the penalty, done well, as far
+    as their answers are kept, those on the most classes; {} if there are none. folder: where the records lie.
+    """
+    known = [r for r in (load_all(folder) if records is None else records) if r.answers_digest]
+    free = unpenalised(known)
+    held = [one for one, other in _pairs(["l2"], {"l2": 0.01}, known) if other is free]
+    wanted = [one for one in (*held[:1], free, best_unchanged(known)) if one is not None]
+    most = max((one.classes for one in wanted), default=0)
+    found = {}
+    for one in (record for record in wanted if record.classes == most):
+        score = one.scores["validation"]
+        found[f"{one.title}, {one.recipe.epochs} epochs"] = answers(one.name, folder).right, score.loss, score.accuracy
+    return found
+
+
+def scored_wrongly(records: Sequence[Record] | None = None, folder: str | Path | None = None) -> Table | None:
+    """What a recorded network's answers to the official validation images score by mistake; None: none are kept.
+
+    Of the most accurate one that keeps answers. Its files are numbered as in Tiny ImageNet, val_0.JPEG onwards.
+    """
+    known = [r for r in (load_all(folder) if records is None else records) if r.answers_digest]
+    if not known:
+        return None
+    record = max(known, key=lambda r: (r.classes, r.scores["validation"].accuracy))
+    found = answers(record.name, folder)
+    said, labels, wnids = found.classes[:, 0], found.labels, record.history.classes
+    as_text = sorted(range(len(labels)), key=lambda row: f"val_{row}.JPEG")
+    place = np.array([wnids.index(wnid) for wnid in sorted(wnids)])  # what a number means to whoever sorts the classes
+    scores = {
+        "by file name and wnid": said == labels,
+        "files in sorted order": said[as_text] == labels,
+        "files shuffled": np.random.default_rng(0).permutation(said) == labels,
+        "classes in sorted order": place[said] == labels,
+    }
+    rows = [[how, f"{100 * right.mean():.2f} %"] for how, right in scores.items()]
+    what = f"Recorded: {record.network}, {record.title}, {record.classes} classes, {len(labels):,} official images"
+    return Table(["its answers, scored", "accuracy"], rows, f"{what}; guessing {100 / record.classes:.2f} %")
 
 
 def best_unchanged(records: Sequence[Record] | None = None) -> Record | None:

@@ -92,12 +92,17 @@ def turning(
 
 @drawn
 def one_factor(
-    outcomes: Sequence["Outcome"], *, title: str = "", chance: float | None = None, style: str | None = None
+    outcomes: Sequence["Outcome"],
+    *,
+    title: str = "",
+    chance: float | None = None,
+    level: tuple[str, float] | None = None,
+    style: str | None = None,
 ) -> Picture:
     """A row for each setting: training and validation accuracy with the gap between, and the loss, best and at the end.
 
-    outcomes: from `diagnosis.outcome`; chance: accuracy of guessing, 0..1, drawn as a dotted line. Raises
-    InvalidInputError for none.
+    outcomes: from `diagnosis.outcome`; chance: accuracy of guessing, 0..1, drawn as a dotted line; level: (name,
+    accuracy) of one more, such as `evaluation.baseline(data).level`. Raises InvalidInputError for none.
     """
     look_ = look(style)
     if not outcomes:
@@ -121,10 +126,13 @@ def one_factor(
     right.set_xlim(0, 1.06 * max(o.eval_loss for o in outcomes))
     for ax in (left, right):
         ax.tick_params(axis="y", length=0)
-    if chance is not None:
-        left.axvline(100 * chance, color=GREY, linestyle=":", lw=look_.line * 0.8)
-        left.annotate("guessing", (100 * chance, 0), xycoords=("data", "axes fraction"), xytext=(3, 3),
-                      textcoords="offset points", color=GREY, fontsize=look_.font * 0.8)  # fmt: skip
+    references = [] if chance is None else [("guessing", chance)]
+    references += [] if level is None else [level]
+    for row, (name, value) in enumerate(references):  # the names one above the other: the lines may be neighbours
+        left.axvline(100 * value, color=GREY, linestyle=":", lw=look_.line * 0.8)
+        left.annotate(name, (100 * value, 0), xycoords=("data", "axes fraction"),
+                      xytext=(3, 3 + 1.1 * look_.font * row), textcoords="offset points", color=GREY,
+                      fontsize=look_.font * 0.8)  # fmt: skip
     title = title or "One factor at a time: what closes the gap?"
     picture.headline(title)
     picture.alt = (
@@ -134,6 +142,7 @@ def one_factor(
             f"{o.best_loss:.2f}, {o.eval_loss:.2f}."
             for o in outcomes
         )
+        + "".join(f" {name}: {percent(value)}." for name, value in references)
     )
     return picture
 

@@ -49,12 +49,18 @@ _SECTIONS = {"reported": GREY, "reproduced": VERMILLION, "done well": BLUE, "bey
 
 @drawn
 def few_images(
-    results: "Results", *, title: str = "", chance: float | None = None, style: str | None = None
+    results: "Results",
+    *,
+    title: str = "",
+    chance: float | None = None,
+    level: tuple[str, Sequence[float]] | None = None,
+    style: str | None = None,
 ) -> Picture:
     """Validation accuracy over the number of training images per class, a line for each way to learn.
 
     results: of `transfer.compare`. Faint marks are the seeds, large ones their means, bars one standard error of the
-    mean. chance: accuracy of guessing, 0..1, drawn as a dotted line.
+    mean. chance: accuracy of guessing, 0..1, drawn as a dotted line; level: (name, accuracies) of one more, such as
+    k-NN's, for each number of images.
     """
     look_ = look(style)
     sizes, ways = results.sizes, results.ways
@@ -80,8 +86,13 @@ def few_images(
         said.append(f"{way}: {told}.")
     ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     ax.set_xlim(-0.3, len(sizes) - 0.7)
-    if chance is not None:
-        labels.append(_guessing(ax, chance, look_))
+    labels += _references(ax, chance, None, look_)
+    if level is not None:
+        heights = [100 * value for value in level[1]]
+        ax.plot(range(len(sizes)), heights, ":", color=GREY, marker="x", lw=look_.line * 0.8, ms=look_.marker)
+        labels.append(EndLabel(len(sizes) - 1, heights[-1], level[0], GREY))
+        told = ", ".join(f"{value:.1f} % with {size}" for value, size in zip(heights, sizes, strict=True))
+        said.append(f"{level[0]}: {told}.")
     label_ends(ax, labels, look_)
     picture.headline(title or "Few images: pre-training, or more epochs?")
     picture.alt = f"{picture.get_suptitle()} Mean validation accuracy over the training images per class. " + " ".join(
@@ -96,12 +107,13 @@ def longer(
     *,
     title: str = "",
     chance: float | None = None,
+    level: tuple[str, float] | None = None,
     style: str | None = None,
 ) -> Picture:
     """Training and validation accuracy over the length of the training, a panel for each recipe.
 
-    runs: {"plain": {6: (0.7, 0.4), 12: (…), …}, …}: epochs, then accuracies 0..1 at the end of so many. Raises
-    InvalidInputError for none, or accuracies outside 0..1.
+    runs: {"plain": {6: (0.7, 0.4), 12: (…), …}, …}: epochs, then accuracies 0..1 at the end of so many. chance, level:
+    grey lines, see `costs`. Raises InvalidInputError for none, or accuracies outside 0..1.
     """
     look_ = look(style)
     if not runs or not all(runs.values()):
@@ -126,15 +138,14 @@ def longer(
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlim(epochs[0] / 1.2, epochs[-1] * 1.2)
         ax.set_ylim(0, 103)
-        if chance is not None:
-            guess = _guessing(ax, chance, look_)
-            ends += [guess] if ax is panels[-1] else []
+        ends += _references(ax, chance, level, look_)
         if ax is panels[-1]:  # two names would not fit between the panels, and colours and lines are the same
             label_ends(ax, ends, look_)
         told = "; ".join(f"{n} epochs {percent(lengths[n][0])} / {percent(lengths[n][1])}" for n in epochs)
         said.append(f"{name}: {told}.")
     picture.headline(title or "Are more epochs enough?")
     picture.alt = f"{_sentence(picture)} Training / validation accuracy by length of the training. " + " ".join(said)
+    picture.alt += _told(level)
     return picture
 
 
@@ -145,13 +156,15 @@ def costs(
     images: int | None = None,
     title: str = "",
     chance: float | None = None,
+    level: tuple[str, float] | None = None,
     style: str | None = None,
 ) -> Picture:
     """Validation accuracy of networks, the cheapest first: an arrow for each, from its first recipe to its last.
 
     networks: {"Model 1": (7_300_000, {"as described": 0.42, "modern recipe": 0.55}), …}: multiply-adds for one image,
     then accuracies 0..1; one of the recipes may be missing. images: on how many they were measured; bars are then one
-    standard error. Raises InvalidInputError for none.
+    standard error. chance: accuracy of guessing, drawn as a dotted line; level: (name, accuracy) of one more, such
+    as `evaluation.baseline(data).level`. Raises InvalidInputError for none.
     """
     look_ = look(style)
     if not networks or not all(shares for _, shares in networks.values()):
@@ -187,15 +200,13 @@ def costs(
     heights = [100 * share for _, shares in networks.values() for share in shares.values()]
     ax.set_ylim(0, 1.2 * max(heights))  # from zero: what an arrow adds is seen beside what was there
     ax.locator_params(axis="y", nbins=6)
-    ends = list(labels.values())
-    if chance is not None and 100 * chance >= ax.get_ylim()[0]:
-        ends.append(_guessing(ax, chance, look_))
-    label_ends(ax, ends, look_)
+    label_ends(ax, [*labels.values(), *_references(ax, chance, level, look_)], look_)
     picture.headline(title or "What a network costs, and what a recipe adds")
     picture.alt = (
         f"{_sentence(picture)} Validation accuracy. "
         + " ".join(said)
         + (f" Bars: one standard error on {images} images." if images else "")
+        + _told(level)
     )
     return picture
 
@@ -241,6 +252,13 @@ def _sections(rows: Sequence[tuple[str, str, str]]) -> list[str]:
     return list(dict.fromkeys(section for section, *_ in rows))
 
 
-def _guessing(ax: Axes, chance: float, style: Style) -> EndLabel:
-    ax.axhline(100 * chance, color=GREY, linestyle=":", linewidth=style.line * 0.8)
-    return EndLabel(ax.get_xlim()[1], 100 * chance, f"guessing: {100 * chance:.3g} %", GREY)
+def _told(level: tuple[str, float] | None) -> str:
+    return "" if level is None else f" {level[0]}: {percent(level[1])}."
+
+
+def _references(ax: Axes, chance: float | None, level: tuple[str, float] | None, style: Style) -> list[EndLabel]:
+    """Grey lines of what guessing and `level` give; the labels for their ends."""
+    known = ([] if chance is None else [("guessing", chance)]) + ([] if level is None else [level])
+    for _, value in known:
+        ax.axhline(100 * value, color=GREY, linestyle=":", linewidth=style.line * 0.8)
+    return [EndLabel(ax.get_xlim()[1], 100 * value, f"{name}: {100 * value:.3g} %", GREY) for name, value in known]

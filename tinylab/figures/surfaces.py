@@ -137,14 +137,14 @@ def bands(
     title: str = "",
     x: str = "update",
     y: str = "loss (nats per image)",
-    level: tuple[str, float] | None = None,
+    levels: Mapping[str, float] | None = None,
     style: str | None = None,
 ) -> Picture:
     """The mean of several runs for each name, in a band that says how far the runs differ.
 
     groups: {"Adam": [run, run, …], …}, up to 5 names, runs of one name equally long, value i drawn at x = i + 1.
     band: "range", from the lowest run to the highest, or "error", one standard error of the mean on each side.
-    level: (name, value) of a grey reference line. Raises InvalidInputError for runs that do not fit.
+    levels: {name: value} of grey reference lines. Raises InvalidInputError for runs that do not fit.
     """
     look_ = look(style)
     if band not in BANDS:
@@ -170,12 +170,13 @@ def bands(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if ax.get_ylim()[0] >= 0:
         ax.set_ylim(bottom=0)
-    if level is not None:
-        ax.axhline(level[1], color=GREY, linestyle=":", linewidth=look_.line * 0.8)
-        labels.append(EndLabel(ax.get_xlim()[1], level[1], f"{level[0]} = {quantity(level[1])}", GREY))
+    for name, value in (levels or {}).items():
+        ax.axhline(value, color=GREY, linestyle=":", linewidth=look_.line * 0.8)
+        labels.append(EndLabel(ax.get_xlim()[1], value, f"{name} = {quantity(value)}", GREY))
     label_ends(ax, labels, look_)
     what = "lowest to highest run" if band == "range" else "one standard error"
     picture.headline(title or f"Several runs each: mean, and band ({what})")
+    said += [f"{name} {quantity(value)}" for name, value in (levels or {}).items()]
     picture.alt = f"{picture.get_suptitle()}. Bands: {what}. " + "; ".join(said) + "."
     return picture
 

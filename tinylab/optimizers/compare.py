@@ -20,6 +20,12 @@ class Difference:
     seeds: int
     clear: bool  # beyond what chance alone does in one of twenty such races
 
+    def says(self, sign: int) -> str:
+        """Of a claim that the difference has this sign, +1 or -1: supported, contradicted, or not decided."""
+        if not self.clear:
+            return "not decided by these runs"
+        return "supported" if self.mean * sign > 0 else "contradicted"
+
     def __str__(self) -> str:
         return f"{self.mean:+.3f} ± {self.error:.3f} ({self.seeds} seed{'s' * (self.seeds != 1)})"
 
