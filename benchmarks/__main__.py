@@ -20,7 +20,7 @@ from benchmarks.machine import say
 from benchmarks.pace import Task, precision
 from benchmarks.rows import ROWS
 from benchmarks.rows.ours import order
-from tinylab.models import LINES
+from tinylab.models import ARCHITECTURES
 from tinylab.support.cores import core_count
 from tinylab.support.errors import InvalidInputError, nearest
 
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 if all rows that ran learned the same."""
     options = parser().parse_args(arguments)
-    for asked, known in ((options.models, LINES), (options.rows, ROWS), (options.parts, PARTS)):
+    for asked, known in ((options.models, ARCHITECTURES), (options.rows, ROWS), (options.parts, PARTS)):
         for name in asked:
             if name not in known:
                 raise InvalidInputError(f"{name!r} is unknown{nearest(name, known)}")

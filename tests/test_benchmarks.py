@@ -508,7 +508,7 @@ def test_decoding_counts_every_image(tmp_path):
 def test_twins_for_keras_know_every_layer_of_the_three_networks():
     """`with_keras.translated` has a case for each; whether the logits agree, it checks itself when it runs."""
     text = (machine.ROOT / "benchmarks" / "rows" / "with_keras.py").read_text()
-    for name in models.LINES:
+    for name in models.ARCHITECTURES:
         for layer in models.build(name):
             assert isinstance(layer, nn.Module)
             assert f"case nn.{type(layer).__name__}():" in text

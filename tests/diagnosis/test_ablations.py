@@ -13,7 +13,7 @@ from tinylab.models import notation
 from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe
 
-LINE = models.LINES["model_1"]
+LINE = models.ARCHITECTURES["model_1"]
 
 
 def test_each_setting_changes_one_factor() -> None:
@@ -33,7 +33,7 @@ def test_each_setting_changes_one_factor() -> None:
         "dropout": {"dropout"},
         "L2 0.01": {"l2"},
         "augmentation": {"flip", "crop"},
-        "batch norm": {"line"},
+        "batch norm": {"architecture"},
         "half the images": {"images", "epochs"},  # twice the passes over half the images: the same updates
     }
 
@@ -54,13 +54,13 @@ def test_half_the_images_of_each_class() -> None:
         diagnosis.Setting("none", tiny.LINE, Recipe(), images=0).part(data)
 
 
-@pytest.mark.parametrize("name", models.LINES)
+@pytest.mark.parametrize("name", models.ARCHITECTURES)
 def test_batch_norm_stands_before_every_relu(name: str) -> None:
     layers = diagnosis.with_batch_norm(name).split(" - ")
     relus = [i for i, layer in enumerate(layers) if layer == "relu"]
-    assert len(relus) == models.LINES[name].split(" - ").count("relu")
+    assert len(relus) == models.ARCHITECTURES[name].split(" - ").count("relu")
     assert all(layers[i - 1] == "batch norm" for i in relus)
-    assert [layer for layer in layers if layer != "batch norm"] == models.LINES[name].split(" - ")
+    assert [layer for layer in layers if layer != "batch norm"] == models.ARCHITECTURES[name].split(" - ")
     notation.parse(" - ".join(layers))
 
 

@@ -47,7 +47,7 @@ PUBLISHED = {  # at 200 classes
 }
 
 
-@pytest.mark.parametrize("name", models.LINES)
+@pytest.mark.parametrize("name", models.ARCHITECTURES)
 @pytest.mark.parametrize("classes", [200, 10])
 def test_counts_by_hand_and_by_pytorch(name: str, classes: int) -> None:
     model = models.build(name, classes)
@@ -63,22 +63,25 @@ def test_counts_by_hand_and_by_pytorch(name: str, classes: int) -> None:
         assert round(summary.multiply_adds / 1e6, 1) == millions
 
 
-@pytest.mark.parametrize("name", models.LINES)
+@pytest.mark.parametrize("name", models.ARCHITECTURES)
 def test_a_network_is_its_line(name: str) -> None:
-    assert notation.format(models.build(name)) == models.LINES[name]
-    assert models.build(models.LINES[name]).state_dict().keys() == models.build(name).state_dict().keys()
+    assert notation.format(models.build(name)) == models.ARCHITECTURES[name]
+    assert models.build(models.ARCHITECTURES[name]).state_dict().keys() == models.build(name).state_dict().keys()
     assert models.build(name, 10)(torch.zeros(2, 3, 64, 64)).shape == (2, 10)
 
 
 def test_the_reports_dropout_probabilities() -> None:
-    found = {name: [layer.p for layer in models.build(name) if isinstance(layer, nn.Dropout)] for name in models.LINES}
+    found = {
+        name: [layer.p for layer in models.build(name) if isinstance(layer, nn.Dropout)]
+        for name in models.ARCHITECTURES
+    }
     assert found == {"model_1": [0.25, 0.25, 0.5], "model_2": [0.25, 0.25, 0.25, 0.5], "model_3": [0.5]}
 
 
 def test_table_1_of_the_report() -> None:
     rows = [(row.train, row.validation) for row in models.REPORTED.values()]
     assert rows == [(0.5693, 0.2435), (0.1871, 0.1799), (0.6236, 0.1560)]
-    assert models.REPORTED.keys() == models.LINES.keys()
+    assert models.REPORTED.keys() == models.ARCHITECTURES.keys()
 
 
 @pytest.mark.parametrize("initialisation", models.INITIALISATIONS)
@@ -106,7 +109,7 @@ def _images(count: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("classes", [10, 200])
-@pytest.mark.parametrize("name", models.LINES)
+@pytest.mark.parametrize("name", models.ARCHITECTURES)
 def test_the_first_loss_is_that_of_a_guess(name: str, classes: int) -> None:
     x, y = _images(24), torch.arange(24) % classes
     with torch.no_grad():
@@ -143,22 +146,22 @@ def test_impossible_dropout(p: float) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name_or_line": "model1"}, "did you mean 'model_1'"),
-        ({"name_or_line": "Model 3"}, "did you mean 'model_3'"),
+        ({"architecture": "model1"}, "did you mean 'model_1'"),
+        ({"architecture": "Model 3"}, "did you mean 'model_3'"),
         (
-            {"name_or_line": "resnet"},
+            {"architecture": "resnet"},
             "Allowed: model_1, model_2, model_3, modern-small, modern-laptop, modern",
         ),
-        ({"name_or_line": "modern_small"}, "did you mean 'modern-small'"),
-        ({"name_or_line": "modern", "classes": 1}, "classes 1 is not possible"),
-        ({"name_or_line": "modern-small", "dropout": 1.0}, "dropout is 1.0"),
-        ({"name_or_line": 1}, "name or a line"),
-        ({"name_or_line": "conv3-32-relu-softmax"}, "stand between ' - '"),
-        ({"name_or_line": "conv3-8 - relo - softmax"}, "layer 2 'relo'"),
-        ({"name_or_line": "model_1", "classes": 0}, "classes 0 is not possible"),
-        ({"name_or_line": "model_1", "classes": "ten"}, "classes 'ten' is not possible"),
-        ({"name_or_line": "softmax", "dropout": 1.5}, "dropout is 1.5"),
-        ({"name_or_line": "softmax", "initialisation": "hee"}, "did you mean 'he'"),
+        ({"architecture": "modern_small"}, "did you mean 'modern-small'"),
+        ({"architecture": "modern", "classes": 1}, "classes 1 is not possible"),
+        ({"architecture": "modern-small", "dropout": 1.0}, "dropout is 1.0"),
+        ({"architecture": 1}, "name or a line"),
+        ({"architecture": "conv3-32-relu-softmax"}, "stand between ' - '"),
+        ({"architecture": "conv3-8 - relo - softmax"}, "layer 2 'relo'"),
+        ({"architecture": "model_1", "classes": 0}, "classes 0 is not possible"),
+        ({"architecture": "model_1", "classes": "ten"}, "classes 'ten' is not possible"),
+        ({"architecture": "softmax", "dropout": 1.5}, "dropout is 1.5"),
+        ({"architecture": "softmax", "initialisation": "hee"}, "did you mean 'he'"),
     ],
 )
 def test_bad_input_gets_one_clear_line(arguments: dict[str, object], message: str) -> None:
@@ -198,21 +201,21 @@ def test_summary_reads_well() -> None:
 # ---------------------------------------------------------------- narrower
 
 
-@pytest.mark.parametrize("name", models.LINES)
+@pytest.mark.parametrize("name", models.ARCHITECTURES)
 def test_narrower_networks_have_a_quarter_of_each_layer(name: str) -> None:
     with torch.device("meta"):  # the wide one is only measured
-        wide = notation.parse(models.LINES[name], classes=5)
+        wide = notation.parse(models.ARCHITECTURES[name], classes=5)
     narrow = models.build(models.narrower(name, 4), classes=5)
     for one, other in zip(wide.children(), narrow.children(), strict=True):
         if isinstance(one, nn.Conv2d):
             assert (other.out_channels, other.kernel_size) == (one.out_channels // 4, one.kernel_size)
     assert narrow(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
     assert models.summary(narrow).multiply_adds < models.summary(wide).multiply_adds / 6
-    assert models.narrower(name, 1) == models.LINES[name]
+    assert models.narrower(name, 1) == models.ARCHITECTURES[name]
 
 
 def test_the_cost_that_narrower_claims() -> None:
-    lines = (models.LINES["model_1"], models.narrower("model_1", 4))
+    lines = (models.ARCHITECTURES["model_1"], models.narrower("model_1", 4))
     costs = [models.summary(notation.parse(line)).multiply_adds for line in lines]
     assert costs[0] / costs[1] == pytest.approx(14.5, abs=0.1)
 

@@ -31,7 +31,7 @@ class Setting:
     """A network, a recipe and an amount of data: everything but the images themselves."""
 
     name: str
-    line: str  # in notation, or a name
+    architecture: str  # in notation, or a name
     recipe: Recipe
     images: float = 1.0  # share of the training images, of each class; above 0, at most 1
 
@@ -42,7 +42,7 @@ class Setting:
         return data if self.images == 1 else data.part(count, seed=self.recipe.seed)
 
 
-def one_factor(line: str, recipe: Recipe, *, images: float = 1.0) -> tuple[Setting, ...]:
+def one_factor(architecture: str, recipe: Recipe, *, images: float = 1.0) -> tuple[Setting, ...]:
     """The base and the settings that differ from it in one factor each.
 
     The base is `recipe` with nothing that regularises, on the share `images` of the data. "dropout" takes the line's
@@ -51,20 +51,20 @@ def one_factor(line: str, recipe: Recipe, *, images: float = 1.0) -> tuple[Setti
     """
     plain = replace(recipe, dropout=0.0, l2=0.0, weight_decay=0.0, flip=False, crop=0, label_smoothing=0.0)
     settings = (
-        Setting("base", line, plain, images),
-        Setting("dropout", line, replace(plain, dropout=None), images),
-        Setting("L2 0.01", line, replace(plain, l2=0.01), images),
-        Setting("augmentation", line, replace(plain, flip=True, crop=4), images),
-        Setting("batch norm", with_batch_norm(line), plain, images),
-        Setting("half the images", line, replace(plain, epochs=2 * plain.epochs), images / 2),
-        Setting("twice the images", line, replace(plain, epochs=max(1, plain.epochs // 2)), 2 * images),
+        Setting("base", architecture, plain, images),
+        Setting("dropout", architecture, replace(plain, dropout=None), images),
+        Setting("L2 0.01", architecture, replace(plain, l2=0.01), images),
+        Setting("augmentation", architecture, replace(plain, flip=True, crop=4), images),
+        Setting("batch norm", with_batch_norm(architecture), plain, images),
+        Setting("half the images", architecture, replace(plain, epochs=2 * plain.epochs), images / 2),
+        Setting("twice the images", architecture, replace(plain, epochs=max(1, plain.epochs // 2)), 2 * images),
     )
     return tuple(setting for setting in settings if setting.images <= 1)
 
 
-def with_batch_norm(line: str) -> str:
+def with_batch_norm(architecture: str) -> str:
     """The line (or that of a name) with batch normalisation before every ReLU, where its authors put it (2015)."""
-    return re.sub(r"(?<= - )relu(?= - )", "batch norm - relu", models.LINES.get(line, line))
+    return re.sub(r"(?<= - )relu(?= - )", "batch norm - relu", models.ARCHITECTURES.get(architecture, architecture))
 
 
 # ---------------------------------------------------------------- what came out

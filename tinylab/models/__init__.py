@@ -9,14 +9,14 @@ counting  shapes, parameters, multiply-adds and memory, layer by layer
 """
 
 from tinylab.models.building import INITIALISATIONS, LAST_LAYER, NAMES, build, initialise, set_dropout
-from tinylab.models.report import LINES, REPORTED, Reported, narrower
+from tinylab.models.report import ARCHITECTURES, REPORTED, Reported, narrower
 from tinylab.models.resnet import SHAPES, Modern, Residual, Shape, Squeeze, modern
 from tinylab.models.summary import Row, Summary, summary
 
 __all__ = [
+    "ARCHITECTURES",
     "INITIALISATIONS",
     "LAST_LAYER",
-    "LINES",
     "NAMES",
     "REPORTED",
     "SHAPES",

@@ -5,17 +5,17 @@ from torch import nn
 
 from tinylab.layers import he_normal_
 from tinylab.models import notation
-from tinylab.models.report import LINES, line_of
+from tinylab.models.report import ARCHITECTURES, architecture_of
 from tinylab.models.resnet import SHAPES, modern
 from tinylab.support.errors import InvalidInputError, nearest
 
-NAMES = (*LINES, *SHAPES)
+NAMES = (*ARCHITECTURES, *SHAPES)
 INITIALISATIONS = ("he", "he everywhere")
 LAST_LAYER = 0.1  # how much smaller the last layer starts under "he"
 
 
 def build(
-    name_or_line: str,
+    architecture: str,
     classes: int = 200,
     *,
     size: int = 64,
@@ -36,10 +36,10 @@ def build(
     Raises InvalidInputError for an unknown name (with the nearest one) or a bad line (with the layer).
     """
     with torch.random.fork_rng(devices=[]):  # the modules' own first draw, which `initialise` replaces
-        if isinstance(name_or_line, str) and name_or_line in SHAPES:
-            model: nn.Sequential = modern(name_or_line, classes)
+        if isinstance(architecture, str) and architecture in SHAPES:
+            model: nn.Sequential = modern(architecture, classes)
         else:
-            model = notation.parse(line_of(name_or_line, tuple(SHAPES)), classes=classes, size=size)
+            model = notation.parse(architecture_of(architecture, tuple(SHAPES)), classes=classes, size=size)
     initialise(model, initialisation, seed=seed)
     if dropout is not None:
         set_dropout(model, dropout)

@@ -63,7 +63,7 @@ class _Token:
         return InvalidInputError(f"{where} {what}")
 
 
-def parse(line: str, *, classes: int = 200, in_channels: int = 3, size: int = 64) -> nn.Sequential:
+def parse(architecture: str, *, classes: int = 200, in_channels: int = 3, size: int = 64) -> nn.Sequential:
     """The network that a line of notation describes, weights as PyTorch draws them (see `models.build`).
 
     Input  float (B, in_channels, size, size); output float (B, classes), logits.
@@ -77,7 +77,7 @@ def parse(line: str, *, classes: int = 200, in_channels: int = 3, size: int = 64
     check_int("classes", classes, 2)
     check_int("in_channels", in_channels, 1)
     check_int("size", size, 1)
-    tokens = list(_tokens(line))
+    tokens = list(_tokens(architecture))
     if not tokens or tokens[-1].text != "softmax":
         end = f"ends in {tokens[-1].text!r}" if tokens else "is empty"
         raise InvalidInputError(f"the line {end}. A network's last layer is softmax: add ' - softmax'")
@@ -107,13 +107,13 @@ def format(model: nn.Sequential) -> str:
     return " - ".join([*texts, "softmax"])
 
 
-def _tokens(line: str) -> Iterator[_Token]:
-    if not isinstance(line, str):
-        raise InvalidInputError(f"a line is text, such as 'conv3-32 - relu - softmax'; got {line!r}")
-    if not line.strip():
+def _tokens(architecture: str) -> Iterator[_Token]:
+    if not isinstance(architecture, str):
+        raise InvalidInputError(f"a line is text, such as 'conv3-32 - relu - softmax'; got {architecture!r}")
+    if not architecture.strip():
         return
-    starts = [0, *(hyphen.end() for hyphen in _HYPHEN.finditer(line))]
-    for position, (start, text) in enumerate(zip(starts, _HYPHEN.split(line), strict=True), start=1):
+    starts = [0, *(hyphen.end() for hyphen in _HYPHEN.finditer(architecture))]
+    for position, (start, text) in enumerate(zip(starts, _HYPHEN.split(architecture), strict=True), start=1):
         indent = len(text) - len(text.lstrip())
         yield _Token(" ".join(text.lower().split()), position, start + indent + 1)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tinylab.support.errors import InvalidInputError, check_int, nearest
 
-LINES: dict[str, str] = {
+ARCHITECTURES: dict[str, str] = {
     "model_1": (
         "conv3-32 - relu - conv3-32 - relu - max pool - dropout - "
         "conv3-64 - relu - conv3-64 - relu - max pool - dropout - "
@@ -45,7 +45,7 @@ REPORTED: dict[str, Reported] = {
 }
 
 
-def narrower(name_or_line: str, factor: int) -> str:
+def narrower(architecture: str, factor: int) -> str:
     """The line with `factor` times fewer filters and units in each layer, at least one: to try many things with.
 
     A quarter of the filters takes a fourteenth of Model 1's arithmetic. An fc directly before softmax stays: it has
@@ -56,24 +56,24 @@ def narrower(name_or_line: str, factor: int) -> str:
     def fewer(match: re.Match[str]) -> str:
         return f"{match[1]}{max(1, int(match[2]) // factor)}"
 
-    layers = line_of(name_or_line).split(" - ")
+    layers = architecture_of(architecture).split(" - ")
     narrowed = [re.sub(r"^(conv\d+-|fc\()(\d+)", fewer, layer) for layer in layers[:-2]]
     return " - ".join([*narrowed, *layers[-2:]])
 
 
-def line_of(name_or_line: str, others: tuple[str, ...] = ()) -> str:
+def architecture_of(architecture: str, others: tuple[str, ...] = ()) -> str:
     """The line behind a name, or the line itself: a single unknown word is taken for a misspelt name.
 
     others: names of networks that have no line, for the message. Raises InvalidInputError.
     """
-    names = (*LINES, *others)
-    if not isinstance(name_or_line, str):
-        raise InvalidInputError(f"a network is a name or a line of notation, got {name_or_line!r}{nearest('', names)}")
-    if name_or_line in LINES:
-        return LINES[name_or_line]
-    if " - " in name_or_line or name_or_line.strip() == "softmax":
-        return name_or_line
+    names = (*ARCHITECTURES, *others)
+    if not isinstance(architecture, str):
+        raise InvalidInputError(f"a network is a name or a line of notation, got {architecture!r}{nearest('', names)}")
+    if architecture in ARCHITECTURES:
+        return ARCHITECTURES[architecture]
+    if " - " in architecture or architecture.strip() == "softmax":
+        return architecture
     raise InvalidInputError(
-        f"network {name_or_line!r} is unknown{nearest(name_or_line, names)}, or a line whose layers"
+        f"network {architecture!r} is unknown{nearest(architecture, names)}, or a line whose layers"
         " stand between ' - ', such as 'conv3-32 - relu - max pool - softmax'"
     )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tinylab.course.results import Provenance, Record, Timings
-from tinylab.models import LINES
+from tinylab.models import ARCHITECTURES
 from tinylab.support.errors import TinylabError
 from tinylab.training import Recipe, Score
 from tinylab.training.history import Epoch, History
@@ -24,7 +24,9 @@ def record(name: str = "a-record", *, epochs: int = 3, classes: int = 10, seed: 
     """Of Model 1; the k-th epoch's losses are 1 + 1/k and 3 + k/10."""
     names = tuple(f"n{number:08d}" for number in range(classes))
     recipe = Recipe(epochs=epochs, seed=seed, l2=0.01)
-    history = History(recipe, LINES["model_1"], "made", "development", names, [epoch(k + 1) for k in range(epochs)])
+    history = History(
+        recipe, ARCHITECTURES["model_1"], "made", "development", names, [epoch(k + 1) for k in range(epochs)]
+    )
     scores = {"train": Score(1.5, 0.51, 90), "development": Score(3.2, 0.24, 30)}
     made = Record(
         name=name,

@@ -6,7 +6,7 @@ import pytest
 
 from tests.course.results.made import epoch, record
 from tinylab.course import results
-from tinylab.models import LINES
+from tinylab.models import ARCHITECTURES
 from tinylab.tools import experiments
 from tinylab.training import Recipe
 from tinylab.training.history import History
@@ -19,7 +19,7 @@ def made(name, ways, *, classes=200, network="model_1", **losses):
         of_it = {key: values[number - 1] for key, values in losses.items()}
         epochs.append(epoch(number, train, validation, running_accuracy=train, **of_it))
     names = tuple(f"n{k:08d}" for k in range(classes))
-    history = History(Recipe(epochs=len(ways)), LINES[network], "made", "development", names, epochs)
+    history = History(Recipe(epochs=len(ways)), ARCHITECTURES[network], "made", "development", names, epochs)
     return replace(record(name, classes=classes), title=name, network=network, history=history)
 
 
@@ -63,6 +63,7 @@ def test_nearest_first_by_network_and_failures_left_out():
     table = results.fingerprint_table(found)
     str(table)
     assert [row[1] for row in table.rows] == ["as reported", "near", "far", "as reported", "three"]
+    assert [row[2] for row in table.rows] == [200] * 5  # classes
     missing = results.conclusions([found[1]])[0]
     assert "is not reproduced: 'far' ends 33 points away." in missing
 

@@ -14,7 +14,7 @@ def numbers_in_an_image(answer: Any) -> str | None:
         64 * 64: "So many pixels. How many numbers does one pixel have?",
         64 * 3: "That is one row of pixels. How many rows are there?",
     }
-    return counted(answer, 64 * 64 * 3, hints, "Look at image.shape and multiply.")
+    return counted(answer, 64 * 64 * 3, hints, "Multiply rows, columns and colours.")
 
 
 @exercise("01.2")

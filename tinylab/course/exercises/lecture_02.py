@@ -1,4 +1,4 @@
-"""Checks of lecture 02, the layers: counting weights, writing kernels and pools, who gets the gradient, spread."""
+"""Checks of lecture 02, the layers: counting weights, writing kernels and pools, who gets the gradient."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tinylab import models
-from tinylab.course.exercises import Unreadable, close, counted, exercise, function, text
+from tinylab.course.exercises import Unreadable, counted, exercise, function, text
 from tinylab.models import notation
 
 
@@ -84,27 +84,13 @@ def gradients_behind_a_pool(answer: Any) -> str | None:
 
 
 @exercise("02.5")
-def scale_without_relu(answer: Any) -> str | None:
-    """The scale, as a share of He's, that keeps the spread where no relu follows: sqrt(1/2)."""
-    if close(answer, math.sqrt(0.5), relative=0.02):
-        return None
-    if close(answer, 0.5, relative=0.02):
-        return "Half the variance, yes. The scale multiplies the standard deviation."
-    if close(answer, math.sqrt(2), relative=0.02):
-        return "The right factor in the wrong direction: without relu, does more of the signal survive, or less?"
-    if close(answer, 1.0, relative=0.02):
-        return "That is right with relu. What share of the mean square does relu remove, for numbers around 0?"
-    return "Run `spread` without relu for a few scales: does the last number grow or shrink?"
-
-
-@exercise("02.6")
 def model_1_with_batch_norm(answer: Any) -> str | None:
     """Model 1's line with batch normalisation wherever the student would put it."""
     line = notation.format(notation.parse(text(answer)))
     layers = line.split(" - ")
     if "batch norm" not in layers:
         return "That line has no `batch norm` yet."
-    if " - ".join(layer for layer in layers if layer != "batch norm") != models.LINES["model_1"]:
+    if " - ".join(layer for layer in layers if layer != "batch norm") != models.ARCHITECTURES["model_1"]:
         return "Without its batch norms, the line should be Model 1's: one change at a time."
     if "batch norm - batch norm" in line:
         return "Two batch norms stand side by side. What is left to normalise for the second?"

@@ -1,36 +1,38 @@
-"""Checks of lecture 03, Model 1: counting, the first loss, writing a line, the turning point, confidence."""
+"""Checks of lecture 03, Model 1: the first loss, the first weights, writing a line, the turning point, confidence."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import Found, close, counted, exercise, explanation, function, text
+from tinylab.course.exercises import Found, close, exercise, explanation, function, text
 from tinylab.models import notation
 
 
 @exercise("03.1")
-def parameters_of_the_first_conv3_64(answer: Any) -> str | None:
-    """Parameters of the first conv3-64 of Model 1: 64 filters of 3·3·32 weights and a bias."""
-    hints = {
-        3 * 3 * 32 * 64: "All weights are there. What else has every filter?",
-        (3 * 3 * 64 + 1) * 64: "That is the second conv3-64. How many channels does the first one get?",
-        (3 * 3 * 3 + 1) * 64: "It does not see the image any more: how many channels does the layer before it give?",
-    }
-    walk = "One filter first: width × height × input channels, + 1. Then times the number of filters."
-    return counted(answer, (3 * 3 * 32 + 1) * 64, hints, walk)
+def classes_of_a_first_loss(answer: Any) -> str | None:
+    """How many classes a network tells apart whose first loss is 6.91 as it should be: e^6.91, about 1000."""
+    if close(answer, 1000, relative=0.01):
+        return None
+    if close(answer, 2**6.91, relative=0.01) or close(answer, 10**6.91, relative=0.01):
+        return "The right idea with another base: the softmax loss uses the natural logarithm."
+    if close(answer, math.log(6.91), relative=0.01):
+        return "That is the logarithm once more. Which number has 6.91 as its logarithm?"
+    return "The loss of someone who only guesses is ln C. For which C is that 6.91?"
 
 
 @exercise("03.2")
-def first_loss_of_200_classes(answer: Any) -> str | None:
-    """Loss of a network that gives each of 200 classes the same probability: ln 200."""
-    if close(answer, math.log(200), relative=0.002):
+def scale_without_relu(answer: Any) -> str | None:
+    """The scale, as a share of He's, that keeps the spread where no relu follows: sqrt(1/2)."""
+    if close(answer, math.sqrt(0.5), relative=0.02):
         return None
-    if close(answer, math.log2(200), relative=0.01) or close(answer, math.log10(200), relative=0.01):
-        return "The right idea with another base: the softmax loss uses the natural logarithm."
-    if close(answer, 1 / 200):
-        return "That is the probability of each class. The loss is minus its logarithm."
-    return "It gives each class the same probability. Which one, and what is minus its logarithm?"
+    if close(answer, 0.5, relative=0.02):
+        return "Half the variance, yes. The scale multiplies the standard deviation."
+    if close(answer, math.sqrt(2), relative=0.02):
+        return "The right factor in the wrong direction: without relu, does more of the signal survive, or less?"
+    if close(answer, 1.0, relative=0.02):
+        return "That is right with relu. What share of the mean square does relu remove, for numbers around 0?"
+    return "Run `spread` without relu for a few scales: does the last number grow or shrink?"
 
 
 @exercise("03.3")

@@ -1,4 +1,4 @@
-"""Checks of lecture 05, Model 3: counting, receptive fields, an equal pair of layers, telling fits apart."""
+"""Checks of lecture 05, Model 3: receptive fields, an equal pair of layers, telling fits apart."""
 
 from typing import Any
 
@@ -10,19 +10,17 @@ from tinylab.models import notation
 
 
 @exercise("05.1")
-def parameters_of_two_conv3_32(answer: Any) -> str | None:
-    """Parameters of two conv3-32 in a row on a colour image: (3·3·3 + 1)·32 and (3·3·32 + 1)·32."""
-    first, second = (3 * 3 * 3 + 1) * 32, (3 * 3 * 32 + 1) * 32
+def field_of_a_late_conv3(answer: Any) -> str | None:
+    """By how many pixels a 3×3 convolution after two poolings widens the field: (3 − 1) · 4."""
     hints = {
-        2 * first: "The second one does not see the image any more: how many channels does it get?",
-        2 * second: "The first one sees the image: how many channels has that?",
-        first: "That is the first of the two.",
-        second: "That is the second of the two.",
-        first + second - 64: "All weights are there. What else has every filter?",
-        (5 * 5 * 3 + 1) * 32: "That is the conv5-32 that they replace.",
+        2: "That is what it adds before any pooling. How far apart do its inputs lie after two?",
+        4: "After two poolings neighbouring units lie 4 pixels apart. How many such steps does a width of 3 add?",
+        6: "Two poolings double the stride twice.",
+        12: "A convolution of width k adds k − 1 steps, not k.",
     }
-    walk = "One filter of each first: width × height × input channels, + 1. Then times the number of filters."
-    return counted(answer, first + second, hints, walk)
+    return counted(
+        answer, 8, hints, "A convolution of width k adds (k − 1) × stride; each 2×2 pooling doubles the stride."
+    )
 
 
 @exercise("05.2")
@@ -41,16 +39,16 @@ def field_of_two_conv3(answer: Any) -> str | None:
 def two_conv3_for_one_conv5(answer: Any) -> str | None:
     """Model 3's line with conv3-32 - relu - conv3-32 in place of conv5-32."""
     line = notation.format(notation.parse(text(answer)))
-    wanted = models.LINES["model_3"].replace("conv5-32", "conv3-32 - relu - conv3-32")
+    wanted = models.ARCHITECTURES["model_3"].replace("conv5-32", "conv3-32 - relu - conv3-32")
     if line == wanted:
         return None
     if "conv5-32" in line:
         return "The 5×5 layer is still there."
-    if line == models.LINES["model_3"].replace("conv5-32", "conv3-32"):
+    if line == models.ARCHITECTURES["model_3"].replace("conv5-32", "conv3-32"):
         return "One 3×3 layer sees 3 pixels. How many of them see 5?"
-    if line == models.LINES["model_3"].replace("conv5-32", "conv3-32 - conv3-32"):
+    if line == models.ARCHITECTURES["model_3"].replace("conv5-32", "conv3-32 - conv3-32"):
         return "Between the two something is missing: without it, two convolutions are no more than one."
-    return "Start from models.LINES['model_3'] and replace only its first layer."
+    return "Start from models.ARCHITECTURES['model_3'] and replace only its first layer."
 
 
 @exercise("05.4")

@@ -45,15 +45,15 @@ def named(model: str | nn.Module) -> str:
     return f"{MODULE}{type(model).__name__} {digest.hexdigest()[:12]}"
 
 
-def build(line: str, classes: int, size: int, seed: int) -> nn.Sequential:
+def build(architecture: str, classes: int, size: int, seed: int) -> nn.Sequential:
     """The network of `models.build`, for images of size×size pixels, without a look at the global random state.
 
     Raises InvalidInputError for an unknown name, a bad line, or one with more than 100 million weights.
     """
-    if line not in models.LINES and " - " not in line:
-        models.build(line, classes=classes)  # says what is wrong with the name
+    if architecture not in models.ARCHITECTURES and " - " not in architecture:
+        models.build(architecture, classes=classes)  # says what is wrong with the name
     with torch.device("meta"):  # shapes without numbers: nothing is drawn, and nothing is too large
-        model = notation.parse(models.LINES.get(line, line), classes=classes, size=size)
+        model = notation.parse(models.ARCHITECTURES.get(architecture, architecture), classes=classes, size=size)
     weights = sum(parameter.numel() for parameter in model.parameters())
     if weights > MOST_WEIGHTS:
         raise InvalidInputError(f"a network of {weights:,} weights is too large. Allowed: {MOST_WEIGHTS:,}")
