@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from tests.lab.live import made
+from tinylab.lab.live import session as sessions
 from tinylab.lab.live import snapshots
 from tinylab.lab.live.knobs import Change, Knobs, changes, merged
+from tinylab.lab.live.session import Session
 from tinylab.lab.live.snapshots import Snapshot, SnapshotStore
 
 
@@ -84,3 +86,34 @@ def test_a_small_container_is_told_what_it_costs(monkeypatch):
     assert session.gave_up.startswith("1.5 GB of memory are left here: the laboratory keeps 0.40 GB of earlier moments")
     assert "\n" not in session.gave_up
     assert made.session(memory=10**9).gave_up == ""
+
+
+def test_a_laboratory_leaves_what_the_open_ones_were_promised(monkeypatch):
+    """Nothing of it is taken yet when the second is made; one that is closed has nothing, and keeps nothing."""
+    for other in list(sessions._open):
+        other.close()
+    left = 3_500_000_000
+    monkeypatch.setattr(snapshots, "available_memory", lambda: left)
+
+    def opened() -> Session:
+        session = made.session()
+        session.open()
+        return session
+
+    first, second = opened(), opened()
+    assert first.memory == snapshots.BUDGET
+    assert second.memory == (left - snapshots.BUDGET - 2 * snapshots.TRAINING) // 2
+    assert second.gave_up.startswith("3.5 GB of memory are left here, 1.8 GB of it promised to the laboratories that")
+    second.close()
+    first.ask("start", 3)
+    assert first.wait(lambda status: status.step == 3 and status.phase == "paused", made.PATIENCE)
+    taken = first.snapshots.bytes
+    assert taken
+    third = opened()  # the first has begun to train: that is in what is left
+    assert third.memory == min(snapshots.BUDGET, (left - snapshots.BUDGET + taken - snapshots.TRAINING) // 2)
+    first.close()
+    third.close()
+    assert first.snapshots.bytes == 0
+    assert opened().memory == snapshots.BUDGET
+    for other in list(sessions._open):
+        other.close()

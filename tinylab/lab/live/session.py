@@ -8,6 +8,7 @@ something is drawn.
 """
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from torch import nn
 
 from tinylab.lab.live.knobs import Planned
 from tinylab.lab.live.script import Script, fingerprint
-from tinylab.lab.live.snapshots import budget
+from tinylab.lab.live.snapshots import TRAINING, SnapshotStore, budget
 from tinylab.lab.live.status import Status
 from tinylab.lab.live.steered import named
 from tinylab.lab.live.steering import Steering
@@ -28,6 +29,9 @@ from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
+
+
+_open: "weakref.WeakSet[Session]" = weakref.WeakSet()  # those of this process that may train at any time
 
 
 def _light(command: str, value: Any) -> bool:
@@ -55,7 +59,8 @@ class Session(Steering):
         """
         self.data, self.eval_split, self.device = data, eval_split, device or pick()
         self._report = report or (lambda moment, due: None)
-        self.memory, self.gave_up = (memory, "") if memory is not None else budget()
+        promised = sum(other._promised() for other in list(_open))
+        self.memory, self.gave_up = (memory, "") if memory is not None else budget(promised)
         self._fingerprint = fingerprint(data)
         self._asked: deque[tuple[str, Any]] = deque()
         self._gate = threading.Condition()  # guards the queue, `_closed` and `status`, for a moment each
@@ -101,6 +106,7 @@ class Session(Steering):
     def open(self) -> None:
         """Train in a background thread from now on, whenever it is asked for."""
         release_team()
+        _open.add(self)
         self._thread = threading.Thread(target=self._serve, name="tinylab laboratory", daemon=True)
         self._thread.start()
 
@@ -154,8 +160,15 @@ class Session(Steering):
                 self._fail(error)
         self._end()
 
+    def _promised(self) -> int:
+        """Bytes that it may still take: for snapshots, and for training if it has not yet begun."""
+        begun = self.branches.current.steps > 0
+        return max(0, self.memory - self.snapshots.bytes) + (0 if begun else TRAINING)
+
     def _end(self) -> None:
         self._going, self.phase = False, "closed"
+        self.snapshots = SnapshotStore(0)  # a notebook keeps what its cells have shown, but nobody can go back any more
+        _open.discard(self)
         self._publish(True)
 
     def _obey(self) -> None:

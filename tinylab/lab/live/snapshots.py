@@ -39,15 +39,21 @@ class Snapshot:
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + 8 * len(self.taken)
 
 
-def budget() -> tuple[int, str]:
-    """Bytes for the snapshots of a new laboratory, and in one line what a small machine or container costs, or ""."""
+def budget(promised: int = 0) -> tuple[int, str]:
+    """Bytes for the snapshots of a new laboratory, and in one line what a small machine or container costs, or "".
+
+    promised: bytes that the open laboratories of this process may still take.
+    """
     left = available_memory()
-    granted = min(BUDGET, max(0, left - TRAINING) // 2)  # the other half is for whatever comes after
+    granted = min(BUDGET, max(0, left - promised - TRAINING) // 2)  # the other half is for whatever comes after
     if granted == BUDGET:
         return granted, ""
+    here = f"{left / 1e9:.1f} GB of memory are left here"
+    if promised:
+        here += f", {promised / 1e9:.1f} GB of it promised to the laboratories that are open"
     return granted, (
-        f"{left / 1e9:.1f} GB of memory are left here: the laboratory keeps {granted / 1e9:.2f} GB of earlier moments "
-        f"to go back to instead of {BUDGET / 1e9:.2f} GB, so that they lie further apart"
+        f"{here}: the laboratory keeps {granted / 1e9:.2f} GB of earlier moments to go back to instead of "
+        f"{BUDGET / 1e9:.2f} GB, so that they lie further apart"
     )
 
 
