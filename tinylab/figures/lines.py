@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tinylab.figures.style import (
     GREY,
@@ -52,6 +52,7 @@ def lines(
     dress(ax, look_, x=x, y=y)
     if log:
         ax.set_yscale("log")
+        ax.yaxis.set_minor_formatter(NullFormatter())  # over less than a decade it would write 2×10⁰
     labels, said, longest = [], [], max(len(values) for values in series.values())
     for (name, raw), colour, dash in zip(series.items(), HUES, _DASHES, strict=False):
         values = array(raw).astype(float)
