@@ -26,6 +26,9 @@ FAULTS = """least => Reveal.getSlides().flatMap((slide, number) => {
     const room = slide.getBoundingClientRect();
     if (room.width !== 1920 || room.height !== 1080) found.push(`the slide is ${room.width} × ${room.height}`);
     if (slide.matches('.scrolls')) found.push('has to be scrolled');
+    if (!slide.querySelector('h1, h2, h3, .head')?.textContent) found.push('no heading');
+    const code = [...slide.querySelectorAll('.input pre')].map(part => part.textContent.trimEnd().split('\\n').length);
+    if (code.reduce((sum, lines) => sum + lines, 0) > 15) found.push('more than 15 lines of code');
     for (const part of slide.querySelectorAll('*:not(math *)')) {
         const {left, right, top, bottom, width, height} = part.getBoundingClientRect();
         if (!width || !height || part.closest('aside')) continue;
@@ -35,7 +38,7 @@ FAULTS = """least => Reveal.getSlides().flatMap((slide, number) => {
             found.push('cut off at its side: ' + name);
         const own = [...part.childNodes].some(node => node.nodeType === 3 && node.data.trim());
         const size = parseFloat(getComputedStyle(part).fontSize);
-        if (own && size < least) found.push(`text of ${size} px: ` + name);
+        if (own && size < (part.closest('.input') ? 28 : least)) found.push(`text of ${size} px: ` + name);
         if (part.tagName === 'IMG' && !part.alt) found.push('a picture without alt text');
         if (part.tagName === 'IMG' && width < part.getAttribute('width') - 1) found.push('a picture made smaller');
     }
@@ -140,15 +143,19 @@ def test_what_fits_no_screen_is_scrolled_by_key(browser, decks):
 
 def test_notes_and_theme(browser, decks):
     page = _opened(browser, decks / "00_long.html", "#/1", color_scheme="dark")
-    panel, body = page.locator("#notes"), page.locator("body")
-    paper = "one => getComputedStyle(one).backgroundColor"
-    assert not panel.is_visible()
-    page.keyboard.press("s")
-    assert panel.is_visible()
-    assert "Say this aloud" in panel.inner_text()
-    assert "The plan" in panel.inner_text()
-    page.keyboard.press("s")
-    assert not panel.is_visible()
+    body, paper = page.locator("body"), "one => getComputedStyle(one).backgroundColor"
+    with page.expect_popup() as opened:
+        page.keyboard.press("s")
+    notes = opened.value.locator("body")
+    assert "Second" in notes.inner_text()
+    assert "Say this aloud" in notes.inner_text()
+    assert "The plan" not in notes.inner_text()
+    assert "Say this aloud" not in page.locator(".slides").inner_text()  # the audience does not see it
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowLeft"):
+        opened.value.keyboard.press(key)
+    sync_api.expect(notes).to_contain_text("The plan")
+    sync_api.expect(notes).not_to_contain_text("Say this aloud")
+    opened.value.close()
     dark = body.evaluate(paper)
     page.keyboard.press("t")
     assert body.evaluate(paper) != dark

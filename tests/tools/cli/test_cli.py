@@ -1,6 +1,7 @@
 """The command line: bad input is one line and exit code 2, a failed lecture exit code 1, help is quick."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -254,7 +255,13 @@ def test_lab_opens_the_lectures(call, tmp_path, monkeypatch):
         returncode = 7
 
     monkeypatch.setattr(subprocess, "run", lambda command: commands.append(command) or Done())
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     code, _, _ = call("lab", "--no-browser")
     assert code == 7
     place = str(tmp_path / "notebooks")
     assert commands == [[sys.executable, "-m", "jupyterlab", place, "--ServerApp.ip=localhost", "--no-browser"]]
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    code, _, error = call("lab")
+    assert code == 2
+    assert "tinylab lab --allow-root" in error
+    assert call("lab", "--allow-root")[0] == 7

@@ -125,7 +125,7 @@ def test_formulas_links_and_the_lecturer_s_plan(lecture):
     assert '<a href="02_next.html">the next</a>' in page
     assert "another." in page
     assert "09_gone" not in page
-    plan = page[page.index('<aside id="notes"') :]
+    plan = page[page.index('<template id="plan"') :]
     assert "<td>begin</td>" in plan
     assert "Not this" not in page
     assert "Nor this" not in page
@@ -144,6 +144,22 @@ def test_a_section_in_an_output_becomes_no_slide(tmp_path):
     page = _own(slides.deck(crafted.write(tmp_path, "01_small", made)).page)
     assert _Resources(page).leaves == 3
     assert "<article><p>A card</p></article>" in page
+
+
+def test_long_code_comes_in_pieces_cut_between_statements(tmp_path):
+    lines = [f"a{i} = [\n    {i},\n]" for i in range(4)] + ["def f():", *(f"    b = {i}" for i in range(20)), "f()"]
+    made = _executed("\n".join(lines))
+    _typed(made.cells[2], "fragment")
+    [*first, last] = slides._pieces(made.cells[2])
+    texts = [piece.source for piece in (*first, last)]
+    assert [len(text.splitlines()) for text in texts] == [12, 15, 7]
+    assert "\n".join(texts) == "\n".join(lines)
+    assert texts[1].startswith("def f():")
+    assert [len(piece.outputs) for piece in (*first, last)] == [0, 0, 1]
+    kinds = [piece.metadata.get("slideshow", {}).get("slide_type") for piece in (*first, last)]
+    assert kinds == ["fragment", None, "-"]
+    [only] = slides._pieces(_executed("%time f()").cells[2])
+    assert only.source == "%time f()"
 
 
 def test_the_index_lists_titles_and_questions(lecture, tmp_path):

@@ -210,4 +210,10 @@ def lab(context: typer.Context) -> None:
     if not any(re.match(r"--(ServerApp\.|NotebookApp\.)?ip(=|$)", argument) for argument in context.args):
         command.append("--ServerApp.ip=localhost")
     command += context.args
-    raise typer.Exit(subprocess.run(command).returncode)
+    ended = subprocess.run(command).returncode
+    if ended and getattr(os, "geteuid", lambda: 1)() == 0 and "--allow-root" not in context.args:
+        raise NotebookError(
+            "JupyterLab does not run as root, who may do anything. Start it as another user; or, where nobody else can "
+            "reach it, such as in a container of your own: tinylab lab --allow-root"
+        )
+    raise typer.Exit(ended)

@@ -6,13 +6,17 @@ const SIZES = [1, 0.93, 0.86, 0.8]; // of the text, tried in this order
 const ZOOMS = [2.1, 1.9, 1.7, 1.55, 1.4]; // of the pictures: below 1.4 their labels could not be read from the last row
 const LAST_SIZES = [1, 0.9, 0.8, 0.7]; // for one piece that is too large for a slide of its own
 const LAST_ZOOMS = [...ZOOMS, 1.25, 1.1, 1, 0.9, 0.8];
+const MOST_LINES = 15; // of code; slides.py cuts what is longer
 const SIDEWAYS = "pre, table, .output_html, math, h1, h2, h3, p";
 
 const pieces = (slide) => [...slide.querySelectorAll(".text_cell, .input, .output_area")];
 
+const lines = (slide) => [...slide.querySelectorAll(".input pre")].filter((part) => part.clientWidth > 0)
+  .reduce((sum, part) => sum + part.textContent.trimEnd().split("\n").length, 0);
+
 // Whether nothing of the slide is cut off, and no picture smaller than `zoom` times its size in the notebook.
 function fits(slide, zoom) {
-  if (slide.scrollHeight > slide.clientHeight + 1) return false;
+  if (slide.scrollHeight > slide.clientHeight + 1 || lines(slide) > MOST_LINES) return false;
   const shown = (part) => part.clientWidth > 0;
   const cut = [...slide.querySelectorAll(SIDEWAYS)].filter(shown).some((part) => part.scrollWidth > part.clientWidth + 1);
   const small = [...slide.querySelectorAll("img")].filter(shown).some((image) => image.clientWidth < zoom * image.width0 - 1);
@@ -72,9 +76,38 @@ function scrollOr(direction, otherwise) {
   if (slide.scrollTop === before) otherwise();
 }
 
-// The notes of this slide, above the plan of the whole lecture.
+// A slide that has no heading of its own says at its upper edge what it belongs to.
+function head(slides) {
+  let last = "";
+  for (const slide of slides) {
+    const own = slide.querySelector("h1, h2, h3");
+    if (!own) slide.insertAdjacentHTML("afterbegin", `<p class="head">${last}</p>`);
+    last = [...slide.querySelectorAll("h1, h2, h3")].pop()?.innerHTML ?? last;
+  }
+}
+
+// The notes of this slide, in a window of their own that the audience does not see; the first slide has the plan, too.
+let speaker = null;
 function notes() {
-  document.getElementById("here").innerHTML = Reveal.getSlideNotes() || "";
+  if (!speaker || speaker.closed) return;
+  const slides = Reveal.getSlides(), here = Reveal.getSlidePastCount();
+  const name = (slide) => slide?.querySelector("h1, h2, h3, .head")?.textContent ?? "the end";
+  speaker.document.body.innerHTML = `<h1>${here + 1} of ${slides.length}: ${name(slides[here])}</h1>` +
+    `${Reveal.getSlideNotes() || "<p>No notes on this slide.</p>"}` +
+    `${here ? "" : document.getElementById("plan").innerHTML}<p class="next">Next: ${name(slides[here + 1])}</p>`;
+}
+
+function openNotes() {
+  speaker = open("", "notes", "popup,width=900,height=700");
+  if (!speaker) return;
+  speaker.document.title = `Notes: ${document.title}`;
+  speaker.document.head.innerHTML += "<style>body { font: 22px/1.45 system-ui, sans-serif; margin: 1.5rem; } h1 { font-size: 1.2em; } " +
+    "td, th { padding: 0.25em 0.8em 0.25em 0; text-align: left; vertical-align: top; } .next { color: #666; }</style>";
+  speaker.onkeydown = (event) => { // it has the keyboard now: the slides go on
+    if (["ArrowRight", "PageDown", " "].includes(event.key)) Reveal.next();
+    else if (["ArrowLeft", "PageUp"].includes(event.key)) Reveal.prev();
+  };
+  notes();
 }
 
 const printed = /[?&](print-pdf|view=print)/.test(location.search);
@@ -88,6 +121,7 @@ addEventListener("load", async () => {
     image.style.setProperty("--width", `${image.width0}px`);
   }
   document.querySelectorAll(".slides section:not(:has(section))").forEach(fit);
+  head(document.querySelectorAll(".slides section:not(:has(section))"));
   await Reveal.initialize({
     width: 1920, height: 1080, margin: 0, minScale: 0.05, maxScale: 4, center: false,
     hash: true, slideNumber: "c/t", navigationMode: "linear", transition: "none", backgroundTransition: "none",
@@ -95,11 +129,10 @@ addEventListener("load", async () => {
     keyboard: {
       38: () => scrollOr(-1, Reveal.prev),
       40: () => scrollOr(1, Reveal.next),
-      83: () => (document.getElementById("notes").hidden = !document.getElementById("notes").hidden),
+      83: openNotes,
       84: () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
     },
   });
   Reveal.on("slidechanged", notes);
-  notes();
   document.body.dataset.ready = "yes";
 });

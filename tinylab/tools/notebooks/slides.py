@@ -6,6 +6,7 @@ presents them; formulas are MathML, figures are the stored ones. `slides.js` mak
 look. Solutions of exercises are left out unless asked for.
 """
 
+import ast
 import html
 import importlib.util
 import re
@@ -13,14 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbformat import NotebookNode
+from nbformat import NotebookNode, v4
 
+from tinylab import course
 from tinylab.support.errors import NotebookError
 from tinylab.support.files import atomic_write
 from tinylab.tools.notebooks import formulas, inspection, pages
 from tinylab.tools.notebooks.assignments import CHECK, SOLUTION
 
-NOTES = "LECTURERS.md"  # beside the notebooks; its section of a lecture is what the key `s` shows
+NOTES = "LECTURERS.md"  # beside the notebooks; the key `s` shows its section of a lecture with the first slide
+MOST_LINES = 15  # of code on one slide; slides.js holds it, and what is longer comes in pieces of no more
 _HERE = Path(__file__).parent
 _REVEAL = ("dist/reveal.css", "dist/reveal.js")
 
@@ -62,7 +65,8 @@ def deck(path: Path, siblings: Sequence[str] = (), answers: bool = False) -> Dec
     notebook.cells = [cell for cell in notebook.cells if answers or not {SOLUTION, CHECK} & inspection.tags(cell)]
     title = inspection.title(notebook) or path.stem
     body = _linked(_sections(notebook, path.resolve().parent), siblings)
-    plan = _plan(path.resolve().parent / NOTES, title)
+    notes = path.resolve().parent / NOTES
+    plan = _plan(notes if notes.is_file() else course.folder() / NOTES, title)  # lectures that were run elsewhere
     return Deck(path.stem, title, inspection.question(notebook), _page(title, body, plan))
 
 
@@ -98,6 +102,7 @@ def _sections(notebook: NotebookNode, folder: Path) -> str:
             pages.still(output)
             if "text/html" in output.get("data", {}):  # a section within a slide would be one to reveal.js
                 output.data["text/html"] = re.sub(r"(</?)section\b", r"\1article", output.data["text/html"])
+    notebook.cells = [piece for cell in notebook.cells for piece in _pieces(cell)]
     notebook.metadata.pop("widgets", None)
     exporter = SlidesExporter(
         raw_template=(_HERE / "slides.html.j2").read_text(encoding="utf-8"),
@@ -108,6 +113,28 @@ def _sections(notebook: NotebookNode, folder: Path) -> str:
     body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", body)
     body = re.sub(r'(<h\d) id="[^"]*"', r"\1", body)  # reveal.js would take them for names of slides
     return pages.embedded(formulas.show(body, kept), folder)
+
+
+def _pieces(cell: NotebookNode) -> list[NotebookNode]:
+    """A cell of long code as several, parted between statements where that is possible; the last has the output."""
+    lines = cell.source.splitlines()
+    if cell.cell_type != "code" or len(lines) <= MOST_LINES:
+        return [cell]
+    try:
+        begins = {node.lineno for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.stmt)}
+    except SyntaxError:  # a magic
+        begins = set()
+    made, start = [], 0
+    while len(lines) - start > MOST_LINES:
+        ends = range(start + MOST_LINES, start, -1)
+        end = next((end for end in ends if end + 1 in begins and not lines[end].startswith(" ")), None)
+        end = end or next((end for end in ends if end + 1 in begins), start + MOST_LINES)
+        made.append(v4.new_code_cell("\n".join(lines[start:end]).rstrip(), execution_count=cell.execution_count))
+        start = end
+    cell.source = "\n".join(lines[start:])
+    made[0].metadata, made[-1:] = cell.metadata, [made[-1], cell]
+    cell.metadata = NotebookNode(cell.metadata | {"slideshow": {"slide_type": "-"}})
+    return made
 
 
 def _linked(body: str, siblings: Sequence[str]) -> str:
@@ -140,7 +167,7 @@ def _page(title: str, body: str, plan: str) -> str:
     return _html(
         title,
         f'<main class="reveal"><div class="slides">{body}</div></main>\n'
-        f'<aside id="notes" aria-label="notes for the lecturer" hidden><div id="here"></div>{plan}</aside>\n{scripts}',
+        f'<template id="plan">{plan}</template>\n{scripts}',
         f"{reveal_css}\n{light}\n{dark}",
     )
 
@@ -159,7 +186,7 @@ def _index(decks: Sequence[Deck]) -> str:
 
 _KEYS = {
     "→ Space PgDn": "on", "← PgUp": "back", "Home End": "first, last slide", "Esc": "all slides", "F": "full screen",
-    "S": "the lecturer's notes", "T": "light or dark", "B": "blank", "?": "all keys",
+    "S": "the lecturer's notes, in a window of their own", "T": "light or dark", "B": "blank", "?": "all keys",
 }  # fmt: skip
 
 
