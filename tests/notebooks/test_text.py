@@ -58,19 +58,26 @@ def unprinted(notebook: NotebookNode) -> list[str]:
 
 
 def unrevealed(notebook: NotebookNode) -> list[str]:
-    """Predictions without a reveal before the next one, and keys that are asked for and never revealed."""
-    open_, found = "", []
-    asked, revealed = [], []
+    """Predictions without a reveal in a later cell, reveals of what nobody was asked, and what cannot be committed."""
+    found, asked, revealed = [], [], []
     for cell in teaching(notebook):
-        if cell.cell_type == "markdown" and "**Predict" in cell.source:
-            found += [open_] if open_ else []
-            open_ = cell.source.partition("**Predict")[2][:60]
-        if cell.cell_type == "code":
-            asked += re.findall(r"course\.predict\(\s*\"([0-9.]+)\"", cell.source)
-            revealed += (now := re.findall(r"course\.reveal\(\s*\"([0-9.]+)\"", cell.source))
-            open_ = "" if now else open_
-    found += [open_] if open_ else []
-    return found + [key for key in asked if key not in revealed] + [k for k in set(revealed) if revealed.count(k) > 1]
+        if cell.cell_type == "markdown":
+            found += re.findall(r"\*\*Predict.*", cell.source)
+            continue
+        now = re.findall(r"course\.reveal\(\s*\"([0-9.]+)\"", cell.source)
+        found += [key for key in now if key not in asked or key in revealed]
+        revealed += now
+        asked += re.findall(r"course\.predict\(\s*\"([0-9.]+)\"", cell.source)
+    return found + [key for key in asked if key not in revealed]
+
+
+def longest(notebook: NotebookNode) -> int:
+    """The most words of text between two cells of code."""
+    words, most = 0, 0
+    for cell in teaching(notebook):
+        words = words + len(cell.source.split()) if cell.cell_type == "markdown" else 0
+        most = max(most, words)
+    return most
 
 
 @pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.stem)
@@ -84,6 +91,13 @@ def test_every_prediction_is_revealed(path):
     assert unrevealed(notebook) == []
     keys = re.findall(r"course\.(?:reveal|predict)\(\s*\"([0-9.]+)\"", printed(notebook))
     assert {key[:2] for key in keys} <= {path.stem[:2]}
+
+
+@pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.stem)
+def test_a_lecture_fits_its_hour(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert len(teaching(notebook)) <= 40
+    assert longest(notebook) <= 300
 
 
 @pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.stem)
@@ -110,9 +124,15 @@ def test_a_number_that_nobody_printed_is_found(text, found):
 
 
 def test_a_prediction_without_a_reveal_is_found():
-    ask, show = "# %%md **Predict:** how many?", 'course.reveal("01.1", 3)'
+    ask, show = 'course.predict("01.1", "how many?")', 'course.reveal("01.1", 3)'
     assert unrevealed(crafted.notebook(ask, "1", show)) == []
-    assert unrevealed(crafted.notebook(ask, "1")) == [":** how many?"]
-    assert unrevealed(crafted.notebook(ask, ask, show)) == [":** how many?"]
-    assert unrevealed(crafted.notebook('course.predict("01.2", "?")', show)) == ["01.2"]
-    assert unrevealed(crafted.notebook(show, show)) == ["01.1"]
+    assert unrevealed(crafted.notebook(ask, "1")) == ["01.1"]
+    assert unrevealed(crafted.notebook(show)) == ["01.1"]
+    assert unrevealed(crafted.notebook(f"{ask}; {show}")) == ["01.1"]  # shown before anybody could commit
+    assert unrevealed(crafted.notebook(ask, show, show)) == ["01.1"]
+    assert unrevealed(crafted.notebook("# %%md **Predict:** how many?", "1")) == ["**Predict:** how many?"]
+
+
+def test_long_texts_are_found():
+    text = "# %%md " + 20 * "word "
+    assert longest(crafted.notebook(text, text, "1", text)) == 40

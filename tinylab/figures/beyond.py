@@ -44,7 +44,10 @@ _LOOKS = {  # way: colour, line, marker; told apart without colour, too
     "fine-tuned": (BLUE, "-", "o"),
     "frozen": (GREEN, ":", "^"),
 }
-_SECTIONS = {"reported": GREY, "reproduced": VERMILLION, "done well": BLUE, "beyond": GREEN}
+_SECTIONS = {
+    "to compare": GREY, "the report": GREY, "the report's recipe": VERMILLION, "one change": VERMILLION,
+    "done well": BLUE, "one factor of today's recipe": BLUE, "on one GPU": GREEN, "beyond": GREEN,
+}  # fmt: skip
 
 
 @drawn
@@ -215,7 +218,7 @@ def costs(
 def ladder(rows: Sequence[tuple[str, str, str]], *, title: str = "", style: str | None = None) -> Picture:
     """Validation accuracies from the report to the best, a bar each; what has not been run has none and says so.
 
-    rows: (section, network, accuracy as text), such as ("reported", "Model 3", "15.6 %") or ("beyond", "modern",
+    rows: (section, network, accuracy as text), such as ("the report", "Model 3", "15.6 %") or ("beyond", "modern",
     "not yet run"): columns of `records.table`. Raises InvalidInputError for none.
     """
     look_ = look(style)

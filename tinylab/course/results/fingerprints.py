@@ -98,14 +98,20 @@ def fingerprint_table(rows: Sequence[Fingerprint]) -> Table:
     for network, known in REPORTED.items():
         mine = [row for row in rows if row.network == network]
         if mine:
-            lines.append([known.title, "as reported", "–", f"{known.train:.1%} / {known.validation:.1%}", *"–––"])
+            lines.append(
+                [known.title, "as reported", CLASSES, "–", f"{known.train:.1%} / {known.validation:.1%}", *"–––"]
+            )
         for row in mine:
             near = f"{row.nearest:.1f} (epoch {row.epoch})"
             turned = f"{row.turning.epoch}" if row.turning.turned else "no turn"
             flat = f"{row.flat.epoch}, at {row.flat.level:.2f}" if row.flat.epoch else "still falls"
             both = f"{row.train:.1%} / {row.validation:.1%}"
-            lines.append([known.title, row.title, row.seed, both, f"{row.away:.1f}, nearest {near}", turned, flat])
-    columns = ["network", "setting", "seed", "training / watched", "points away", "loss turns", "training flattens"]
+            lines.append(
+                [known.title, row.title, row.classes, row.seed, both, f"{row.away:.1f}, nearest {near}", turned, flat]
+            )
+    columns = [
+        "network", "setting", "classes", "seed", "training / watched", "points away", "loss turns", "training flattens",
+    ]  # fmt: skip
     return Table(columns, lines, "How near each setting comes to the report's row of its network")
 
 
