@@ -127,4 +127,7 @@ def test_stored_records_are_small_and_nothing_else_lies_there():
     assert results.size() <= results.LARGEST
     found = {path.name for path in results.FOLDER.iterdir()} - {"README.md"}
     named = {f"{name}.json" for name in results.names()}
-    assert found - named == {f"{name}.safetensors" for name in results.names() if results.load(name).weights}
+    records = [results.load(name) for name in results.names()]
+    beside = {f"{record.name}.safetensors" for record in records if record.weights}
+    beside |= {f"{record.name}.answers.safetensors" for record in records if record.answers_digest}
+    assert found - named - {f"{record.name}{results.ENDINGS[3]}" for record in records} == beside

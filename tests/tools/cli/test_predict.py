@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests import tiny
 from tinylab import training
+from tinylab.course import results
 from tinylab.evaluation import images_in, read_submission
 from tinylab.tools import cli
 from tinylab.training import checkpoints
@@ -84,6 +85,21 @@ def test_the_likeliest_classes_with_their_words(call, saved, folder, tmp_path, m
     assert f"{said} " in text  # without --data, the classes' own names
     code, _, error = call(saved, "--images", folder, "--out", tmp_path / "p.txt", "--top", "4")
     assert (code, "top 4 is not possible. Allowed: a whole number from 1 to 3" in error) == (2, True)
+
+
+def test_a_network_that_comes_with_tinylab(call, saved, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tinylab.course.results.store.FOLDER", tmp_path)
+    packed = results.pack_network(checkpoints.load(saved), tiny.dataset().words, 0.5)
+    (tmp_path / "laptop_m_seed-0.network.safetensors").write_bytes(packed)
+    code, text, error = call("--network", "laptop", "--images", folder, "--out", tmp_path / "p.txt", "--top", "1")
+    assert code == 0, error
+    assert "thing" in text  # it knows the classes' words
+    assert call(saved, "--images", folder, "--out", tmp_path / "q.txt")[0] == 0
+    assert (tmp_path / "p.txt").read_text() == (tmp_path / "q.txt").read_text()
+    for wrong, words in (([], "which network?"), ([saved, "--network", "laptop"], "not both"),
+                         (["--network", "labtop"], "did you mean 'laptop'")):  # fmt: skip
+        code, _, error = call(*wrong, "--images", folder, "--out", tmp_path / "r.txt")
+        assert (code, words in error) == (2, True), error
 
 
 def _another_kind(path):

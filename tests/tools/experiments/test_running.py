@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from filelock import FileLock
 
 from tests.faults import kills
 from tests.tools.experiments import small
+from tinylab import data, models, training
 from tinylab.course import results
+from tinylab.support.device import pick
 from tinylab.support.errors import DataError, InvalidInputError, TrainingError
 from tinylab.tools import experiments
 from tinylab.tools.experiments import worker
@@ -240,9 +243,6 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 def test_the_answers_to_the_official_images_are_kept(prepared, tmp_path):
-    from tinylab import data, models, training
-    from tinylab.support.device import pick
-
     (row,) = small.plan(epochs=1, axes="l2 = [0.0]", top="final = true\nanswers = true").rows
     assert worker.work(small.jobs(experiments.Plan("p", "", (row,)), tmp_path)[0]) == "done"
     kept, everything = results.answers(row.name, tmp_path), data.load("small")
@@ -260,6 +260,20 @@ def test_the_answers_to_the_official_images_are_kept(prepared, tmp_path):
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
     with pytest.raises(TrainingError, match="not the answers of the record"):
         results.answers(row.name, tmp_path)
+
+
+def test_the_whole_network_of_the_first_seed_is_kept(prepared, tmp_path):
+    chosen = small.plan(seeds="[0, 1]", epochs=1, axes="l2 = [0.0]", top="final = true\nship = true")
+    assert [row.ship for row in chosen.rows] == [True, False]
+    assert chosen.rows[0].identifier == replace(chosen.rows[0], ship=False).identifier
+    for job in small.jobs(chosen, tmp_path):
+        assert worker.work(job) == "done"
+    assert len(list(tmp_path.glob("*.network.safetensors"))) == 1
+    network, everything = results.network("a-plan", tmp_path), data.load("small")
+    assert network.words == everything.words
+    x = everything.normalisation.apply(everything.validation.take(slice(None))[0])
+    right = network.network()(x).argmax(1).numpy() == everything.validation.targets
+    assert network.accuracy == pytest.approx(right.mean())
 
 
 def test_a_row_that_goes_on_from_another_ends_as_if_trained_at_once(tmp_path):

@@ -2,6 +2,7 @@
 
 record   what a record holds; JSON, read strictly, with a digest that notices an edit by hand
 store    by name: those that come with tinylab, or those of a sweep's folder; convolution weights as safetensors
+networks whole networks that come with tinylab
 answers  what a recorded network says of the official validation images
 origins  commit, device and versions of a record
 fingerprints  which setting leaves which row of the report's Table 1
@@ -13,6 +14,9 @@ tables   reported, reproduced, done well, beyond; README's part between its mark
 from tinylab.course.results.answers import Answers
 from tinylab.course.results.answers import take as take_answers
 from tinylab.course.results.fingerprints import Fingerprint, conclusions, fingerprint_table, fingerprints
+from tinylab.course.results.networks import Network
+from tinylab.course.results.networks import pack as pack_network
+from tinylab.course.results.networks import unpack as unpack_network
 from tinylab.course.results.origins import origin
 from tinylab.course.results.record import (
     FLIPPED,
@@ -37,6 +41,7 @@ from tinylab.course.results.store import (
     load,
     load_all,
     names,
+    network,
     save,
     size,
     weights,
@@ -54,6 +59,7 @@ __all__ = [
     "Answers",
     "Fingerprint",
     "Group",
+    "Network",
     "Provenance",
     "Record",
     "Timings",
@@ -73,7 +79,9 @@ __all__ = [
     "loads",
     "markdown",
     "names",
+    "network",
     "origin",
+    "pack_network",
     "part",
     "plan_table",
     "readme",
@@ -82,5 +90,6 @@ __all__ = [
     "size",
     "table",
     "take_answers",
+    "unpack_network",
     "weights",
 ]

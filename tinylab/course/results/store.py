@@ -2,7 +2,8 @@
 
 `<name>.json` is the record; `<name>.safetensors`, beside some, holds the weights of all layers but the fully
 connected ones after several epochs: a few hundred KB, where fc(512) alone takes 34 MB. `<name>.answers.safetensors`:
-what the network answers to the official validation images (see `answers`).
+what the network answers to the official validation images (see `answers`). `<name>.network.safetensors`: the whole
+network (see `networks`).
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from tinylab.course.results import networks
 from tinylab.course.results.answers import Answers, read
 from tinylab.course.results.record import Record, dumps, loads
 from tinylab.support.errors import DataError, InvalidInputError, TrainingError, nearest
@@ -20,7 +22,7 @@ from tinylab.support.files import atomic_write
 
 FOLDER = Path(__file__).parent / "stored"  # the records that come with tinylab
 LARGEST = 10_000_000  # bytes: all of them together, weights and answers included
-ENDINGS = (".json", ".safetensors", ".answers.safetensors")  # the record itself first
+ENDINGS = (".json", ".safetensors", ".answers.safetensors", networks.ENDING)  # the record itself first
 
 
 def names(folder: str | Path | None = None) -> tuple[str, ...]:
@@ -137,6 +139,15 @@ def answers(name: str, folder: str | Path | None = None) -> Answers:
         raise TrainingError(f"{name}: {error}") from None
 
 
+def network(name: str, folder: str | Path | None = None) -> networks.Network:
+    """A whole trained network, by the name of its plan, such as "laptop": `.network()` is the module, `.normalisation`
+    what its images need first, `.classes` and `.words` its outputs' names.
+
+    Raises InvalidInputError for an unknown name, TrainingError for a damaged file.
+    """
+    return networks.find(name, _folder(folder))
+
+
 def _packed(folder: Path, record: Record, ending: str = ".safetensors") -> bytes:
     """What lies beside the record, if it is what was kept."""
     what, digest = ("weights", record.weights_digest)
@@ -165,7 +176,7 @@ def _with(folder: str | Path | None) -> list[str]:
 def add(source: str | Path, folder: str | Path | None = None, *, weights: bool = True) -> tuple[str, ...]:
     """Take all records (failed ones too) of a sweep's folder over, with or without weights; returns their names.
 
-    Answers always come along.
+    Answers and whole networks always come along.
 
     Every one is checked first, and nothing is copied if all together would be larger than tinylab should be. Raises
     InvalidInputError for a folder without records, DataError for too much, TrainingError for a damaged one.
@@ -179,6 +190,10 @@ def add(source: str | Path, folder: str | Path | None = None, *, weights: bool =
         record = load(name, source)
         if record.answers_digest:
             files[f"{name}.answers.safetensors"] = _packed(source, record, ".answers.safetensors")
+        whole = source / f"{name}{networks.ENDING}"
+        if whole.exists():
+            files[whole.name] = whole.read_bytes()
+            networks.unpack(files[whole.name])
         if record.weights and weights:
             files[f"{name}.safetensors"] = _packed(source, record)
         else:

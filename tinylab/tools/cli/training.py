@@ -236,9 +236,10 @@ def _asked(path: Path, named: dict[str, Any], resume: bool) -> dict[str, Any]:
 
 
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that `tinylab train` wrote.")],
     images: Annotated[Path, typer.Option(help="Folder of JPEG or PNG files, as large as those of the training.")],
     out: Annotated[Path, typer.Option(help="File for the predictions, a line 'file wnid' for each image.")],
+    checkpoint: Annotated[Path | None, typer.Argument(help="A checkpoint that `tinylab train` wrote.")] = None,
+    network: Annotated[str | None, typer.Option(help="Instead: a network that comes with tinylab.")] = None,
     resize: Annotated[bool, typer.Option("--resize", help="As for data prepare: other sizes made to fit.")] = False,
     convert: Annotated[bool, typer.Option("--convert", help="As for data prepare: other kinds are taken.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
@@ -248,16 +249,26 @@ def predict(
     """Name the class of every image in a folder, in the challenge's submission format."""
     from tinylab import data as room
     from tinylab import evaluation
+    from tinylab.course import results
     from tinylab.support.device import pick
     from tinylab.training import checkpoints
 
     files.replaceable(out)  # said now rather than when all images have been asked about
     target = pick(device)
-    saved = checkpoints.load(checkpoint)
+    if (checkpoint is None) == (network is None):
+        raise InvalidInputError("which network? Give a checkpoint, or --network and the name of one; not both")
+    words: dict[str, str] = {}
+    if network is not None:
+        saved: checkpoints.Checkpoint = (shipped := results.network(network))
+        words = dict(zip(shipped.classes, shipped.words, strict=True))
+    else:
+        assert checkpoint is not None
+        saved = checkpoints.load(checkpoint)
     if top is not None:
         check_int("top", top, 1, len(saved.classes))
-    known = room.load(data) if data else None
-    words = dict(zip(known.classes, known.words, strict=True)) if known else {}
+    if data:
+        known = room.load(data)
+        words = dict(zip(known.classes, known.words, strict=True))
     evaluation.check_names([path.name for path in evaluation.images_in(images)], saved.classes)
     predictions = evaluation.predict_folder(
         saved, images, target, progress=sys.stderr.isatty(), resize=resize, convert=convert

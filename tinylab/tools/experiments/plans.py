@@ -6,6 +6,7 @@
     networks = ["model_1", "model_2"]             # names or lines of notation
     seeds = [0, 1, 2]
     weights = [0, 1, "last"]                      # epochs whose convolution weights are kept, of the first seed
+    ship = true                                   # keep its whole network for `tinylab predict --network`, if <= 3 MB
 
     [base]                                        # of every row: a recipe by name, and what is different
     recipe = "report"
@@ -73,8 +74,8 @@ class _Transfer(Strict):
 _KEYS: dict[str, Any] = {
     "question": str, "data": str, "classes": _CLASSES, "per_class": _COUNT, "watched": _COUNT, "networks": list[str],
     "seeds": list[Annotated[int, Field(ge=0)]], "eval_split": Annotated[str, one_of(WATCHED)], "final": bool,
-    "test_flip": bool, "answers": bool, "seconds": int, "weights": list, "transfer": _Transfer, "base": dict,
-    "axes": dict[str, list], "rows": list[dict],
+    "test_flip": bool, "answers": bool, "ship": bool, "seconds": int, "weights": list, "transfer": _Transfer,
+    "base": dict, "axes": dict[str, list], "rows": list[dict],
 }  # fmt: skip
 _FIELDS_OF_PLAN: dict[str, Any] = {key: (hint, None) for key, hint in _KEYS.items()}
 _PLAN = create_model("Plan", __base__=Strict, **_FIELDS_OF_PLAN)
@@ -186,11 +187,12 @@ def _rows(parts: dict[str, Any], name: str, data: str | None, folder: Path | Non
                 recipe=replace(recipe, seed=seed),
                 pretraining=pretraining and replace(pretraining, seed=seed),
                 weights=kept if seed == seeds[0] else (),
+                ship=parts.get("ship", False) and seed == seeds[0],
             )
             for network in mine
             for seed in seeds
         ]
-        before += [own and own.continues] * (len(rows) - len(before))
+        before += [own.continues if own else None] * (len(rows) - len(before))
     for network in {row.network: None for row in rows}:
         models.build(network, parts.get("classes", 200))  # an unknown name or a bad line is said here
     rows = _continued(rows, before)

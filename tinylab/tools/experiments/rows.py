@@ -14,7 +14,7 @@ STARTS = ("scratch", "fine-tuned", "frozen")  # fresh weights; pre-trained, all 
 # from pixels 0 to 255, divided by σ²: the report's "normalizing by the variance", taken literally
 NORMALISATIONS = ("pixel", "channel", "variance")
 L2_ON = ("all", "convolutions", "fully connected")  # which weights the penalty is on
-_NO_MATTER = ("plan", "title", "answers", "continues", "continued")  # to what a training gives
+_NO_MATTER = ("plan", "title", "answers", "ship", "continues", "continued")  # to what a training gives
 _RECORDED = ("initialisation", "normalisation", "l2_on", "start", "per_class", "source", "target")
 
 
@@ -42,6 +42,7 @@ class Row:
     pretraining: Recipe | None = None  # how to pre-train
     weights: tuple[int, ...] = ()  # epochs, 0: before training
     answers: bool = False  # keep what the network answers to the official validation images, with `final`
+    ship: bool = False  # keep the whole network, small enough to come with tinylab
     continues: str | None = None  # identifier of a shorter row that began exactly like this one: go on from its end
     continued: bool = False  # whether another row does: then the checkpoint stays
 

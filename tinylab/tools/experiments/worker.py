@@ -103,6 +103,8 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
             kept = [epoch for epoch in job.row.weights if _weights(job, epoch).exists()]
             states = {epoch: _read(_weights(job, epoch)) for epoch in kept}
             answered = _answers(job.row, run, dataset)
+            if job.row.ship:
+                atomic_write(job.out / f"{job.row.name}{results.ENDINGS[3]}", _shipped(job.row, run, dataset, say))
             clocks = replace(clocks, cold=before.cold + time.time() - started)
             results.save(replace(record, clocks=clocks), job.out, states, answered)
         except Exception as error:
@@ -186,6 +188,18 @@ def _answers(row: Row, run: training.Run, dataset: Dataset) -> dict[str, Tensor]
         return None
     batches = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
     return results.take_answers(run.measured, batches)
+
+
+def _shipped(row: Row, run: training.Run, dataset: Dataset, say: Callable[[str], None]) -> bytes:
+    """The whole network, with what it scores in the form in which it is kept."""
+    asked = dataset.validation if row.final else dataset.development
+    network = results.unpack_network(results.pack_network(run.state(), dataset.words, 0.0)).network()
+    run.device.place(network)
+    batches = Batches(asked, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
+    accuracy = training.score(network, batches).accuracy
+    packed = results.pack_network(run.state(), dataset.words, accuracy)
+    say(f"the network in {len(packed) / 1e6:.2f} MB: {accuracy:.2%} on {asked.name}")
+    return packed
 
 
 def _record(row: Row, run: training.Run, dataset: Dataset) -> Record:
