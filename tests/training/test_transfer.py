@@ -20,16 +20,6 @@ PARTS = transfer.split(DATA, 4, 2)
 RECIPE = training.Recipe(batch=4, learning_rate=0.01, dropout=0.0)
 
 
-@pytest.fixture
-def build(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`models.build` for images of 16 pixels."""
-
-    def small(line: str, classes: int, *, seed: int = 0) -> nn.Sequential:
-        return network(classes, line, seed)
-
-    monkeypatch.setattr(models, "build", small)
-
-
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
@@ -152,7 +142,6 @@ def test_a_frozen_network_learns_in_its_last_layer_only() -> None:
 # ---------------------------------------------------------------- the experiment
 
 
-@pytest.mark.usefixtures("build")
 @pytest.mark.parametrize("way", transfer.WAYS)
 def test_an_attempt_is_what_it_says(way: str) -> None:
     pretrained = network(4, seed=9)
@@ -189,7 +178,6 @@ def oracle(model: nn.Module, few: object, epochs: int, only_last: bool) -> None:
             optimizer.step()
 
 
-@pytest.mark.usefixtures("build")
 def test_all_ways_see_the_same_images_normalised_by_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     train = transfer.train
@@ -213,7 +201,6 @@ def test_all_ways_see_the_same_images_normalised_by_the_source(monkeypatch: pyte
         assert not held & {*files, *watched}  # the official validation images are opened at the end only
 
 
-@pytest.mark.usefixtures("build")
 def test_seeds_take_the_pretrained_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     several, used = [network(4, seed=seed) for seed in (1, 2)], []
     carry = transfer.copy_weights
@@ -265,7 +252,6 @@ def test_the_table() -> None:
     assert math.isnan(alone.difference("frozen", 5, "frozen").error)
 
 
-@pytest.mark.usefixtures("build")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -227,7 +227,7 @@ def attempt(
     device = device or pick()
     few = _few(parts, per_class, seed)
     epochs = math.ceil(updates / math.ceil(len(few.train) / recipe.batch)) * (factor if way == MORE_EPOCHS else 1)
-    model = models.build(network, len(few.classes), seed=seed)
+    model = models.build(network, len(few.classes), size=few.size, seed=seed)
     if way in (FINE_TUNED, FROZEN):
         copy_weights(pretrained, model)
     run = train(probe(model) if way == FROZEN else model, few, replace(recipe, epochs=epochs, seed=seed), device=device)

@@ -87,7 +87,7 @@ def start(
 
     Raises InvalidInputError for what does not fit together, TrainingError for a checkpoint of another run.
     """
-    model = _network(row, len(dataset.classes), pretrained)
+    model = _network(row, dataset, pretrained)
     recipe = row.recipe
     if row.l2_on != "all":
         recipe = replace(recipe, l2=0.0)  # then not the optimizer applies it, but the gradient of the chosen weights
@@ -109,9 +109,10 @@ def start(
     return run
 
 
-def _network(row: Row, classes: int, pretrained: nn.Module | None = None) -> nn.Module:
+def _network(row: Row, dataset: Dataset, pretrained: nn.Module | None = None) -> nn.Module:
     """The row's network before training; without its pre-trained one a network of that shape all the same."""
-    model = models.build(row.network, classes, seed=row.recipe.seed, initialisation=row.initialisation)
+    recipe, classes, size = row.recipe, len(dataset.classes), dataset.size
+    model = models.build(row.network, classes, size=size, seed=recipe.seed, initialisation=row.initialisation)
     if pretrained is not None:
         transfer.copy_weights(pretrained, model)
     return transfer.probe(model) if row.start == "frozen" else model
