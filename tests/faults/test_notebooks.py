@@ -98,7 +98,7 @@ def test_a_notebook_that_a_program_runs_knows_that_nobody_can_press(tmp_path, mo
     NotebookClient(made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert made.cells[0].outputs[0].data["text/plain"] == "True"
     somebody = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True))
-    monkeypatch.setattr("tinylab.lab.control.get_ipython", lambda: somebody)
+    monkeypatch.setattr("tinylab.support.notebook.get_ipython", lambda: somebody)
     assert not headless()
 
 

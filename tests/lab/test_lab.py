@@ -59,7 +59,7 @@ def test_the_variable_decides(monkeypatch: pytest.MonkeyPatch, value: str, expec
 def test_without_a_kernel_it_is_headless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(lab.VARIABLE)
     assert lab.headless()
-    monkeypatch.setattr("tinylab.lab.control.get_ipython", lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setattr("tinylab.support.notebook.get_ipython", lambda: SimpleNamespace(kernel=object()))
     assert not lab.headless()
 
 

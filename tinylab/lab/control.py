@@ -1,29 +1,19 @@
 """What all controls share: a picture among widgets that shows its text twin and its errors, live or as a still."""
 
 import html
-import os
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 import traitlets
-from IPython import get_ipython
 
 from tinylab.figures import Picture
 from tinylab.support.errors import TinylabError
+from tinylab.support.notebook import VARIABLE, headless
 
-VARIABLE = "TINYLAB_HEADLESS"
+__all__ = ["ERROR_CLASS", "VARIABLE", "Control", "DescribedImage", "headless"]
+
 ERROR_CLASS = "tinylab-error"  # of the widget that shows errors and is empty without: whoever scans a notebook finds it
-
-
-def headless() -> bool:
-    """True if nobody can move a slider: $TINYLAB_HEADLESS says so, or this is not a notebook's kernel, or one that is
-    driven by a program (papermill, nbconvert, nbval), which allows no input."""
-    asked = os.environ.get(VARIABLE)
-    if asked is not None:
-        return asked.lower() not in ("", "0", "false", "no")
-    kernel = getattr(get_ipython(), "kernel", None)
-    return kernel is None or not getattr(kernel, "_allow_stdin", True)
 
 
 class DescribedImage(widgets.Image):

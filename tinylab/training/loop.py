@@ -38,7 +38,7 @@ def train(
     device: Device | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> "Run":
     """A run of `recipe`, ready to be iterated over; it trains `model` in place.
 
@@ -46,7 +46,8 @@ def train(
     checkpoint  a file, written after every epoch; beside it, run.pt's best weights in run.best.pt
     resume      go on from that file if it is there. Recipe, network and data must be the same; with a constant
                 learning rate `epochs` may be more
-    progress    draw a bar on stderr: loss, accuracy, images/s, time left
+    progress    draw a bar on stderr: loss, accuracy, images/s, time left; None: where somebody sits at a notebook, and
+                for more than two seconds, as a line of the cell's output
 
     Raises InvalidInputError for what does not fit together, TrainingError for a checkpoint of no use here.
     """

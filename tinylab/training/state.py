@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from tinylab import optimizers
 from tinylab.data.batches import Batches
 from tinylab.data.dataset import Dataset
 from tinylab.data.split import Split
 from tinylab.models import set_dropout
+from tinylab.support import notebook
 from tinylab.support.device import Device
 from tinylab.support.errors import TrainingError
 from tinylab.support.memory import keep_freed
@@ -53,7 +53,7 @@ class RunState:
         eval_split: str,
         device: Device,
         checkpoint: Path | None = None,
-        progress: bool = False,
+        progress: bool | None = False,
     ) -> None:
         split = checks.watched(data, eval_split)
         if recipe.dropout is not None:
@@ -89,7 +89,7 @@ class RunState:
         self.position = Position()
         self._torn = False  # an update began and did not end
         self._generator = torch.Generator(device.target)  # of dropout: two runs in two threads share nothing
-        self._bar = tqdm(total=recipe.epochs * self.batches.count, unit=" images", disable=not progress)
+        self._bar = notebook.bar(progress, total=recipe.epochs * self.batches.count, unit=" images")
 
     @property
     def measured(self) -> nn.Module:
