@@ -99,10 +99,11 @@ def suspicious_validation(history: History) -> Card:
         ahead = float((validation - train)[-LASTING:].mean())
         early = float(validation[:EARLY].max())
         fired = early > TOO_GOOD or (len(train) >= LASTING and ahead > AHEAD)
+        last, first = min(LASTING, len(train)), min(EARLY, len(train))
         evidence = (
-            f"The {history.eval_split} accuracy is {100 * ahead:+.0f} points against training (mean of the last "
-            f"{min(LASTING, len(train))} epochs, both in evaluation mode), and was at most {early:.1%} in the first "
-            f"{min(EARLY, len(train))} epochs."
+            f"The {history.eval_split} accuracy is {100 * ahead:+.0f} points against training "
+            f"({f'mean of the last {last} epochs' if last > 1 else 'one epoch'}, both in evaluation mode), and was at "
+            f"most {early:.1%} in the first {f'{first} epochs' if first > 1 else 'epoch'}."
         )
     return Card(
         "suspicious validation",

@@ -49,8 +49,8 @@ def surface(surface: "Surface", paths: Mapping[str, "Path"], *, title: str = "",
     look_ = look(style)
     if len(paths) > len(HUES):
         raise InvalidInputError(f"surface got {len(paths)} paths. Allowed: up to {len(HUES)} in one picture")
-    picture = Picture(7.6 * look_.size, 4.0 * look_.size, look_)
-    ax = picture.subplots()
+    picture = Picture(7.6 * look_.size, 4.0 * look_.size, look_, layout=None)  # a slider waits for it: no time for one
+    ax = picture.add_axes((0.083, 0.115, 0.545, 0.765))
     dress(ax, look_, surface.formula, x="weight x", y="weight y", grid=None)
     x0, x1, y0, y1 = surface.window
     x, y = np.meshgrid(np.linspace(x0, x1, 241), np.linspace(y0, y1, 241))

@@ -127,8 +127,8 @@ def convolution(
         raise InvalidInputError(
             f"convolution got a kernel {weights.shape}, a response {values.shape}. Allowed: (k, k) and (H, W)"
         )
-    picture = Picture(8.3 * look_.size, 3.3 * look_.size, look_)
-    left, middle, right = picture.subplots(1, 3)
+    picture = Picture(8.3 * look_.size, 3.3 * look_.size, look_, layout=None)  # a slider waits for it: no time for one
+    left, middle, right = (picture.add_axes((0.005 + place / 3, 0.056, 0.323, 0.813)) for place in range(3))
     _show(left, pixels(image), look_, "image")
     _show(middle, pixels(signed(weights)), look_, "kernel")
     largest = max(float(np.abs(weights).max()), 1e-12)
