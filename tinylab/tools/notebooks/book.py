@@ -50,7 +50,8 @@ def document(lectures: Sequence[Path]) -> str:
         f'<li><a href="#{path.stem}">{title}</a></li>' for path, title in zip(lectures, titles, strict=True)
     )
     chapters = "".join(
-        f'<section id="{path.stem}">{_chapter(path, pages.body(Outcome(path, title, 0, "ok", notebook=notebook)))}</section>'
+        f'<section id="{path.stem}">'
+        f"{_chapter(path, pages.body(Outcome(path, title, 0, 'ok', notebook=notebook)))}</section>"
         for path, title, notebook in zip(lectures, titles, notebooks, strict=True)
     )
     return pages.document(

@@ -176,7 +176,8 @@ def inspect(
         if event["event"] == "ran":
             add(
                 None,
-                f"it ran with {event['settings']}, not with the {event['asked']} that it was given: a cell changes them",
+                f"it ran with {event['settings']}, not with the {event['asked']} that it was given: a cell changes "
+                "them",
             )
     known = " ".join(error for _, error in found)
     for error in _widget_errors(notebook):

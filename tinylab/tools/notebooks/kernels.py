@@ -17,7 +17,6 @@ from nbformat import NotebookNode
 from tinylab.support.cores import core_count
 from tinylab.support.errors import check_int
 
-
 _STARTUP = 300  # seconds until a kernel answers: a machine may be busy
 
 

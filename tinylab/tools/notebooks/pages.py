@@ -1,7 +1,8 @@
 """Readable pages: one self-contained HTML file per lecture, an index with status, time and key figures.
 
 No page needs a network: formulas are MathML, figures are embedded, widgets appear as the still picture that they
-carry, and no lecture's page holds a script; the index has one, for its search box. A notebook that failed gets its page too, with what went wrong on top.
+carry, and no lecture's page holds a script; the index has one, for its search box. A notebook that failed gets its page,
+too, with what went wrong on top.
 """
 
 import base64

@@ -7,7 +7,6 @@ its time, is an exception with a name. What that and the notes of `watch` mean i
 import contextlib
 import json
 import math
-import os
 import subprocess
 import tempfile
 import threading
@@ -24,7 +23,7 @@ from nbformat import NotebookNode
 
 from tinylab import course
 from tinylab.data import resolve
-from tinylab.support.errors import NotebookError, check_range, check_int
+from tinylab.support.errors import NotebookError, check_int, check_range
 from tinylab.tools.notebooks import inspection, kernels, watch
 from tinylab.tools.notebooks.inspection import Fault
 
@@ -111,8 +110,6 @@ def _waiting(path: Path) -> Outcome:
         return Outcome(path, path.stem, 0, faults=[Fault(None, "", str(error))])
     cells = sum(map(inspection.runs, notebook.cells))
     return Outcome(path, inspection.title(notebook) or path.stem, cells, notebook=notebook)
-
-
 
 
 def _execute(

@@ -138,7 +138,10 @@ class Sandbox:
                     return
 
     def _run(self, source: str, timeout: float | None = None) -> NotebookNode:
-        """Run one cell, within the time limit or another. Expired when it takes too long, NotebookError when the kernel dies: then there is none."""
+        """Run one cell, within the time limit or another.
+
+        Expired when it takes too long, NotebookError when the kernel dies: then there is none.
+        """
         assert self._client is not None
         cell = nbformat.v4.new_code_cell(source)
         started = time.monotonic()
@@ -207,7 +210,7 @@ def _is_import(statement: ast.stmt) -> bool:
 
 
 def _names(source: str) -> tuple[set[str], set[str]]:
-    """The names that a cell binds or changes, and those that it uses; of a cell that is no Python, what it seems to bind."""
+    """The names that a cell binds or changes, and those it uses; of a cell that is no Python, what it seems to bind."""
     try:
         plain = TransformerManager().transform_cell(source)
         tree, table = ast.parse(plain), symtable.symtable(plain, "cell", "exec")

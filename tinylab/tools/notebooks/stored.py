@@ -61,7 +61,7 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
 
 
 def sealed(notebook: NotebookNode) -> NotebookNode:
-    """A copy of a cleaned notebook, with the digest of its code and outputs and the versions that they were made with."""
+    """A copy of a cleaned notebook, with the digest of its code and outputs and the versions that made them."""
     copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
     versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
     copy.metadata[SEAL] = {"digest": _digest(copy, versions), "versions": versions}

@@ -27,9 +27,13 @@ from tinylab.tools.notebooks.inspection import tags
 HERE = "# your answer in place of the dots"
 WORDS = "*Your answer in place of this line.*"
 OURS = "tinylab"  # our metadata: of a cell {"written": digest}, of the notebook {"edition": "student"}
-CONFIG = (
-    'c = get_config()  # noqa\nc.ClearSolutions.code_stub = {"python": ""}\n'  # the shape of an answer stays above it
-)
+CONFIG = """import os
+
+c = get_config()  # noqa
+c.ClearSolutions.code_stub = {"python": ""}  # the shape of an answer stays above it
+c.ExecutePreprocessor.timeout = 600  # seconds for a cell: nbgrader's own 30 are few on a busy machine
+os.environ.setdefault("TINYLAB_PROFILE", "smoke")  # the trainings of a lecture in seconds: the answers need no more
+"""
 
 
 def student(notebook: NotebookNode) -> NotebookNode:
