@@ -64,7 +64,7 @@ def comparison(
     picture = Picture(max(2.8 * len(results), 4.2) * look_.size, 3.7 * look_.size, look_)
     panels = np.atleast_1d(picture.subplots(1, len(results), sharey=True))
     top = min(max([float(v) for v in values if v is not None], default=1.0) * 118, 112)
-    references = [] if chance is None else [("guessing", chance, ":")]
+    references: list[tuple[str, float, Any]] = [] if chance is None else [("guessing", chance, ":")]
     references += [] if level is None else [(*level, "--")]
     for panel, (name, conditions) in zip(panels, results.items(), strict=True):
         dress(panel, look_, name, y="accuracy (%)" if panel is panels[0] else "")
