@@ -46,4 +46,4 @@ def pixels() -> "Normalisation":
     from tinylab.data.normalisation import Normalisation
 
     mean, scale = (122.5, 114.3, 101.4), (70.4, 68.3, 71.4)
-    return Normalisation(np.broadcast_to(np.float32(mean), (64, 64, 3)), np.array(scale))
+    return Normalisation(np.broadcast_to(np.array(mean), (64, 64, 3)), np.array(scale))
