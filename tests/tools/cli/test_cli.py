@@ -144,6 +144,10 @@ def test_train_writes_history_checkpoint_and_curves_and_resumes(call, tiny_data,
     assert code == 0, error
     assert "epoch 2 of 2" in text
     assert "epoch 1 of 2" not in text
+    code, text, error = call("train", "--resume", "--out", out, "--device", "cpu")  # as it was asked for: 2, not 200
+    assert code == 0, error
+    assert "epoch " not in text.partition("lowest")[0]
+    assert tiny_data[-1] == ("sample", 3, {"per_class": 9, "seed": 0})
 
 
 @pytest.fixture
