@@ -42,8 +42,10 @@ def main() -> None:
         times.append(time.perf_counter() - started)
     print(f"{len(found.channels)} filters of {found.address}, {options.steps} steps each, in one batch")
     print(f"median {statistics.median(times):.1f} s, n = {len(times)}: {', '.join(f'{t:.1f}' for t in times)} s")
-    print(f"{here.label}; {core_count()} cores, {platform.processor() or platform.machine()}; "
-          f"torch {torch.__version__}, Python {platform.python_version()}")  # fmt: skip
+    print(
+        f"{here.label}; {core_count()} cores, {platform.processor() or platform.machine()}; "
+        f"torch {torch.__version__}, Python {platform.python_version()}"
+    )
 
 
 if __name__ == "__main__":

@@ -99,9 +99,17 @@ def _training(content: dict[str, Any], model: str) -> Table:
         )
     settings, machine = content["settings"], content["machine"]
     columns = (
-        "row", "images/s", "spread", "tinylab is faster by", "of the floor", "precision", "first step (s)",
-        "imports (s)", f"loss after {settings['equal_steps']}", "MB",
-    )  # fmt: skip
+        "row",
+        "images/s",
+        "spread",
+        "tinylab is faster by",
+        "of the floor",
+        "precision",
+        "first step (s)",
+        "imports (s)",
+        f"loss after {settings['equal_steps']}",
+        "MB",
+    )
     caption = (
         f"Training {model}, batches of {settings['batch']}, Adam 1e-3, flip and crop, dropout as in its line, on "
         f"{machine['device']} ({machine['processor']}), {machine['threads']} threads, torch "
@@ -182,7 +190,9 @@ def _others(parts: dict[str, Any]) -> list[Table]:
         add(f"the course, {one['profile']}, {one['jobs']} jobs{ended}", f"{one['seconds'] / 60:.1f} min")
     if "thirty_epochs" in parts:
         one = parts["thirty_epochs"]
-        add(f"{one['epochs']} epochs of Model 1, {one['images']} images ({one['data']}), training clock",
-            f"{one['training_seconds']:.2f} s")  # fmt: skip
+        add(
+            f"{one['epochs']} epochs of Model 1, {one['images']} images ({one['data']}), training clock",
+            f"{one['training_seconds']:.2f} s",
+        )
         add("  clock on the wall, evaluation included", f"{one['wall_seconds']:.2f} s")
     return [Table(("also", "median", "spread", "n"), rows, "Beside training")] if rows else []

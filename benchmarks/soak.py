@@ -251,8 +251,9 @@ def main() -> int:
 
 def report(results: list[Result], seed: int, to: Path | None) -> int:
     losses = sum(each.losses for each in results)
-    everything = Result("all", sum(r.kills for r in results), sum(r.inputs for r in results), losses,
-                        sum(r.seconds for r in results))  # fmt: skip
+    everything = Result(
+        "all", sum(r.kills for r in results), sum(r.inputs for r in results), losses, sum(r.seconds for r in results)
+    )
     rows = [
         [each.name, each.kills or "–", f"{each.inputs:,}" if each.inputs else "–", each.losses, f"{each.seconds:.0f}"]
         for each in (*results, everything)

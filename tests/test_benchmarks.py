@@ -418,8 +418,11 @@ def test_rows_tell_the_precision_that_they_computed_in():
     made = content()
     made["settings"]["precision"] = "bfloat16"
     assert {name: report.precision(name, made) for name in ("tinylab", "plain", "plain tuned", "keras")} == {
-        "tinylab": "bfloat16", "plain": "float32", "plain tuned": "bfloat16", "keras": "float32",
-    }  # fmt: skip
+        "tinylab": "bfloat16",
+        "plain": "float32",
+        "plain tuned": "bfloat16",
+        "keras": "float32",
+    }
 
 
 def test_results_survive_json_and_belong_to_their_settings(tmp_path):
@@ -442,15 +445,27 @@ def test_tables_name_hardware_versions_and_n():
     one = machine.summarise([1.0, 3.0, 2.0])
     made["parts"] = {
         "decoding": [
-            {"archive": "a.zip", "images": 9, "prepare": one | {"megabytes": 5.0},
-             "bare": [{"what": "x", "seconds": one, "ratio": one}]}
+            {
+                "archive": "a.zip",
+                "images": 9,
+                "prepare": one | {"megabytes": 5.0},
+                "bare": [{"what": "x", "seconds": one, "ratio": one}],
+            }
         ],
         "importing": {"torch": one, "tinylab": one},
-        "loading": {"data": "sample", "classes": 20, "seconds": one, "load": one, "normalisation": one, "batches": one,
-                    "first_batch": one, "megabytes": 1.0},
+        "loading": {
+            "data": "sample",
+            "classes": 20,
+            "seconds": one,
+            "load": one,
+            "normalisation": one,
+            "batches": one,
+            "first_batch": one,
+            "megabytes": 1.0,
+        },
         "course": [{"profile": "smoke", "jobs": 2, "seconds": 120.0, "exit": 0}],
         "thirty_epochs": {"epochs": 30, "images": 9, "data": "noise", "training_seconds": 9.5, "wall_seconds": 12.0},
-    }  # fmt: skip
+    }
     training, peaks, floors, also = report.tables(made)
     assert "n = 3 windows of 2 steps" in training.caption
     assert torch.__version__ in training.caption

@@ -112,8 +112,15 @@ def test_the_script_installs_the_package_and_prepares_the_sample(copy, tmp_path)
     environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     missing = subprocess.run([python, "-c", "import tinylab"], cwd=tmp_path, env=environment, capture_output=True)
     assert b"No module named 'tinylab'" in missing.stderr
-    done = subprocess.run([copy / ".binder" / "postBuild"], cwd=copy, env=environment, capture_output=True, text=True,
-                          timeout=400, check=False)  # fmt: skip
+    done = subprocess.run(
+        [copy / ".binder" / "postBuild"],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"sample +ready", done.stdout)
     prepared = tmp_path / "home" / ".cache" / "tinylab" / "prepared" / "sample"

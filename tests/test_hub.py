@@ -31,8 +31,11 @@ def test_the_commands_of_the_package_exist():
     from tinylab.tools.cli import app
 
     lines = [shlex.split(line, comments=True) for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-    asked = [words[[Path(word).name for word in words].index("tinylab") + 1 :] for words in lines
-             if any(Path(word).name == "tinylab" for word in words[:2])]  # fmt: skip
+    asked = [
+        words[[Path(word).name for word in words].index("tinylab") + 1 :]
+        for words in lines
+        if any(Path(word).name == "tinylab" for word in words[:2])
+    ]
     asked += [shlex.split(found) for found in re.findall(r"`tinylab ([^`]+)`", PAGE)]
     assert len(asked) >= 4
     for words in asked:

@@ -41,8 +41,10 @@ def test_conv2d(batch: int, channels: int, filters: int, kernel: int, padding: i
     agree(
         lambda x, w, b: layers.conv2d(x, w, b, padding),
         lambda x, w, b: F.conv2d(x, w, b, padding=padding),
-        x, weight, bias,
-    )  # fmt: skip
+        x,
+        weight,
+        bias,
+    )
     agree(lambda x, w: layers.conv2d(x, w), lambda x, w: F.conv2d(x, w), x, weight)
 
 
@@ -100,8 +102,10 @@ def test_batch_norm_while_training(shape: tuple[int, ...], eps: float) -> None:
     agree(
         lambda x, g, b: layers.batch_norm(x, g, b, eps),
         lambda x, g, b: F.batch_norm(x, None, None, g, b, training=True, eps=eps),
-        x, gamma, beta,
-    )  # fmt: skip
+        x,
+        gamma,
+        beta,
+    )
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (4, 3, 2, 6)])

@@ -25,9 +25,7 @@ def torch_layers(material: Material, task: Task, pace: Pace) -> None:
 
 
 def _train(model: nn.Sequential, material: Material, task: Task, pace: Pace) -> None:
-    recipe = Recipe(
-        epochs=1, batch=task.batch, dropout=task.dropout, flip=task.augment, crop=4 if task.augment else 0
-    )  # fmt: skip
+    recipe = Recipe(epochs=1, batch=task.batch, dropout=task.dropout, flip=task.augment, crop=4 if task.augment else 0)
     data = material.repeated(task.batch, task.steps)
     run = training.train(model, data, recipe, device=device.pick(task.device))
     for step in run.steps():

@@ -112,8 +112,12 @@ def test_the_filters_that_are_looked_into_are_those_of_most_classes():
 def test_certainty_of_records_is_read_from_their_answers(tmp_path):
     assert evidence.right_classes(folder=tmp_path) == {}
     right = torch.tensor([0.9, 0.05], dtype=torch.float16)
-    kept = {"classes": torch.tensor([[0, 1], [0, 1]]).short(), "probabilities": torch.tensor([[0.9, 0.1]] * 2).half(),
-            "right": right, "labels": torch.tensor([0, 1]).short()}  # fmt: skip
+    kept = {
+        "classes": torch.tensor([[0, 1], [0, 1]]).short(),
+        "probabilities": torch.tensor([[0.9, 0.1]] * 2).half(),
+        "right": right,
+        "labels": torch.tensor([0, 1]).short(),
+    }
     for record in (_of("as described"), _of("without L2")):
         scored = replace(record, scores={**record.scores, "validation": Score(2.0, 0.5, 2)})
         results.save(scored, tmp_path, answered=kept)
@@ -129,13 +133,19 @@ def test_recorded_answers_are_scored_by_mistake(tmp_path):
     """Four classes, twelve images, all answers right; `val_10` and `val_11` come before `val_2` as text."""
     assert evidence.scored_wrongly(folder=tmp_path) is None
     labels = torch.arange(12) % 4
-    kept = {"classes": torch.stack([labels, (labels + 1) % 4], 1).short(),
-            "probabilities": torch.tensor([[0.9, 0.1]] * 12).half(),
-            "right": torch.full((12,), 0.9).half(), "labels": labels.short()}  # fmt: skip
+    kept = {
+        "classes": torch.stack([labels, (labels + 1) % 4], 1).short(),
+        "probabilities": torch.tensor([[0.9, 0.1]] * 12).half(),
+        "right": torch.full((12,), 0.9).half(),
+        "labels": labels.short(),
+    }
     record = _of("without L2")
     history = replace(record.history, classes=("b", "a", "c", "d"))
-    results.save(replace(record, history=history, scores={**record.scores, "validation": Score(1.0, 1.0, 12)}),
-                 tmp_path, answered=kept)  # fmt: skip
+    results.save(
+        replace(record, history=history, scores={**record.scores, "validation": Score(1.0, 1.0, 12)}),
+        tmp_path,
+        answered=kept,
+    )
     table = evidence.scored_wrongly(folder=tmp_path)
     shares = {how: share for how, share in table.rows}
     assert shares["by file name and wnid"] == "100.00 %"

@@ -277,10 +277,13 @@ def test_several_processes_at_once_all_succeed_with_one_result(source, members, 
     children = [
         subprocess.Popen(
             [sys.executable, "-c", RACING, str(source)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(3)
-    ]  # fmt: skip
+    ]
     for child in children:
         assert child.stdout.readline() == "ready\n"
     for child in children:

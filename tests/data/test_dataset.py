@@ -166,8 +166,10 @@ def test_part_cuts_what_is_measured_on_as_well(tiny):
     data = load(tiny, development=0.25)
     small = data.part(3, watched=1)
     assert [np.bincount(s.targets).tolist() for s in (small.train, small.development, small.validation)] == [
-        [3, 3, 3], [1, 1, 1], [1, 1, 1]
-    ]  # fmt: skip
+        [3, 3, 3],
+        [1, 1, 1],
+        [1, 1, 1],
+    ]
     assert set(names(small.development)) < set(names(data.development))
     assert small.test is data.test
     assert data.part() is data

@@ -32,8 +32,9 @@ def real_like():
 
 
 def three(files=("b_2.JPEG", "b_10.JPEG", "b_1.JPEG")):
-    return Predictions(np.array(files), np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]], np.float32),
-                       np.array([0, 1, 2]))  # fmt: skip
+    return Predictions(
+        np.array(files), np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]], np.float32), np.array([0, 1, 2])
+    )
 
 
 def test_files_in_sorted_order():

@@ -49,13 +49,36 @@ def names(folder):
         x, y = next(run.batches.epoch(1))
         perfect = evaluation.perfect(noise.validation.names, noise.validation.targets, 3)
         return {
-            "np": np, "torch": torch, "data": data, "models": models, "notation": notation, "optimizers": optimizers,
-            "training": training, "evaluation": evaluation, "diagnosis": diagnosis, "filters": filters,
-            "course": course, "runner": runner, "checkpoints": checkpoints, "device": device, "script": script,
-            "Recipe": Recipe, "History": History, "LiveLab": LiveLab, "LINE": tiny.LINE, "tiny": folder / "tiny.zip",
-            "tiny_network": tiny.network, "noise": noise, "network": network, "history": run.history, "x": x, "y": y,
-            "loaded": loaded, "checkpoint": run.state(), "perfect": perfect,
-        }  # fmt: skip
+            "np": np,
+            "torch": torch,
+            "data": data,
+            "models": models,
+            "notation": notation,
+            "optimizers": optimizers,
+            "training": training,
+            "evaluation": evaluation,
+            "diagnosis": diagnosis,
+            "filters": filters,
+            "course": course,
+            "runner": runner,
+            "checkpoints": checkpoints,
+            "device": device,
+            "script": script,
+            "Recipe": Recipe,
+            "History": History,
+            "LiveLab": LiveLab,
+            "LINE": tiny.LINE,
+            "tiny": folder / "tiny.zip",
+            "tiny_network": tiny.network,
+            "noise": noise,
+            "network": network,
+            "history": run.history,
+            "x": x,
+            "y": y,
+            "loaded": loaded,
+            "checkpoint": run.state(),
+            "perfect": perfect,
+        }
 
 
 @pytest.fixture

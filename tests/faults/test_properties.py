@@ -459,8 +459,12 @@ def _images() -> list[bytes]:
     made = []
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     for kind, mode, size in (
-        ("JPEG", "RGB", 64), ("JPEG", "L", 64), ("PNG", "RGB", 64), ("PNG", "L", 64), ("JPEG", "RGB", 80)
-    ):  # fmt: skip
+        ("JPEG", "RGB", 64),
+        ("JPEG", "L", 64),
+        ("PNG", "RGB", 64),
+        ("PNG", "L", 64),
+        ("JPEG", "RGB", 80),
+    ):
         stream = io.BytesIO()
         Image.fromarray(noise).resize((size, size)).convert(mode).save(stream, kind)
         made.append(stream.getvalue())

@@ -47,9 +47,13 @@ def jupyter(tmp_path_factory):
     root = ["--allow-root"] if os.geteuid() == 0 else []
     process = subprocess.Popen(
         [sys.executable, "-m", "tinylab", "lab", "--no-browser", "--ServerApp.port=0", *root],
-        cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     said = []
     patience = threading.Timer(kills.PATIENCE, os.killpg, (process.pid, signal.SIGKILL))  # if it says no address
     patience.start()

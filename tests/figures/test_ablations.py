@@ -74,8 +74,11 @@ def test_one_factor_draws_both_accuracies_and_both_losses() -> None:
     assert picture.alt.endswith(" guessing: 20.0 %. k-NN: 28.0 %.")
     assert {"guessing", "k-NN"} <= {text.get_text() for text in picture.axes[0].texts}
     left, right = picture.axes
-    points = {(round(float(line.get_xdata()[0]), 3), float(line.get_ydata()[0])) for line in left.get_lines()
-              if len(line.get_xdata()) == 1}  # fmt: skip
+    points = {
+        (round(float(line.get_xdata()[0]), 3), float(line.get_ydata()[0]))
+        for line in left.get_lines()
+        if len(line.get_xdata()) == 1
+    }
     for i, outcome in enumerate(OUTCOMES):
         place = float(len(OUTCOMES) - 1 - i)
         assert {(round(100 * outcome.train, 3), place), (round(100 * outcome.validation, 3), place)} <= points

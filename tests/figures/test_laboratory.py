@@ -44,10 +44,12 @@ def dashed(ax: object, style: str) -> list[object]:
 def test_one_future_with_marks_and_best_epoch() -> None:
     picture = figures.laboratory(
         scene(
-            branch("A", [1.2, 0.8, 0.9]), marks=((13, "dropout 0.1 → 0.5"), (25, "L2 0 → 0.01\nmomentum 0.9 → 0.5")),
-            title="Training: step 33", values="adam",
+            branch("A", [1.2, 0.8, 0.9]),
+            marks=((13, "dropout 0.1 → 0.5"), (25, "L2 0 → 0.01\nmomentum 0.9 → 0.5")),
+            title="Training: step 33",
+            values="adam",
         )
-    )  # fmt: skip
+    )
     loss, accuracy = picture.axes
     validation = next(line for line in dashed(loss, "--") if len(line.get_xdata()) == 3)
     assert validation.get_ydata().tolist() == [1.2, 0.8, 0.9]

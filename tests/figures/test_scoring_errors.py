@@ -12,8 +12,14 @@ MATRIX = np.array([[8, 2, 0], [1, 9, 0], [4, 2, 4]])
 
 def cases(count, classes=3):
     rng = np.random.default_rng(0)
-    names = ["as it should be", "files in sorted order", "files shuffled", "classes in sorted order", "mean forgotten",
-             "dropout left on"]  # fmt: skip
+    names = [
+        "as it should be",
+        "files in sorted order",
+        "files shuffled",
+        "classes in sorted order",
+        "mean forgotten",
+        "dropout left on",
+    ]
     return {name: rng.integers(0, 9, (classes, classes)) + 20 * np.eye(classes, dtype=int) for name in names[:count]}
 
 

@@ -59,8 +59,16 @@ def test_a_linear_filter_is_found(method: Method, alike: float, height: float) -
     model = whole_image_filter(side)
     mean = np.resize(NORMALISATION.mean, (side, side, 3))
     normalisation = Normalisation(mean, NORMALISATION.scale)
-    start = Image([0, 1], side, side, fourier=method.fourier, basis=BASIS if method.colours else None,
-                  bounded=method.bounded, seed=0, device=torch.device("cpu"))  # fmt: skip
+    start = Image(
+        [0, 1],
+        side,
+        side,
+        fourier=method.fourier,
+        basis=BASIS if method.colours else None,
+        bounded=method.bounded,
+        seed=0,
+        device=torch.device("cpu"),
+    )
     before = start.pixels().detach().permute(0, 2, 3, 1).numpy()
     found = maximise(model, normalisation, 1, method=method, colours=BASIS)
     weights = model[0].weight.detach().permute(0, 2, 3, 1).numpy() / NORMALISATION.scale  # (N, H, W, 3)

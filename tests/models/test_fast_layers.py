@@ -26,9 +26,16 @@ def without_avx512():
 def twins(ours: nn.Conv2d) -> nn.Conv2d:
     """Torch's own layer with the same weights."""
     theirs = nn.Conv2d(
-        ours.in_channels, ours.out_channels, ours.kernel_size, ours.stride, ours.padding, ours.dilation, ours.groups,
-        ours.bias is not None, ours.padding_mode,
-    )  # fmt: skip
+        ours.in_channels,
+        ours.out_channels,
+        ours.kernel_size,
+        ours.stride,
+        ours.padding,
+        ours.dilation,
+        ours.groups,
+        ours.bias is not None,
+        ours.padding_mode,
+    )
     theirs.load_state_dict(ours.state_dict())
     return theirs.to(next(ours.parameters()).dtype)
 

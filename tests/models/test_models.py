@@ -33,10 +33,14 @@ def by_hand(name: str, classes: int) -> tuple[int, int]:
         "model_1": [*blocks, fc(64 * 16 * 16, 512), fc(512, classes)],
         "model_2": [*blocks, *third, fc(128 * 8 * 8, 512), fc(512, classes)],
         "model_3": [
-            conv(5, 3, 32, 64), conv(3, 32, 32, 64), conv(3, 32, 64, 32), conv(3, 64, 128, 16),
-            fc(128 * 8 * 8, 256), fc(256, classes),
+            conv(5, 3, 32, 64),
+            conv(3, 32, 32, 64),
+            conv(3, 32, 64, 32),
+            conv(3, 64, 128, 16),
+            fc(128 * 8 * 8, 256),
+            fc(256, classes),
         ],
-    }[name]  # fmt: skip
+    }[name]
     return sum(p for p, _ in layers), sum(m for _, m in layers)
 
 
@@ -352,9 +356,18 @@ def test_the_modern_network_as_a_network() -> None:
     model = models.build("modern-small", 7, dropout=0.3, seed=4)
     assert model.architecture == "modern-small"
     assert list(dict(model.named_children())) == [
-        "conv3-16", "batch norm", "relu", "block 1-1", "block 2-1", "block 3-1", "block 4-1",
-        "average pool", "flatten", "dropout", "fc(7)",
-    ]  # fmt: skip
+        "conv3-16",
+        "batch norm",
+        "relu",
+        "block 1-1",
+        "block 2-1",
+        "block 3-1",
+        "block 4-1",
+        "average pool",
+        "flatten",
+        "dropout",
+        "fc(7)",
+    ]
     assert [m.p for m in model.modules() if isinstance(m, nn.Dropout)] == [0.3]
     for size in (64, 32, 17):
         assert model.eval()(torch.zeros(1, 3, size, size)).shape == (1, 7)

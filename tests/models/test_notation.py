@@ -59,8 +59,15 @@ def test_written_differently_means_the_same(data: st.DataObject) -> None:
 def test_names_tell_the_layer() -> None:
     model = notation.parse("conv3-4 - relu - conv3-4 - relu - max pool - dropout(0.3) - fc(8) - softmax", classes=8)
     assert [name for name, _ in model.named_children()] == [
-        "conv3-4", "relu", "conv3-4_2", "relu_2", "max pool", "dropout", "flatten", "fc(8)",
-    ]  # fmt: skip
+        "conv3-4",
+        "relu",
+        "conv3-4_2",
+        "relu_2",
+        "max pool",
+        "dropout",
+        "flatten",
+        "fc(8)",
+    ]
     implied = notation.parse("conv03-04 - relu - softmax", classes=8)
     assert [name for name, _ in implied.named_children()] == ["conv3-4", "relu", "flatten", "softmax: fc(8)"]
 

@@ -120,8 +120,11 @@ def adam(records: Sequence[Record] | None = None) -> list[Change]:
 
 def race(records: Sequence[Record] | None = None) -> dict[str, History]:
     """Model 1 under SGD and under Adam, all else alike, on the most classes: by optimizer and rate; {}: none."""
-    known = [pair for pair in _pairs(["optimizer", "learning_rate"], {"optimizer": "sgd"}, records)
-             if pair[0].network == "model_1"]  # fmt: skip
+    known = [
+        pair
+        for pair in _pairs(["optimizer", "learning_rate"], {"optimizer": "sgd"}, records)
+        if pair[0].network == "model_1"
+    ]
     best = max(known, key=lambda pair: (pair[0].classes, pair[0].recipe.epochs), default=())
     return {f"{r.recipe.optimizer} at {r.recipe.learning_rate:g}": r.history for r in best}
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from tinylab.data.archive import Archive, open_archive
 from tinylab.data.decode import BLOCK, REMEDIES, Block, Report, Wanted, run_blocks
-from tinylab.data.folders import (  # fmt: skip
+from tinylab.data.folders import (
     ARCHIVE,
     VARIABLE,
     as_path,
@@ -121,9 +121,14 @@ def prepare(
         yield source
 
     return ensure(
-        name, fingerprint, given,
-        root=root, wanted=Wanted(size, resize, convert), progress=progress, rebuild=rebuild,
-    )  # fmt: skip
+        name,
+        fingerprint,
+        given,
+        root=root,
+        wanted=Wanted(size, resize, convert),
+        progress=progress,
+        rebuild=rebuild,
+    )
 
 
 def ensure(

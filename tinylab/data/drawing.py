@@ -223,11 +223,13 @@ def _rgb(hsv: Array) -> Array:
 def _paint(rng: np.random.Generator, paint: Paint, count: int) -> Array:
     """(3, count, 1, 1) variations of one colour."""
     hue, spread, saturation, brightness = paint
-    hsv = np.stack([
-        hue + spread * rng.uniform(-1, 1, count),
-        np.clip(saturation + rng.uniform(-0.2, 0.12, count), 0, 1),
-        np.clip(brightness + rng.uniform(-0.2, 0.12, count), 0.05, 1),
-    ])  # fmt: skip
+    hsv = np.stack(
+        [
+            hue + spread * rng.uniform(-1, 1, count),
+            np.clip(saturation + rng.uniform(-0.2, 0.12, count), 0, 1),
+            np.clip(brightness + rng.uniform(-0.2, 0.12, count), 0.05, 1),
+        ]
+    )
     return _rgb(hsv)[:, :, None, None]
 
 
@@ -302,8 +304,11 @@ def _clutter(rng: np.random.Generator, picture: Array, share: float) -> None:
     u, v = _local(ruler[None, None, :], ruler[None, :, None], size, angle, np.ones_like(size))
     form, pattern = rng.integers(0, 3, (2, count, 1, 1))
     side, end = np.abs(u), np.abs(v)
-    distance = np.where(form == 0, 1 - np.hypot(u, v), np.minimum(np.where(form == 1, 1, 0.3) - side,
-                                                                  np.where(form == 1, 1, long) - end))  # fmt: skip
+    distance = np.where(
+        form == 0,
+        1 - np.hypot(u, v),
+        np.minimum(np.where(form == 1, 1, 0.3) - side, np.where(form == 1, 1, long) - end),
+    )
     stripes, dots = _soft(np.sin(7 * u)), _soft(np.cos(6 * u) * np.cos(6 * v) - 0.3, 4)
     amount = np.where(pattern == 0, 0, np.where(pattern == 1, stripes, dots))
     first, second = (_paint(rng, (0.5, 0.5, 0.5, 0.6), count) for _ in range(2))

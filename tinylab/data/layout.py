@@ -149,8 +149,12 @@ def _images(archive: Archive, tops: set[str]) -> dict[str, list[str]]:
         else:
             outside.append(member)
     if outside:
-        log.warning("%s: not used, since it is outside train, val and test: %s%s",
-                    archive.path, min(outside, key=natural), _others(outside))  # fmt: skip
+        log.warning(
+            "%s: not used, since it is outside train, val and test: %s%s",
+            archive.path,
+            min(outside, key=natural),
+            _others(outside),
+        )
     return {folder: sorted(members, key=natural) for folder, members in folders.items()}
 
 

@@ -84,8 +84,9 @@ class _File:
     box: tuple[int, ...]
 
 
-def write_sample(destination: Path | str, seed: int = 0, classes: int = 20, train: int = 200, val: int = 50,
-                 test: int = 50) -> Path:  # fmt: skip
+def write_sample(
+    destination: Path | str, seed: int = 0, classes: int = 20, train: int = 200, val: int = 50, test: int = 50
+) -> Path:
     """Draw the sample and write it as one zip; returns the path.
 
     `classes` (2 to 20) are the first of `KINDS`; `train`, `val` and `test` count pictures per class. A picture

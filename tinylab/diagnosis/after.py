@@ -28,8 +28,12 @@ LONG, LONG_SHARE = 5, 0.5  # † epochs; † share of the run: how long without 
 def after(history: History) -> tuple[Card, ...]:
     """All checks that a history allows; cheap enough to be called after every epoch."""
     checks: tuple[Callable[[History], Card], ...] = (
-        overfitting, underfitting, suspicious_validation, stopped_too_early, stopped_too_late
-    )  # fmt: skip
+        overfitting,
+        underfitting,
+        suspicious_validation,
+        stopped_too_early,
+        stopped_too_late,
+    )
     return tuple(check(history) for check in checks)
 
 

@@ -50,8 +50,9 @@ def copied(thing: T) -> T:
     return twin
 
 
-def losses_of_a_copy(model: nn.Module, x: Tensor, y: Tensor, steps: int, learning_rate: float, enough: float = 0.0
-                     ) -> list[float]:  # fmt: skip
+def losses_of_a_copy(
+    model: nn.Module, x: Tensor, y: Tensor, steps: int, learning_rate: float, enough: float = 0.0
+) -> list[float]:
     """Train a copy on one batch with Adam, without dropout or decay: the loss before each of `steps` updates.
 
     Stops early, with a shorter list, at a loss of `enough` or below.

@@ -77,9 +77,17 @@ def turning(
         ax.axvline(epoch, color=colour, lw=0.8, alpha=0.6)
         left = epoch > 0.6 * epochs[-1]
         # above the panel, one line of text for each mark: they may be neighbours
-        ax.annotate(text, (epoch, 1), xycoords=("data", "axes fraction"), xytext=(0, 2 + 1.25 * look_.font * row),
-                    textcoords="offset points", ha="right" if left else "left", va="bottom", color=colour,
-                    fontsize=look_.font * 0.9)  # fmt: skip
+        ax.annotate(
+            text,
+            (epoch, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2 + 1.25 * look_.font * row),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="bottom",
+            color=colour,
+            fontsize=look_.font * 0.9,
+        )
     ends = [EndLabel(epochs[-1], train[-1], "training", TRAINING)]
     label_ends(ax, [*ends, EndLabel(epochs[-1], validation[-1], history.eval_split, VALIDATION)], look_)
     title = title or (f"The {history.eval_split} loss " + ("turns" if found.turned else "has not turned"))
@@ -118,8 +126,16 @@ def one_factor(
         _pair(right, place, (o.eval_loss, VALIDATION, True), (o.best_loss, VALIDATION, False), look_)
         # at the right edge, where no point can be: a column of gaps
         gap = f"gap {100 * o.gap:.0f}".replace("-", "−")
-        left.annotate(gap, (1, place), xycoords=("axes fraction", "data"), xytext=(4, 0),
-                      textcoords="offset points", va="center", color=INK, fontsize=look_.font * 0.9)  # fmt: skip
+        left.annotate(
+            gap,
+            (1, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            fontsize=look_.font * 0.9,
+        )
     left.set_yticks(places, [o.name for o in outcomes])
     left.set_xlim(0, 102)
     left.set_ylim(-0.6, len(outcomes) - 0.4)
@@ -130,9 +146,15 @@ def one_factor(
     references += [] if level is None else [level]
     for row, (name, value) in enumerate(references):  # the names one above the other: the lines may be neighbours
         left.axvline(100 * value, color=GREY, linestyle=":", lw=look_.line * 0.8)
-        left.annotate(name, (100 * value, 0), xycoords=("data", "axes fraction"),
-                      xytext=(3, 3 + 1.1 * look_.font * row), textcoords="offset points", color=GREY,
-                      fontsize=look_.font * 0.8)  # fmt: skip
+        left.annotate(
+            name,
+            (100 * value, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 3 + 1.1 * look_.font * row),
+            textcoords="offset points",
+            color=GREY,
+            fontsize=look_.font * 0.8,
+        )
     title = title or "One factor at a time: what closes the gap?"
     picture.headline(title)
     picture.alt = (
@@ -147,14 +169,20 @@ def one_factor(
     return picture
 
 
-def _pair(
-    ax: Axes, place: float, one: tuple[float, str, bool], other: tuple[float, str, bool], style: Style
-) -> None:  # fmt: skip
+def _pair(ax: Axes, place: float, one: tuple[float, str, bool], other: tuple[float, str, bool], style: Style) -> None:
     """Two points on one row and the line between them; (value, colour, filled)."""
     ax.plot([one[0], other[0]], [place, place], color=GREY, lw=style.line, zorder=1, solid_capstyle="butt")
     for value, colour, filled in (other, one):
-        ax.plot([value], [place], "o", color=colour, ms=style.marker * 1.7, mew=style.line,
-                mfc=colour if filled else "white", zorder=2)  # fmt: skip
+        ax.plot(
+            [value],
+            [place],
+            "o",
+            color=colour,
+            ms=style.marker * 1.7,
+            mew=style.line,
+            mfc=colour if filled else "white",
+            zorder=2,
+        )
 
 
 @drawn
@@ -200,9 +228,17 @@ def fingerprints(
         angle = np.linspace(0, 2 * np.pi, 60)
         ax.plot(x + tolerance * np.cos(angle), y + tolerance * np.sin(angle), color=BLACK, lw=0.8)
         ax.plot([x], [y], "X", color=BLACK, ms=look_.marker * 1.6)
-        ax.annotate(name, (x + tolerance, y), xytext=(4, 0), textcoords="offset points", va="center", color=BLACK,
-                    fontsize=look_.font * 0.95, parse_math=False,
-                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # fmt: skip
+        ax.annotate(
+            name,
+            (x + tolerance, y),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            color=BLACK,
+            fontsize=look_.font * 0.95,
+            parse_math=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
         said.append(f"reported {name} at {x:.2f}, {y:.2f}")
     _name_ends(ax, ends, look_)
     title = title or "Which way leads through a reported row?"
@@ -217,9 +253,19 @@ def _name_ends(ax: Axes, ends: Sequence[EndLabel], style: Style) -> None:
     wanted = [(end.y - low) / (high - low) for end in ends]
     for end, place in zip(ends, spread(wanted, 0.085, 0.0, 1.0), strict=True):
         pointer = {"arrowstyle": "-", "color": end.colour, "lw": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3}
-        ax.annotate(end.text, (end.x, end.y), xytext=(1.03, place), textcoords="axes fraction", va="center", ha="left",
-                    color=end.colour, fontsize=style.font * 0.95, annotation_clip=False, parse_math=False,
-                    arrowprops=pointer)  # fmt: skip
+        ax.annotate(
+            end.text,
+            (end.x, end.y),
+            xytext=(1.03, place),
+            textcoords="axes fraction",
+            va="center",
+            ha="left",
+            color=end.colour,
+            fontsize=style.font * 0.95,
+            annotation_clip=False,
+            parse_math=False,
+            arrowprops=pointer,
+        )
 
 
 def _sentence(title: str) -> str:

@@ -66,10 +66,22 @@ def _draw(ax: Axes, blocks: list[tuple[str, tuple[int, ...], int, int]], most: i
             low, high, lift = -height / 2, height / 2, channels * _CHANNEL
             left, right = place - wide / 2 - deep / 2, place + wide / 2 - deep / 2
             ax.add_patch(Rectangle((left, low), wide, height, fc=_FACE, ec=BLUE, lw=0.8))
-            ax.add_patch(Polygon([(right, low), (right + deep, low + lift), (right + deep, high + lift),
-                                  (right, high)], fc=_SIDE, ec=BLUE, lw=0.8))  # fmt: skip
-            ax.add_patch(Polygon([(left, high), (left + deep, high + lift), (right + deep, high + lift),
-                                  (right, high)], fc=_TOP, ec=BLUE, lw=0.8))  # fmt: skip
+            ax.add_patch(
+                Polygon(
+                    [(right, low), (right + deep, low + lift), (right + deep, high + lift), (right, high)],
+                    fc=_SIDE,
+                    ec=BLUE,
+                    lw=0.8,
+                )
+            )
+            ax.add_patch(
+                Polygon(
+                    [(left, high), (left + deep, high + lift), (right + deep, high + lift), (right, high)],
+                    fc=_TOP,
+                    ec=BLUE,
+                    lw=0.8,
+                )
+            )
             text = f"{channels} × {height}²"
         else:
             units = shape[0]
@@ -95,6 +107,14 @@ def _bars(
     ax.set(xlim=(-0.6, most - 0.3), ylim=(0, 125), yticks=[0, 100])
     ax.set_xticks([])
     ax.text(1, 0.95, "parameters", transform=ax.transAxes, ha="right", va="top", color=BLUE, fontsize=style.font * 0.85)
-    ax.text(1, 0.6, "multiply-adds", transform=ax.transAxes, ha="right", va="top", color=VERMILLION,
-            fontsize=style.font * 0.85)  # fmt: skip
+    ax.text(
+        1,
+        0.6,
+        "multiply-adds",
+        transform=ax.transAxes,
+        ha="right",
+        va="top",
+        color=VERMILLION,
+        fontsize=style.font * 0.85,
+    )
     ax.spines["bottom"].set_color(GREY)

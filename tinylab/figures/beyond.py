@@ -82,8 +82,17 @@ def few_images(
         for place, seeds in zip(places, values, strict=True):
             ax.plot(np.full(len(seeds), place), seeds, marker, color=colour, alpha=0.35, ms=look_.marker * 0.7, mew=0)
         errors = [seeds.std(ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else 0.0 for seeds in values]
-        ax.errorbar(places, means, errors, color=colour, linestyle=dash, marker=marker, lw=look_.line,
-                    ms=look_.marker * 1.5, capsize=look_.marker)  # fmt: skip
+        ax.errorbar(
+            places,
+            means,
+            errors,
+            color=colour,
+            linestyle=dash,
+            marker=marker,
+            lw=look_.line,
+            ms=look_.marker * 1.5,
+            capsize=look_.marker,
+        )
         labels.append(EndLabel(float(places[-1]), float(means[-1]), way, colour))
         told = ", ".join(f"{mean:.1f} % with {size}" for mean, size in zip(means, sizes, strict=True))
         said.append(f"{way}: {told}.")
@@ -134,8 +143,16 @@ def longer(
         ends = []
         for column, what, colour, dash in ((0, "training", TRAINING, "-"), (1, "validation", VALIDATION, "--")):
             shares = [100 * lengths[length][column] for length in epochs]
-            ax.plot(epochs, shares, dash, color=colour, marker="o", lw=look_.line, ms=look_.marker * 1.4,
-                    mfc=colour if column == 0 else "white")  # fmt: skip
+            ax.plot(
+                epochs,
+                shares,
+                dash,
+                color=colour,
+                marker="o",
+                lw=look_.line,
+                ms=look_.marker * 1.4,
+                mfc=colour if column == 0 else "white",
+            )
             ends.append(EndLabel(epochs[-1], shares[-1], what, colour))
         ax.set_xticks(epochs, [str(length) for length in epochs])
         ax.xaxis.set_minor_formatter(NullFormatter())
@@ -190,10 +207,25 @@ def costs(
             if images:
                 error = 100 * math.sqrt(shares[recipe] * (1 - shares[recipe]) / images)
                 ax.errorbar(place, height, yerr=error, color=colours[recipe], elinewidth=look_.line * 0.7, capsize=3)
-            ax.plot(place, height, "o", color=colours[recipe], mfc="white" if hollow else colours[recipe],
-                    ms=look_.marker * 1.8, mew=look_.line)  # fmt: skip
-            ax.annotate(f"{height:.0f}", (place, height), xytext=(-look_.marker * 2, 0), textcoords="offset points",
-                        ha="right", va="center", color=colours[recipe], fontsize=look_.font * 0.9)  # fmt: skip
+            ax.plot(
+                place,
+                height,
+                "o",
+                color=colours[recipe],
+                mfc="white" if hollow else colours[recipe],
+                ms=look_.marker * 1.8,
+                mew=look_.line,
+            )
+            ax.annotate(
+                f"{height:.0f}",
+                (place, height),
+                xytext=(-look_.marker * 2, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                color=colours[recipe],
+                fontsize=look_.font * 0.9,
+            )
             labels[recipe] = EndLabel(place, height, recipe, colours[recipe])  # named at the last network that has it
         told = ", ".join(f"{recipe} {height:.1f} %" for recipe, height in points)
         said.append(f"{name} ({quantity(cost)} multiply-adds): {told}.")
@@ -233,9 +265,17 @@ def ladder(rows: Sequence[tuple[str, str, str]], *, title: str = "", style: str 
         colour = _SECTIONS.get(section.split(",")[0], BLACK)
         width = float(number[0]) if number else 0.0
         ax.barh(place, width, 0.66, color=colour)
-        ax.annotate(text, (width, place), xytext=(4, 0), textcoords="offset points", va="center",
-                    color=INK if number else GREY, style="normal" if number else "italic",
-                    fontsize=look_.font * 0.95, parse_math=False)  # fmt: skip
+        ax.annotate(
+            text,
+            (width, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK if number else GREY,
+            style="normal" if number else "italic",
+            fontsize=look_.font * 0.95,
+            parse_math=False,
+        )
     ax.set_yticks(range(len(rows))[::-1], [f"{section}: {network}" for section, network, _ in rows])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.6, len(rows) - 0.4)

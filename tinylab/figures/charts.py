@@ -22,7 +22,7 @@ from tinylab.figures.style import (
     Picture,
     Style,
     array,
-    drawn,  # fmt: skip
+    drawn,
     dress,
     label_ends,
     listed,
@@ -76,8 +76,9 @@ def comparison(
                 shown = 100 * float(value) if value is not None and _finite(value) else 0.0
                 panel.bar(i + side, shown, 0.37, color="white" if hatch else colour, edgecolor=colour, hatch=hatch)
                 text = f"{shown:.0f}" if _finite(value) else "–"
-                panel.text(i + side, shown + top / 90, text, ha="center", va="bottom", color=colour,
-                           fontsize=look_.font * 0.9)  # fmt: skip
+                panel.text(
+                    i + side, shown + top / 90, text, ha="center", va="bottom", color=colour, fontsize=look_.font * 0.9
+                )
         for _, value, dash in references:
             panel.axhline(100 * value, color=GREY, linestyle=dash, linewidth=look_.line)
         panel.set_xticks(range(len(conditions)), [text.replace(" ", "\n") for text in conditions])
@@ -89,8 +90,14 @@ def comparison(
     for name, value, dash in references:
         keys.append(Line2D([], [], color=GREY, linestyle=dash, label=f"{name}: {100 * value:.3g} %"))
     # one key for all panels: a name at every bar would have no room
-    picture.legend(handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize=look_.font,
-                   labelcolor=[TRAINING, VALIDATION, GREY, GREY][: len(keys)])  # fmt: skip
+    picture.legend(
+        handles=keys,
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=look_.font,
+        labelcolor=[TRAINING, VALIDATION, GREY, GREY][: len(keys)],
+    )
     title = title or "Training and validation accuracy, side by side"
     picture.headline(title)
     picture.alt = f"{title}. Training / validation accuracy. " + " ".join(
@@ -136,8 +143,16 @@ def bars(
     ax.set_xlim((low / 4, high * 6) if log else (min(0, low * 1.1), (high or 1) * 1.18))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     for place, number, written in zip(places, numbers, texts, strict=True):
-        ax.annotate(written, (number, place), xytext=(4, 0), textcoords="offset points", va="center",
-                    color=INK, fontsize=look_.font * 0.95, parse_math=False)  # fmt: skip
+        ax.annotate(
+            written,
+            (number, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            fontsize=look_.font * 0.95,
+            parse_math=False,
+        )
     if title:
         picture.headline(title)
     picture.alt = (
@@ -170,8 +185,15 @@ def _cells(ax: Axes, matrix: np.ndarray, shares: np.ndarray, style: Style) -> No
     small = style.font * min(0.95, 14 / len(matrix) + 0.1)
     for (r, c), count in np.ndenumerate(matrix):
         if count:
-            ax.text(c, r, f"{count:,}", ha="center", va="center", fontsize=small,
-                    color="white" if shares[r, c] > 0.42 else INK)  # fmt: skip
+            ax.text(
+                c,
+                r,
+                f"{count:,}",
+                ha="center",
+                va="center",
+                fontsize=small,
+                color="white" if shares[r, c] > 0.42 else INK,
+            )
 
 
 @drawn

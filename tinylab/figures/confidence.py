@@ -29,13 +29,20 @@ def confidence(
         p = array(raw).astype(float)
         if not len(p) or not (np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1):
             raise InvalidInputError(f"confidence got {name!r} with {len(p)} values outside 0..1, or none")
-        dress(ax, look_, f"{name}: loss {loss:.2f},\nright {accuracy:.0%}", x="p(right class)",
-              y="images (%)" if ax is panels[0] else "")  # fmt: skip
+        dress(
+            ax,
+            look_,
+            f"{name}: loss {loss:.2f},\nright {accuracy:.0%}",
+            x="p(right class)",
+            y="images (%)" if ax is panels[0] else "",
+        )
         ax.hist(p, bins=BINS, range=(0, 1), weights=np.full(len(p), 100 / len(p)), color=hue)
         ax.set_xticks([0, 0.5, 1])
         low, high = float((p < 0.05).mean()), float((p > 0.95).mean())
-        said.append(f"{name}: loss {loss:.2f}, accuracy {accuracy:.1%}, {low:.0%} of {len(p)} images below 0.05, "
-                    f"{high:.0%} above 0.95")  # fmt: skip
+        said.append(
+            f"{name}: loss {loss:.2f}, accuracy {accuracy:.1%}, {low:.0%} of {len(p)} images below 0.05, "
+            f"{high:.0%} above 0.95"
+        )
     picture.headline(title or "What the right class gets")
     picture.alt = f"{picture.get_suptitle()}. " + "; ".join(said) + "."
     return picture

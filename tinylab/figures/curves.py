@@ -21,7 +21,7 @@ from tinylab.figures.style import (
     Picture,
     Style,
     decimate,
-    drawn,  # fmt: skip
+    drawn,
     dress,
     label_ends,
     look,
@@ -92,9 +92,16 @@ def _references(ax: Axes, kind: str, history: "History", style: Style, level: Le
 
 
 def _line(
-    ax: Axes, history: "History", column: str, kind: str, colour: str, dash: str, name: str, style: Style,
+    ax: Axes,
+    history: "History",
+    column: str,
+    kind: str,
+    colour: str,
+    dash: str,
+    name: str,
+    style: Style,
     width: float = 1.0,
-) -> list[EndLabel]:  # fmt: skip
+) -> list[EndLabel]:
     """One line over the epochs, with a dot where a run has a single point; the label for its end."""
     x, y = decimate(_column(history, "epoch"), _column(history, column) * _SCALE[kind])
     known = np.flatnonzero(np.isfinite(y))
@@ -152,9 +159,17 @@ def _panel(
         ax.plot([epoch], [value], "o", color=VALIDATION, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
         left = epoch > epochs[-1] * 0.6
         if kind == "loss":  # above the lowest validation loss there is room; in the other panel there may be none
-            ax.annotate(f"lowest loss: epoch {epoch}", (epoch, 1), xycoords=("data", "axes fraction"), va="bottom",
-                        xytext=(0, 2), textcoords="offset points", ha="right" if left else "left",
-                        color=VALIDATION, fontsize=style.font * 0.9)  # fmt: skip
+            ax.annotate(
+                f"lowest loss: epoch {epoch}",
+                (epoch, 1),
+                xycoords=("data", "axes fraction"),
+                va="bottom",
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                color=VALIDATION,
+                fontsize=style.font * 0.9,
+            )
     if names:
         label_ends(ax, labels, style)
 

@@ -35,8 +35,15 @@ def receptive_field(
     for i, (name, top, left, side) in enumerate(squares):
         hue = HUES[i % len(HUES)]
         axes[0].add_patch(Rectangle((left - 0.5, top - 0.5), side, side, fill=False, ec=hue, lw=look_.line))
-        axes[0].annotate(f"{name}: {side}", (1.03, 1 - (i + 0.5) / max(len(squares), 8)), xycoords="axes fraction",
-                         va="center", color=hue, fontsize=look_.font * 0.85, annotation_clip=False)  # fmt: skip
+        axes[0].annotate(
+            f"{name}: {side}",
+            (1.03, 1 - (i + 0.5) / max(len(squares), 8)),
+            xycoords="axes fraction",
+            va="center",
+            color=hue,
+            fontsize=look_.font * 0.85,
+            annotation_clip=False,
+        )
     dress(axes[0], look_, "sees a square of so many pixels", grid=None)
     name, top, left, side = squares[-1]
     said = ", ".join(f"{layer} {width}" for layer, _, _, width in squares)
@@ -71,11 +78,18 @@ def window(patch: Pixels, kernel: Pixels, *, title: str = "", style: str | None 
     picture = Picture(8.3 * look_.size, 2.9 * look_.size, look_)
     axes = picture.subplots(1, 4, width_ratios=(1, 1, 1, 0.55))
     largest = max(float(np.abs(product).max()), 1e-12)
-    stages = (("pixels", under, 1.0, "{:.2f}"), ("× weights", weights, np.abs(weights).max() or 1.0, "{:.3g}"),
-              ("= products", product, largest, "{:+.2f}"))  # fmt: skip
+    stages = (
+        ("pixels", under, 1.0, "{:.2f}"),
+        ("× weights", weights, np.abs(weights).max() or 1.0, "{:.3g}"),
+        ("= products", product, largest, "{:+.2f}"),
+    )
     for ax, (name, values, scale, form) in zip(axes, stages, strict=False):
-        ax.imshow(values, cmap="gray" if name == "pixels" else "RdBu_r", vmin=0 if name == "pixels" else -1.6 * scale,
-                  vmax=1 if name == "pixels" else 1.6 * scale)  # fmt: skip
+        ax.imshow(
+            values,
+            cmap="gray" if name == "pixels" else "RdBu_r",
+            vmin=0 if name == "pixels" else -1.6 * scale,
+            vmax=1 if name == "pixels" else 1.6 * scale,
+        )
         for (r, c), value in np.ndenumerate(values):
             ink = "white" if name == "pixels" and value < 0.5 else "black"
             ax.text(c, r, form.format(value), ha="center", va="center", color=ink, fontsize=look_.font * 0.9)

@@ -107,18 +107,43 @@ def _mosaic(
     for r, row in enumerate(rows):
         y = round(top + r * (height + head + _GAP) + head)
         if labels:
-            ax.text(left - em / 2, y + height / 2, labels[r], ha="right", va="center",
-                    fontsize=style.font, color=INK, parse_math=False)  # fmt: skip
+            ax.text(
+                left - em / 2,
+                y + height / 2,
+                labels[r],
+                ha="right",
+                va="center",
+                fontsize=style.font,
+                color=INK,
+                parse_math=False,
+            )
         for c, image in enumerate(row):
             x = round(left + c * (width + _GAP) + c // 2 * pair_gap)
             canvas[y : y + height, x : x + width] = image.repeat(zoom, 0).repeat(zoom, 1)
             if titles and titles[r][c]:
-                ax.text(x, y - 0.25 * em, titles[r][c], ha="left", va="bottom", fontsize=style.font * 0.9,
-                        color=colours[r][c] if colours else INK, parse_math=False)  # fmt: skip
+                ax.text(
+                    x,
+                    y - 0.25 * em,
+                    titles[r][c],
+                    ha="left",
+                    va="bottom",
+                    fontsize=style.font * 0.9,
+                    color=colours[r][c] if colours else INK,
+                    parse_math=False,
+                )
     ax.imshow(canvas, interpolation="nearest", extent=(0, total[0], total[1], 0), aspect="auto")
     if title:
-        picture.text(_GAP / total[0], 1 - 0.5 * em / total[1], title, va="top", ha="left", color=INK,
-                     fontsize=style.font * 1.1, fontweight="bold", parse_math=False)  # fmt: skip
+        picture.text(
+            _GAP / total[0],
+            1 - 0.5 * em / total[1],
+            title,
+            va="top",
+            ha="left",
+            color=INK,
+            fontsize=style.font * 1.1,
+            fontweight="bold",
+            parse_math=False,
+        )
     return picture
 
 
@@ -177,8 +202,7 @@ def duplicates(
     names = [[str(name) for pair in chunk for name in pair[2:4]] for chunk in chunks]
     colours = [[BLUE, VERMILLION] * len(chunk) for chunk in chunks]
     title = title or "The same picture, byte for byte, under two labels"
-    picture = _mosaic(rows, look_, title, cell_titles=names, colours=colours, pair_gap=30,
-                      zoom=max(look_.zoom - 1, 2))  # fmt: skip
+    picture = _mosaic(rows, look_, title, cell_titles=names, colours=colours, pair_gap=30, zoom=max(look_.zoom - 1, 2))
     picture.alt = f"{title}: " + "; ".join(f"once {pair[2]}, once {pair[3]}" for pair in pairs) + "."
     return picture
 
@@ -189,8 +213,13 @@ def augmentations(
     """An image, and what the network is shown instead of it."""
     shown = [pixels(image), *(pixels(variant) for variant in variants)]
     title = title or "One training image, and what the network is shown instead"
-    picture = image_grid(shown, titles=["original", *(f"variant {i}" for i in range(1, len(shown)))],
-                         columns=min(len(shown), 6), title=title, style=style)  # fmt: skip
+    picture = image_grid(
+        shown,
+        titles=["original", *(f"variant {i}" for i in range(1, len(shown)))],
+        columns=min(len(shown), 6),
+        title=title,
+        style=style,
+    )
     picture.alt = f"{title}: the original and {len(shown) - 1} variants of it, shifted or flipped."
     return picture
 

@@ -110,14 +110,22 @@ def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
         ax.set_ylim(0, _top(scene) if kind == "loss" else 100)  # accuracy keeps its natural end
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _panel(ax, scene, kind, look_)
-    picture.text(0.01, 0.99, scene.title, va="top", color=INK, fontsize=look_.font * 1.1, fontweight="bold",
-                 parse_math=False)  # fmt: skip
+    picture.text(
+        0.01, 0.99, scene.title, va="top", color=INK, fontsize=look_.font * 1.1, fontweight="bold", parse_math=False
+    )
     picture.text(0.01, 0.945, scene.values, va="top", color=INK, fontsize=look_.font * 0.95, parse_math=False)
     for row, branch in enumerate(scene.branches):
         hue = _hues(scene)[branch.letter]
         here = " (trains)" if branch.letter == scene.current and len(letters) > 1 else ""
-        picture.text(0.01, _KEY - row * 0.033, f"{branch.letter}  {_named(branch)}{here}", va="top", color=hue,
-                     fontsize=look_.font * 0.9, parse_math=False)  # fmt: skip
+        picture.text(
+            0.01,
+            _KEY - row * 0.033,
+            f"{branch.letter}  {_named(branch)}{here}",
+            va="top",
+            color=hue,
+            fontsize=look_.font * 0.9,
+            parse_math=False,
+        )
     if scene.strip is not None:
         _strip(picture, scene.strip, look_)
     picture.alt = described(scene)
@@ -165,10 +173,21 @@ def _panel(ax: Axes, scene: Scene, kind: str, style: Style) -> None:
         ax.axvline(at, color=INK, lw=0.9, linestyle=(0, (4, 2)))
         if kind == "loss":
             right = at > 0.9 * scene.epochs  # the text stands on the side where there is room
-            ax.annotate(text, (at, 1), xycoords=("data", "axes fraction"), xytext=(-2 if right else 2, -1),
-                        textcoords="offset points", rotation=90, va="top", ha="right" if right else "left",
-                        fontsize=style.font * 0.8, color=INK, parse_math=False, linespacing=1.0,
-                        bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5})  # fmt: skip
+            ax.annotate(
+                text,
+                (at, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(-2 if right else 2, -1),
+                textcoords="offset points",
+                rotation=90,
+                va="top",
+                ha="right" if right else "left",
+                fontsize=style.font * 0.8,
+                color=INK,
+                parse_math=False,
+                linespacing=1.0,
+                bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5},
+            )
     label_ends(ax, labels, style)
 
 
@@ -186,9 +205,18 @@ def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str, style: Style) -> l
     highest, top = int(np.argmax(batch)) if len(batch) else 0, ax.get_ylim()[1]
     if current and len(batch) and batch[highest] > top:  # what the axis leaves out is said
         value = f"{batch[highest]:,.0f}" if batch[highest] >= 100 else f"{batch[highest]:.3g}"
-        ax.annotate(f"▲ {value}", (branch.batches[highest, 2], 1), xycoords=("data", "axes fraction"), xytext=(0, -1),
-                    textcoords="offset points", ha="left", va="top", fontsize=style.font * 0.8, color=hue,
-                    parse_math=False)  # fmt: skip
+        ax.annotate(
+            f"▲ {value}",
+            (branch.batches[highest, 2], 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -1),
+            textcoords="offset points",
+            ha="left",
+            va="top",
+            fontsize=style.font * 0.8,
+            color=hue,
+            parse_math=False,
+        )
     epochs = _column(branch.history, "epoch")
     own = epochs >= branch.start  # with one epoch of the branch it left, so that the line begins there
     if branch.start and own.any():
@@ -196,13 +224,19 @@ def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str, style: Style) -> l
     for column, dash, name, colour in (
         (f"train_{kind}", "-", "training", TRAINING),
         (f"eval_{kind}", "--", branch.history.eval_split, VALIDATION),
-    ):  # fmt: skip
+    ):
         values = _column(branch.history, column)[own] * scale
         if not len(values):
             continue
         width = style.line * (1.0 if current else 0.75)
-        ax.plot(*decimate(epochs[own], values), linestyle=dash, color=colour if alone else hue, lw=width,
-                marker="o" if len(values) < 3 else "", ms=style.marker)  # fmt: skip
+        ax.plot(
+            *decimate(epochs[own], values),
+            linestyle=dash,
+            color=colour if alone else hue,
+            lw=width,
+            marker="o" if len(values) < 3 else "",
+            ms=style.marker,
+        )
         if alone:
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), name, colour))
         elif dash == "--":
@@ -213,9 +247,17 @@ def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str, style: Style) -> l
         colour = VALIDATION if alone else hue
         ax.plot([best], [value], "o", color=colour, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
         if kind == "loss":
-            ax.annotate(f"best: epoch {best}", (best, 1), xycoords=("data", "axes fraction"), va="bottom",
-                        xytext=(0, 2), textcoords="offset points", color=colour, fontsize=style.font * 0.9,
-                        ha="right" if best > 0.6 * scene.epochs else "left")  # fmt: skip
+            ax.annotate(
+                f"best: epoch {best}",
+                (best, 1),
+                xycoords=("data", "axes fraction"),
+                va="bottom",
+                xytext=(0, 2),
+                textcoords="offset points",
+                color=colour,
+                fontsize=style.font * 0.9,
+                ha="right" if best > 0.6 * scene.epochs else "left",
+            )
     return labels
 
 
@@ -232,11 +274,19 @@ def _strip(picture: Picture, strip: Strip, style: Style) -> None:
         ax = picture.add_axes((left, 0.2 * _STRIP, 0.62 * _HEIGHT * _STRIP / _WIDTH, 0.62 * _STRIP))
         ax.imshow(image, interpolation="nearest")
         ax.axis("off")
-        picture.text(left, 0.845 * _STRIP, _short(name, 15), va="bottom", color=INK, fontsize=style.font * 0.8,
-                     parse_math=False)  # fmt: skip
+        picture.text(
+            left, 0.845 * _STRIP, _short(name, 15), va="bottom", color=INK, fontsize=style.font * 0.8, parse_math=False
+        )
         mark, colour = ("✓", GREEN) if name == chosen else ("✗", VERMILLION)
-        picture.text(left, 0.17 * _STRIP, f"{mark} {_short(chosen, 9)} {100 * sure:.0f} %", va="top", color=colour,
-                     fontsize=style.font * 0.8, parse_math=False)  # fmt: skip
+        picture.text(
+            left,
+            0.17 * _STRIP,
+            f"{mark} {_short(chosen, 9)} {100 * sure:.0f} %",
+            va="top",
+            color=colour,
+            fontsize=style.font * 0.8,
+            parse_math=False,
+        )
 
 
 def _short(text: str, letters: int) -> str:

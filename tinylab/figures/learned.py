@@ -66,8 +66,17 @@ def side_by_side(
             canvas[y : y + height, x : x + width] = image.repeat(zoom, 0).repeat(zoom, 1)
     ax.imshow(canvas, interpolation="nearest", extent=(0, total[0], total[1], 0), aspect="auto")
     if title:
-        picture.text(6 / total[0], 1 - 0.5 * em / total[1], title, va="top", ha="left", color=INK,
-                     fontsize=look_.font * 1.1, fontweight="bold", parse_math=False)  # fmt: skip
+        picture.text(
+            6 / total[0],
+            1 - 0.5 * em / total[1],
+            title,
+            va="top",
+            ha="left",
+            color=INK,
+            fontsize=look_.font * 1.1,
+            fontweight="bold",
+            parse_math=False,
+        )
     picture.alt = (f"{title}: " if title else "") + f"{count} {what} each for {listed(list(shown))}, side by side."
     return picture
 

@@ -60,8 +60,14 @@ def lines(
         known = np.flatnonzero(np.isfinite(values))
         if not len(known):
             raise InvalidInputError(f"lines got {name!r} without a value that can be drawn")
-        ax.plot(*decimate(np.arange(1, len(values) + 1), values), linestyle=dash, color=colour, lw=look_.line,
-                marker="o" if longest <= FEW else "", ms=look_.marker)  # fmt: skip
+        ax.plot(
+            *decimate(np.arange(1, len(values) + 1), values),
+            linestyle=dash,
+            color=colour,
+            lw=look_.line,
+            marker="o" if longest <= FEW else "",
+            ms=look_.marker,
+        )
         labels.append(EndLabel(known[-1] + 1, values[known[-1]], name, colour))
         said.append(f"{name} from {quantity(values[known[0]])} to {quantity(values[known[-1]])}")
     ax.set_xlim(*((1, max(longest, 2)) if longest > FEW else (0.8, max(longest, 2) + 0.2)))

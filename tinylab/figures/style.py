@@ -209,10 +209,18 @@ def label_ends(ax: Axes, labels: Sequence[EndLabel], style: Style) -> None:
             "shrinkB": 2,
         }
         ax.annotate(
-            label.text, xy=(x, min(max(y, 0), 1)), xytext=(1.045, place), xycoords="axes fraction",
-            fontsize=style.font * 0.95, color=label.colour, va="center", ha="left",
-            annotation_clip=False, parse_math=False, arrowprops=pointer,
-        )  # fmt: skip
+            label.text,
+            xy=(x, min(max(y, 0), 1)),
+            xytext=(1.045, place),
+            xycoords="axes fraction",
+            fontsize=style.font * 0.95,
+            color=label.colour,
+            va="center",
+            ha="left",
+            annotation_clip=False,
+            parse_math=False,
+            arrowprops=pointer,
+        )
 
 
 def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:

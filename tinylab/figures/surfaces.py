@@ -63,8 +63,16 @@ def surface(surface: "Surface", paths: Mapping[str, "Path"], *, title: str = "",
     for place, (name, way) in enumerate(paths.items()):
         colour, dash = _hue(name, place)
         points = array(way.positions)
-        ax.plot(points[:, 0], points[:, 1], linestyle=dash, color=colour, lw=look_.line, zorder=3,
-                marker="o" if len(points) <= _FEW else "", ms=look_.marker * 0.6)  # fmt: skip
+        ax.plot(
+            points[:, 0],
+            points[:, 1],
+            linestyle=dash,
+            color=colour,
+            lw=look_.line,
+            zorder=3,
+            marker="o" if len(points) <= _FEW else "",
+            ms=look_.marker * 0.6,
+        )
         end = np.clip(points[-1], (x0, y0), (x1, y1))
         result = "diverged" if way.diverged else f"height {quantity(float(f'{way.heights[-1]:.2g}'))}"
         labels.append(EndLabel(float(end[0]), float(end[1]), f"{name}: {result}", colour))
@@ -119,9 +127,17 @@ def _mark(ax: Axes, rate: float, style: Style) -> None:
     ax.axvline(rate, color=HUES[1], linestyle="--", lw=style.line * 0.8)
     low, high = np.log(ax.get_xlim())
     left = (np.log(rate) - low) / (high - low) > 0.5
-    ax.annotate(f"{rate:.2g}", (rate, 0.03), xycoords=("data", "axes fraction"), xytext=(-4 if left else 4, 0),
-                textcoords="offset points", ha="right" if left else "left", va="bottom", color=HUES[1],
-                fontsize=style.font)  # fmt: skip
+    ax.annotate(
+        f"{rate:.2g}",
+        (rate, 0.03),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4 if left else 4, 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="bottom",
+        color=HUES[1],
+        fontsize=style.font,
+    )
 
 
 def _said(seen: "RangeTest") -> str:
@@ -163,8 +179,10 @@ def bands(
         ax.plot(steps, mean, linestyle=dash, color=colour, lw=look_.line, marker=marker, ms=look_.marker)
         labels.append(EndLabel(float(steps[-1]), float(mean[-1]), name, colour))
         between = f"{quantity(float(f'{low[-1]:.3g}'))} to {quantity(float(f'{high[-1]:.3g}'))}"
-        said.append(f"{name}: mean of {len(runs)} {float(mean[0]):.3g} at first, {float(mean[-1]):.3g} in the end"
-                    f" (band {between})")  # fmt: skip
+        said.append(
+            f"{name}: mean of {len(runs)} {float(mean[0]):.3g} at first, {float(mean[-1]):.3g} in the end"
+            f" (band {between})"
+        )
         longest = max(longest, len(mean))
     ax.set_xlim(*((1, longest) if longest > 16 else (0.8, max(longest, 2) + 0.2)))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -107,6 +107,10 @@ def top_images(
     rows = np.argsort(-values, axis=1, kind="stable")[:, :count]
     flat = np.take_along_axis(places, rows, axis=1)
     return Top(
-        find(model, layer), wanted, rows, np.take_along_axis(values, rows, axis=1),
-        np.stack([flat // width, flat % width], axis=-1), field,
-    )  # fmt: skip
+        find(model, layer),
+        wanted,
+        rows,
+        np.take_along_axis(values, rows, axis=1),
+        np.stack([flat // width, flat % width], axis=-1),
+        field,
+    )

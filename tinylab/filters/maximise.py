@@ -155,9 +155,15 @@ def maximise(
     device.place(model)
     height, width, _ = normalisation.mean.shape
     image = Image(
-        wanted, height, width, fourier=method.fourier, basis=colours if method.colours else None,
-        bounded=method.bounded, seed=method.seed, device=device.target,
-    )  # fmt: skip
+        wanted,
+        height,
+        width,
+        fourier=method.fourier,
+        basis=colours if method.colours else None,
+        bounded=method.bounded,
+        seed=method.seed,
+        device=device.target,
+    )
     with frozen(model):
         value = _Value(up_to(model, layer), normalisation, wanted, device.target)
         _climb(image, value, method)

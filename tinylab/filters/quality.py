@@ -144,9 +144,14 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Correlation:
         return Correlation(math.nan, 1.0, math.nan, math.nan, len(a))
     second = _centred_ranks(b)
     orders = permutation_test(
-        (_centred_ranks(a),), lambda first, axis: np.abs(first @ second), permutation_type="pairings",
-        alternative="greater", vectorized=True, rng=0, n_resamples=math.inf if len(a) <= EXACT else ORDERS,
-    )  # fmt: skip
+        (_centred_ranks(a),),
+        lambda first, axis: np.abs(first @ second),
+        permutation_type="pairings",
+        alternative="greater",
+        vectorized=True,
+        rng=0,
+        n_resamples=math.inf if len(a) <= EXACT else ORDERS,
+    )
     without = [float(_centred_ranks(np.delete(a, i)) @ _centred_ranks(np.delete(b, i))) for i in range(len(a))]
     return Correlation(float(spearmanr(a, b).statistic), float(orders.pvalue), min(without), max(without), len(a))
 
@@ -206,8 +211,11 @@ class Ranking:
             ]
             for name, one in self.correlations.items()
         ]
-        return Table(["quality", "ρ", "with any one left out", "p", f"p ≤ {self.level:.2g}"], rows,
-                     "Rank correlation with accuracy")  # fmt: skip
+        return Table(
+            ["quality", "ρ", "with any one left out", "p", f"p ≤ {self.level:.2g}"],
+            rows,
+            "Rank correlation with accuracy",
+        )
 
     def __str__(self) -> str:
         differ, pairs = self.clear

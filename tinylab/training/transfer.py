@@ -332,9 +332,19 @@ def compare(
         raise InvalidInputError("nothing to compare. Allowed: one or more of pretrained, per_class and ways")
     attempts = [
         attempt(
-            way, pretrained[seed % len(pretrained)], parts, network, recipe,
-            per_class=size, updates=updates, seed=seed, factor=factor, device=device,
+            way,
+            pretrained[seed % len(pretrained)],
+            parts,
+            network,
+            recipe,
+            per_class=size,
+            updates=updates,
+            seed=seed,
+            factor=factor,
+            device=device,
         )
-        for size in per_class for way in ways for seed in range(seeds)
-    ]  # fmt: skip
+        for size in per_class
+        for way in ways
+        for seed in range(seeds)
+    ]
     return Results(tuple(attempts), len(parts.target.classes))

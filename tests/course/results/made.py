@@ -13,11 +13,19 @@ def epoch(number: int, train: float = 0.5, validation: float = 0.25, **changes: 
     losses = {"train_loss": 1.0 + 1 / number, "eval_loss": 3.0 + number / 10}
     return Epoch(
         **{
-            "epoch": number, "learning_rate": 1e-3, "running_loss": 2.0, "running_accuracy": 0.4,
-            "train_accuracy": train, "eval_accuracy": validation, "penalty": 0.0,
-            "seconds": 1.5, "images_per_second": 60.0, **losses, **changes,
+            "epoch": number,
+            "learning_rate": 1e-3,
+            "running_loss": 2.0,
+            "running_accuracy": 0.4,
+            "train_accuracy": train,
+            "eval_accuracy": validation,
+            "penalty": 0.0,
+            "seconds": 1.5,
+            "images_per_second": 60.0,
+            **losses,
+            **changes,
         }
-    )  # fmt: skip
+    )
 
 
 def record(name: str = "a-record", *, epochs: int = 3, classes: int = 10, seed: int = 0, **changes: object) -> Record:

@@ -96,8 +96,11 @@ def test_a_network_that_comes_with_tinylab(call, saved, folder, tmp_path, monkey
     assert "thing" in text  # it knows the classes' words
     assert call(saved, "--images", folder, "--out", tmp_path / "q.txt")[0] == 0
     assert (tmp_path / "p.txt").read_text() == (tmp_path / "q.txt").read_text()
-    for wrong, words in (([], "which network?"), ([saved, "--network", "laptop"], "not both"),
-                         (["--network", "labtop"], "did you mean 'laptop'")):  # fmt: skip
+    for wrong, words in (
+        ([], "which network?"),
+        ([saved, "--network", "laptop"], "not both"),
+        (["--network", "labtop"], "did you mean 'laptop'"),
+    ):
         code, _, error = call(*wrong, "--images", folder, "--out", tmp_path / "r.txt")
         assert (code, words in error) == (2, True), error
 

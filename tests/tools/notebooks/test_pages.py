@@ -161,10 +161,21 @@ def test_a_failed_lecture_says_so_on_top_and_at_its_cell(written):
 def test_index_tells_status_time_figures_and_settings(written):
     index = written["index.html"]
     for words in (
-        "2 of 3 lectures failed", "2 min 30 s", "1 min 15 s", "accuracy &lt;val&gt;", "41 %", "smoke",
-        ">Does it run?<", "sample",
-        "CPU (2 threads)", "torch ", "python ", 'href="01_data.html"', 'href="03_gone.html"', "ValueError: &lt;x&gt;",
-    ):  # fmt: skip
+        "2 of 3 lectures failed",
+        "2 min 30 s",
+        "1 min 15 s",
+        "accuracy &lt;val&gt;",
+        "41 %",
+        "smoke",
+        ">Does it run?<",
+        "sample",
+        "CPU (2 threads)",
+        "torch ",
+        "python ",
+        'href="01_data.html"',
+        'href="03_gone.html"',
+        "ValueError: &lt;x&gt;",
+    ):
         assert words in index, words
     assert index.count('class="thumbnail"') == 2
 

@@ -7,8 +7,8 @@ import re
 import nbformat
 import pytest
 
-from tests.tools.notebooks import crafted
 from tests.notebooks.test_stored import executed
+from tests.tools.notebooks import crafted
 from tinylab import course
 from tinylab.support.errors import NotebookError
 from tinylab.tools.notebooks import inspection, slides
@@ -33,8 +33,12 @@ def _typed(cell, slide_type: str, *tags: str):
 def lecture(tmp_path):
     made = _executed(
         "# %%md\n## A part\nLook: $x^2$, `$HOME`. See [the next](02_next.ipynb) and [another](09_gone.ipynb).",
-        "print('asked')", "answer = 'swordfish'", "check(answer)", "# %%md\nSay this aloud.", "hidden = True",
-    )  # fmt: skip
+        "print('asked')",
+        "answer = 'swordfish'",
+        "check(answer)",
+        "# %%md\nSay this aloud.",
+        "hidden = True",
+    )
     kinds = {1: ("skip",), 3: ("fragment",), 4: ("fragment", "solution"), 5: ("fragment", "exercise-check")}
     for place, kind in (kinds | {6: ("notes",), 7: ("skip",)}).items():
         _typed(made.cells[place], *kind)

@@ -110,8 +110,15 @@ def fingerprint_table(rows: Sequence[Fingerprint]) -> Table:
                 [known.title, row.title, row.classes, row.seed, both, f"{row.away:.1f}, nearest {near}", turned, flat]
             )
     columns = [
-        "network", "setting", "classes", "seed", "training / watched", "points away", "loss turns", "training flattens",
-    ]  # fmt: skip
+        "network",
+        "setting",
+        "classes",
+        "seed",
+        "training / watched",
+        "points away",
+        "loss turns",
+        "training flattens",
+    ]
     return Table(columns, lines, "How near each setting comes to the report's row of its network")
 
 

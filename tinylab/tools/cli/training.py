@@ -52,19 +52,32 @@ def train(
     checkpoint = output(out) / "checkpoint.pt"
     _holds_what_it_should(checkpoint, resume)
     if script is not None:
-        given = {"a network": model, "--recipe": recipe, "--epochs": epochs, "--learning-rate": learning_rate,
-                 "--dropout": dropout, "--l2": l2, "--batch": batch, "--eval-split": eval_split,
-                 "--resume": resume or None}  # fmt: skip
+        given = {
+            "a network": model,
+            "--recipe": recipe,
+            "--epochs": epochs,
+            "--learning-rate": learning_rate,
+            "--dropout": dropout,
+            "--l2": l2,
+            "--batch": batch,
+            "--eval-split": eval_split,
+            "--resume": resume or None,
+        }
         if more := [name for name, value in given.items() if value is not None]:
             raise InvalidInputError(f"--script says all of a run. Leave {', '.join(more)} out")
         _replay(script, checkpoint, data, classes, per_class, seed, final, device)
         return
     changes = {"epochs": epochs, "learning_rate": learning_rate, "dropout": dropout, "l2": l2, "batch": batch}
     named = {
-        "model": model, "data": None if data is None else images.resolve(data), "recipe": recipe, "classes": classes,
-        "per_class": per_class, "seed": seed, "eval_split": eval_split,
+        "model": model,
+        "data": None if data is None else images.resolve(data),
+        "recipe": recipe,
+        "classes": classes,
+        "per_class": per_class,
+        "seed": seed,
+        "eval_split": eval_split,
         "changes": {name: value for name, value in changes.items() if value is not None},
-    }  # fmt: skip
+    }
     asked = _asked(out / "asked.json", named, resume)
     if asked["recipe"] not in training.RECIPES:
         raise InvalidInputError(f"recipe {asked['recipe']!r} is unknown{nearest(asked['recipe'], training.RECIPES)}")
@@ -216,9 +229,15 @@ def _alone(out: Path) -> Iterator[None]:
 def _asked(path: Path, named: dict[str, Any], resume: bool) -> dict[str, Any]:
     """What the run is asked for: what is named now; else, resumed, what it was asked for before; else the defaults."""
     defaults: dict[str, Any] = {
-        "model": None, "data": "sample", "recipe": "report", "classes": None, "per_class": None, "seed": 0,
-        "eval_split": "development", "changes": {},
-    }  # fmt: skip
+        "model": None,
+        "data": "sample",
+        "recipe": "report",
+        "classes": None,
+        "per_class": None,
+        "seed": 0,
+        "eval_split": "development",
+        "changes": {},
+    }
     if resume and files.status(path) is not None:
         try:
             before = json.loads(path.read_bytes())

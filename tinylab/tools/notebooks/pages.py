@@ -1,8 +1,8 @@
 """Readable pages: one self-contained HTML file per lecture, an index with status, time and key figures.
 
 No page needs a network: formulas are MathML, figures are embedded, widgets appear as the still picture that they
-carry, and no lecture's page holds a script; the index has one, for its search box. A notebook that failed gets its page,
-too, with what went wrong on top.
+carry, and no lecture's page holds a script; the index has one, for its search box. A notebook that failed gets its
+page, too, with what went wrong on top.
 """
 
 import base64
@@ -35,9 +35,13 @@ def write(out: Path, outcomes: Sequence[Outcome], *, profile: str, data: str, se
     """Write the pages of `outcomes`, the executed notebooks, `summary.json` and `index.html` (returned) to `out`."""
     device = next((o.settings["device"] for o in outcomes if "device" in o.settings), "unknown")
     facts = {
-        "profile": profile, "data": data, "seed": seed, "device": device, "versions": _versions(),
+        "profile": profile,
+        "data": data,
+        "seed": seed,
+        "device": device,
+        "versions": _versions(),
         "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
     found: list[dict[str, str]] = []
     for number, outcome in enumerate(outcomes):
         before = outcomes[number - 1] if number else None
@@ -81,16 +85,22 @@ def index(
     """The index page: what ran, with which settings, what it found, what failed, and a search over the `sections`."""
     failed = [outcome for outcome in outcomes if outcome.status != "ok"]
     verdict = (
-        f"{len(failed)} of {len(outcomes)} lectures failed" if failed else f"All {len(outcomes)} lectures ran"
-        if len(outcomes) > 1 else "The lecture ran"
-    )  # fmt: skip
+        f"{len(failed)} of {len(outcomes)} lectures failed"
+        if failed
+        else f"All {len(outcomes)} lectures ran"
+        if len(outcomes) > 1
+        else "The lecture ran"
+    )
     cards = "\n".join(_card(outcome) for outcome in outcomes)
     summary = " ".join(importlib.metadata.metadata("tinylab")["Summary"].split())
     terms = {
-        "profile": facts["profile"], "data": facts["data"], "seed": facts["seed"], "device": facts["device"],
+        "profile": facts["profile"],
+        "data": facts["data"],
+        "seed": facts["seed"],
+        "device": facts["device"],
         "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
         "finished": facts["finished"].replace("T", " ")[:16],
-    }  # fmt: skip
+    }
     listed = "".join(f"<div><dt>{k}</dt><dd>{html.escape(str(v))}</dd></div>" for k, v in terms.items())
     return document(
         "tinylab: the lectures",
@@ -273,10 +283,15 @@ def _thumbnail(outcome: Outcome) -> str:
 
 def _record(outcome: Outcome) -> dict[str, Any]:
     return {
-        "name": outcome.name, "title": outcome.title, "status": outcome.status, "page": f"{outcome.name}.html",
-        "seconds": round(outcome.seconds, 1), "cells": outcome.cells, "key_figures": outcome.key_figures,
+        "name": outcome.name,
+        "title": outcome.title,
+        "status": outcome.status,
+        "page": f"{outcome.name}.html",
+        "seconds": round(outcome.seconds, 1),
+        "cells": outcome.cells,
+        "key_figures": outcome.key_figures,
         "faults": [asdict(fault) for fault in outcome.faults],
-    }  # fmt: skip
+    }
 
 
 def _versions() -> dict[str, str]:
