@@ -211,8 +211,8 @@ MOVED = """async ([canvas, slider, moves]) => {
 }"""  # drawn in one frame, seen in the next: the time until then is counted
 
 
-def in_browser(moves: int, repeats: int, epochs: int) -> str:
-    """What `measure` prints in a notebook whose page shows the laboratory, and what the page itself saw."""
+def in_browser(moves: int, repeats: int, epochs: int) -> None:
+    """`measure` in a notebook whose page shows the laboratory, and what the page itself sees."""
     from tests.browser.jupyter import opened, run_cell
 
     cells = (
@@ -222,28 +222,27 @@ def in_browser(moves: int, repeats: int, epochs: int) -> str:
         f"measure(lab, {moves}, {repeats}, {epochs})\nprint('measured')",
         "lab = laboratory(dataset(), Recipe(epochs=1000, batch=BATCH))\nlab",
     )
-    with tempfile.TemporaryDirectory() as folder, opened(Path(folder), cells, (1280, 800)) as page:
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder), cells, (1280, 1600)) as page:
         run_cell(page, 0)
         page.locator(".tinylab-lab canvas[data-drawn]").wait_for()
         run_cell(page, 1)
         said = page.locator(".jp-OutputArea-output", has_text="measured")
         said.wait_for(timeout=1000 * PATIENCE)
-        lines = said.inner_text().splitlines()[:-1]
+        print(said.inner_text().removesuffix("measured").strip(), flush=True)
         if moves:
             run_cell(page, 2)
-            shown = page.locator(".tinylab-lab").nth(1)
+            shown = page.locator(".tinylab-lab").last  # JupyterLab may have taken the first, out of sight, off the page
+            shown.locator("> canvas[data-drawn]").wait_for()
             canvas, slider = shown.locator("> canvas"), shown.get_by_role("slider", name="learning rate", exact=True)
             shown.get_by_role("button", name="Start").click()
             page.wait_for_function("canvas => Number(canvas.dataset.step) > 3", arg=canvas.element_handle())
             page.set_default_timeout(1000 * PATIENCE)
             seen = page.evaluate(MOVED, [canvas.element_handle(), slider.element_handle(), moves])
             middle, worst = statistics.median(seen["took"]), max(seen["took"])
-            lines += [
+            print(
                 f"{seen['perMinute']:.0f} different charts a minute; moved to mark on the page, n = {moves}: median "
-                f"{middle:.0f} ms, worst {worst:.0f} ms",
-                "  " + shown.locator(".now").inner_text(),  # with images/s: how long a batch takes
-            ]
-        return "\n".join(lines)
+                f"{middle:.0f} ms, worst {worst:.0f} ms\n  {shown.locator('.now').inner_text()}"  # images/s: of a batch
+            )
 
 
 def main() -> None:
@@ -257,7 +256,7 @@ def main() -> None:
         lab = laboratory(dataset(), Recipe(epochs=1000, batch=BATCH))
         measure(lab, asked.moves, asked.repeats, asked.epochs)
     else:
-        print(in_browser(asked.moves, asked.repeats, asked.epochs))
+        in_browser(asked.moves, asked.repeats, asked.epochs)
 
 
 def _more(ratio: float) -> str:

@@ -1,4 +1,4 @@
-"""A real JupyterLab with one notebook open in a real Chromium, for the tests that drive it."""
+"""A real JupyterLab, or Notebook 7, with one notebook open in a real Chromium, for the tests that drive it."""
 
 import contextlib
 import os
@@ -16,14 +16,22 @@ from playwright import sync_api
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 120_000  # milliseconds; a loaded machine starts a kernel slowly
+FRONTS = {
+    "jupyterlab": ("LabApp", "lab/tree/opened.ipynb"),
+    "notebook": ("JupyterNotebookApp", "notebooks/opened.ipynb"),
+}
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 
 
 @contextlib.contextmanager
 def opened(
-    folder: Path, cells: Sequence[str | NotebookNode], size: tuple[int, int] = (1500, 2400)
+    folder: Path, cells: Sequence[str | NotebookNode], size: tuple[int, int] = (1500, 2400), front: str = "jupyterlab"
 ) -> Iterator[sync_api.Page]:
-    """A notebook of these cells (of code, where only the source is given), its kernel idle, nothing run yet."""
+    """A notebook of these cells (of code, where only the source is given), its kernel idle, nothing run yet.
+
+    front: "jupyterlab" or "notebook", a module of FRONTS
+    """
+    app, address = FRONTS[front]
     made = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
     notebook = nbformat.v4.new_notebook(cells=made)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -34,8 +42,8 @@ def opened(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0", "--ServerApp.token=t"]
-    options += [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
-    command = [sys.executable, "-m", "jupyterlab", *options]
+    options += [f"--ServerApp.root_dir={folder}", f"--{app}.expose_app_in_browser=True"]
+    command = [sys.executable, "-m", front, *options]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         _wait_until_it_listens(server)
@@ -44,7 +52,7 @@ def opened(
             page = browser.new_page(viewport={"width": size[0], "height": size[1]})
             page.set_default_timeout(PATIENCE)
             sync_api.expect.set_options(timeout=PATIENCE)
-            page.goto(f"http://127.0.0.1:{port}/lab/tree/opened.ipynb?token=t&reset")
+            page.goto(f"http://127.0.0.1:{port}/{address}?token=t&reset")
             page.wait_for_function(IDLE)
             yield page
             browser.close()
@@ -74,4 +82,4 @@ def _wait_until_it_listens(server: subprocess.Popen) -> None:
         if "is running at" in line:
             threading.Thread(target=server.stdout.read, daemon=True).start()
             return
-    raise AssertionError("JupyterLab ended: " + "".join(said[-20:]))
+    raise AssertionError("the server ended: " + "".join(said[-20:]))

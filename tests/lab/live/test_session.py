@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.lab.live.made import DATA, PATIENCE, RECIPE, Gate, facts, same, session
-from tinylab.lab.live.knobs import Change
+from tinylab.lab.live.knobs import Change, Planned
 from tinylab.lab.live.session import Session
 from tinylab.support.errors import InvalidInputError, TrainingError
 
@@ -392,6 +392,27 @@ def test_before_a_knob_is_turned_the_state_is_kept() -> None:
     kept = lab.snapshots.of("A")
     assert [each.step for each in kept] == [0, 8, 13]  # step 11 is too near to step 8
     assert [each.knobs.dropout for each in kept] == [None, None, 0.5]
+
+
+def test_a_plan_that_lies_ahead_again_counts_again() -> None:
+    lab = session()
+    lab.plan((Planned(2, "learning_rate", times=0.1), Planned(4, "dropout", 0.5)))
+    lab.run_for(12)
+    assert [each.epoch for each in lab.status.planned] == [4]
+    for step in (11, 5):  # the first arrives at 10, where the second epoch ends
+        lab.ask("back", ("A", step))
+        lab.run_for(0)
+        assert [each.epoch for each in lab.status.planned] == [2, 4]
+        assert lab.status.knobs.learning_rate == 0.01
+    lab.run_for(7)
+    assert lab.status.changes == (Change(10, "learning_rate", 0.01, 0.001),)
+    lab.ask("back", ("A", 12))  # its end, where it goes on
+    lab.run_for(0)
+    assert [each.epoch for each in lab.status.planned] == [4]
+    lab.ask("plan", ())  # whoever wants the branch without it says so
+    lab.ask("back", ("A", 5))
+    lab.run_for(7)
+    assert lab.status.changes == ()
 
 
 def test_nowhere_to_go_back_to() -> None:

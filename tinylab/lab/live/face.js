@@ -2,12 +2,14 @@
 // Follows `chart.js` and `store.js` in the same module (the kernel joins the three): no imports, no build step.
 
 const ASLEEP = 1500;  // milliseconds without an answer before the page says what it waits for
+const READ = 250;  // between two numbers while it trains: nobody reads faster, and each costs the page a layout
 const SPEAK = 6000;  // between two announcements while it trains: a screen reader reads each of them out
 const GONE = "The kernel of this laboratory is gone; this is what it had shown. Run the cell again to start a new one.";
 
 /** An element. @param {string} tag @param {Record<string, any>} [given] @param {...(Node | string)} children */
 function make(tag, given = {}, ...children) {
   const made = document.createElement(tag);
+  made.setAttribute("data-lm-suppress-shortcuts", "");  // Notebook 7 would take the arrow keys of whatever has the focus
   for (const [name, value] of Object.entries(given)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
@@ -159,7 +161,7 @@ function makeView(store, model, el) {
       button("Replay", "Train what the script tells, from its beginning", () => store.ask("replay", text.value))),
     fold("In words", words));
   /** @type {any} */
-  let knobs = null, /** @type {any} */ settings = null, places = /** @type {any} */ (null), frame = 0;
+  let knobs = null, /** @type {any} */ settings = null, places = /** @type {any} */ (null), frame = 0, read = 0;
   const current = () => store.branches.find((/** @type {Branch} */ each) => each.letter === view.branch) ?? store.branches[0];
   const arrives = () => {
     const kept = current().kept.filter((/** @type {number} */ step) => step <= (view.cursor ?? 0));
@@ -247,8 +249,9 @@ function makeView(store, model, el) {
     draw();
   };
 
-  /** Draw the chart, and what has to be of the same moment, when the browser is ready to. */
-  const draw = () => {
+  /** Draw the chart when the browser is ready to; the numbers in words as well, or at leisure. */
+  const draw = (inWords = true) => {
+    if (inWords) read = 0;
     frame ||= requestAnimationFrame(() => {
       frame = 0;
       if (!store.state || !canvas.isConnected || !canvas.clientWidth) return;
@@ -257,17 +260,20 @@ function makeView(store, model, el) {
         canvas.width = Math.round(width * ratio);
         canvas.height = Math.round(height * ratio);
       }
-      const ctx = canvas.getContext("2d");
+      const ctx = canvas.getContext("2d", {alpha: false});
       ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
       places = drawChart(ctx, {branches: store.branches, current: store.state.branch, classes: settings.classes,
         evalSplit: settings.eval_split, neighbours: settings.neighbours, epochs: settings.epochs, marks: store.state.marks,
         planned: store.state.planned, log: view.log, cursor: view.cursor, cursorBranch: view.branch, arrives: arrives(),
         hover: view.hover}, width, height, lookOf(root));
-      now.textContent = title();
-      reading.textContent = read();
-      canvas.setAttribute("aria-valuemax", current().x.length);
-      canvas.setAttribute("aria-valuenow", view.cursor ?? current().x.length);
-      canvas.setAttribute("aria-valuetext", reading.textContent);
+      if (performance.now() - read > READ) {
+        read = performance.now();
+        now.textContent = title();
+        reading.textContent = values();
+        canvas.setAttribute("aria-valuemax", current().x.length);
+        canvas.setAttribute("aria-valuenow", view.cursor ?? current().x.length);
+        canvas.setAttribute("aria-valuetext", reading.textContent);
+      }
       canvas.dataset.step = store.state.step;  // what is drawn, for whoever looks from outside
       canvas.dataset.marks = store.state.marks.map((/** @type {any[]} */ mark) => mark[1]).join("; ");
       canvas.dataset.drawn = String(++view.drawn);
@@ -275,7 +281,7 @@ function makeView(store, model, el) {
   };
 
   /** The values under the pointer, or at the moment chosen. */
-  const read = () => {
+  const values = () => {
     const run = current(), step = view.hover !== null ? stepAt(view.hover) : view.cursor;
     if (step === null) return "Arrow keys or a click on the chart choose a moment to go back to.";
     const there = view.hover === null && arrives() !== null ? `; arrives at step ${arrives()}` : "";
@@ -324,18 +330,18 @@ function makeView(store, model, el) {
     view.hover = null;
     draw();
   });
-  root.addEventListener("keydown", event => event.stopPropagation());  // JupyterLab has shortcuts of its own for letters
+  root.addEventListener("keydown", event => event.stopPropagation());  // other front ends have shortcuts for letters, too
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let late = 0;
   const told = (/** @type {string} */ what) => {
     if (what.startsWith("script ")) { text.value = what.slice(7); store.sent.delete("script"); }
     if (what !== "steps") refresh();
-    else if (!calm.matches) draw();
+    else if (!calm.matches) draw(false);
     else late ||= window.setTimeout(() => { late = 0; draw(); }, 1000);  // a picture a second instead of a moving one
   };
   store.views.add(told);
-  const resized = new ResizeObserver(draw), themed = new MutationObserver(() => store.state && refresh());
+  const resized = new ResizeObserver(() => draw()), themed = new MutationObserver(() => store.state && refresh());
   resized.observe(root);
   themed.observe(document.body, {attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"]});
   refresh();

@@ -89,9 +89,9 @@ def _plain(value: Any) -> Any:
 _CHANGE = Annotated[
     tuple[int, Annotated[str, one_of(NAMES)], Annotated[Any, AfterValidator(_plain)]], BeforeValidator(_entry)
 ]
-_DATA: Any = create_model(
-    "_DATA", __base__=Strict, name=(str, ...), classes=(int, ...), digest=(str, ...), **{"training images": (int, ...)}
-)
+_FINGERPRINT: dict[str, Any] = {"name": str, "classes": int, "training images": int, "digest": str}
+_FIELDS: dict[str, Any] = {name: (kind, ...) for name, kind in _FINGERPRINT.items()}
+_DATA: Any = create_model("_DATA", __base__=Strict, **_FIELDS)  # type: ignore[call-overload]
 
 
 class _Line(Strict):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
 
 CHEAP = 0.005  # seconds: a snapshot that takes no longer is always kept at the end of an epoch
-SHARE = 0.02  # of the time, at most, goes into those that take longer
+SHARE = 0.005  # of the time, at most, goes into those that take longer
 APART = 5  # steps, at least, between a snapshot and the one that is kept because a knob was turned
 
 
@@ -36,6 +36,7 @@ class Steering:
     own: nn.Module | None  # a network of the user's, which no line describes
     error: BaseException | None
     planned: tuple[Planned, ...]
+    _fulfilled: tuple[Planned, ...]  # what was planned for an epoch that has passed
     _turned: int
     _heard: int
     _shown: int
@@ -83,6 +84,14 @@ class Steering:
         for each in due:
             self._turn(each.on(self.run.knobs))
             self._turned += 1
+        self._fulfilled += tuple(due)
+
+    def _plan_again(self) -> None:
+        """After going back: what was planned for an epoch that lies ahead again counts again."""
+        here = self.branches.current.epochs(self.run.batches.count)
+        again = [each for each in self._fulfilled if each.epoch >= here]  # the snapshot there is from before its turn
+        self._fulfilled = tuple(each for each in self._fulfilled if each.epoch < here)
+        self.planned = tuple(sorted({*self.planned, *again}, key=lambda each: each.epoch))
 
     def _measure(self) -> None:
         """The end of an epoch; knobs may be turned while it is measured."""
@@ -116,7 +125,7 @@ class Steering:
         self.model, self.recipe, self.run = model, recipe, run
         self.branches = Branches(Branch("A", 0, run.knobs, run.history))
         self.snapshots = SnapshotStore(self.memory)
-        self.phase, self.note, self._going = "waiting", self.gave_up, False
+        self.phase, self.note, self._going, self._fulfilled = "waiting", self.gave_up, False, ()
         self._ahead: deque[Change] = deque()
         self._until: int | None = None
         self._replayed: Script | None = None
@@ -152,12 +161,13 @@ class Steering:
         self._turn(values)
 
     def _do_plan(self, planned: tuple[Planned, ...]) -> None:
-        """Changes that wait for their epochs, in place of those that were planned before."""
+        """Changes that wait for their epochs, in place of those planned before; none: not after going back either."""
         for each in planned:
             if each.epoch >= self.recipe.epochs:
                 raise InvalidInputError(f"epoch {each.epoch:g} is never reached: the run has {self.recipe.epochs}")
             each.on(self.run.knobs)
         self.planned = tuple(sorted(planned, key=lambda each: each.epoch))
+        self._fulfilled = self._fulfilled if planned else ()
 
     def _do_heard(self, number: int) -> None:
         self._heard = max(self._heard, number)
@@ -212,7 +222,7 @@ class Steering:
         except BaseException:
             self.eval_split = before
             raise
-        self.planned = ()  # the script holds what came of it
+        self.planned = self._fulfilled = ()  # the script holds what came of it
         self._turned += 1
         self._ahead, self._replayed = deque(script.changes), script
         self._do_start(script.steps)
@@ -251,6 +261,7 @@ class Steering:
         self._ahead.clear()
         self._until, self._replayed, self.note = None, None, ""
         self._going, self.phase = False, "finished" if self.run.finished else "paused"
+        self._plan_again()
         self._turned += 1
 
     def _forget(self, branch: Branch) -> None:

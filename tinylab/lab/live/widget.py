@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
+from IPython import get_ipython
 from IPython.display import HTML, display
 from torch import nn
 
@@ -110,10 +111,6 @@ class LiveLab:
         self._sent: tuple[str, int] = ("A", 0)  # branch and step that the page has
         self._epochs: dict[str, int] = {}  # how many epochs of each branch it has
         self._before: Status | None = None
-        if not self._still:
-            self.face = Face()
-            self.face.add_class(ERROR_CLASS)
-            self.face.on_msg(lambda _, content, __: self._receive(content))
         self.session = Session(
             data, model, recipe, eval_split=eval_split, device=device, memory=memory, report=self._report
         )
@@ -121,6 +118,11 @@ class LiveLab:
         if self._still:
             self._run_still(steps, _at(changes or {}, steps), _at(what_if or {}, steps))
             return
+        self.face = Face()  # only now: what a page says may be heard on another thread, and needs a session
+        self.face.add_class(ERROR_CLASS)
+        if self.face.comm is not None:
+            self.face.comm._reply_subshell_for = _shell  # type: ignore[attr-defined]
+        self.face.on_msg(lambda _, content, __: self._receive(content))
         registry.claim(self, name)
         self.session.open()
 
@@ -300,6 +302,16 @@ class LiveLab:
         if (waited and not status.going) or now - self._looked > LOOK:
             self._strip, self._looked = self._images.strip(self.session), now
         return messages.state(self.session, status, self._strip, self._more, self._epochs)
+
+
+def _shell(_: Any, named: str | None) -> str | None:
+    """The shell that a page's message goes to: the one it names, if the kernel has that still; None: the main one.
+
+    JupyterLab names one beside a running cell. ipykernel 7.4 would go by the shell that used the comm last: the cell's,
+    where a turned knob would wait for the cell to end.
+    """
+    manager = getattr(getattr(getattr(get_ipython(), "kernel", None), "shell_channel_thread", None), "manager", None)
+    return named if manager is not None and named in manager.list_subshell() else None
 
 
 def _told(status: Status) -> tuple[object, ...]:
