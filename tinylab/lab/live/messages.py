@@ -98,7 +98,7 @@ def steps(session: Session, letter: str, since: int) -> np.ndarray:
 def settings(session: Session, more: Shown, watched: Watched, style: str | None) -> dict[str, Any]:
     """What stays as it is until a reset."""
     run, classes = session.run, len(session.data.classes)
-    lines = [*models.LINES]
+    lines = [*models.ARCHITECTURES]
     return {
         "epochs": session.recipe.epochs, "classes": classes, "eval_split": session.eval_split, "style": style or "page",
         "neighbours": more.neighbours, "knobs": _controls(session),
