@@ -59,6 +59,19 @@ def test_a_later_record_of_200_classes_decides():
     assert course.tribunal([*STORED, *even]).rows[0][1] == "cannot tell"
 
 
+def test_a_row_that_the_recipe_as_described_stops_short_of_is_out_of_reach():
+    described = _full(_of("as described"), 0.03)
+    flat = [replace(epoch, running_accuracy=0.025) for epoch in described.history.epochs]
+    stuck = replace(described, history=replace(described.history, epochs=flat))
+    said = evidence.out_of_reach([*STORED, stuck])
+    assert said.startswith("As described, Model 1 has stopped learning at 2.5% after 12 epochs")
+    assert "the report says 56.9%" in said
+    assert said in dict((row[0], row[2]) for row in course.tribunal([*STORED, stuck]).rows)["the penalty"]
+    assert evidence.out_of_reach([*STORED, described]) == ""  # it still learns
+    free = replace(stuck.history, recipe=replace(stuck.recipe, l2=0.0))
+    assert evidence.out_of_reach([*STORED, replace(stuck, history=free)]) == ""
+
+
 def test_without_records_everything_says_so():
     for lecture in course.TITLES:
         assert course.verdict(lecture, records=[]).question == course.TITLES[lecture]

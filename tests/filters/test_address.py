@@ -64,7 +64,9 @@ def test_run_up_to_a_layer_gives_its_value_before_the_relu() -> None:
 
 @pytest.mark.parametrize("layer", [1, 3, 5, 7, 9, 11])
 def test_receptive_field_against_gradients(layer: int) -> None:
-    model = models.build(models.ARCHITECTURES["model_1"].replace("-32", "-2").replace("-64", "-2"), classes=2, seed=0).eval()
+    model = models.build(
+        models.ARCHITECTURES["model_1"].replace("-32", "-2").replace("-64", "-2"), classes=2, seed=0
+    ).eval()
     with torch.no_grad():  # positive weights on positive input: no relu is off, every pixel of the field counts
         for parameter in model.parameters():
             parameter.abs_()

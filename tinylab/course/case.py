@@ -56,7 +56,8 @@ def _penalty(records: Records) -> tuple[str, str, str]:
     if held and (rest := [c.network for c in heavy if c.network not in held]):
         verdict += f"; {_listed(rest)}: cannot tell"
     strong = "high" if held and heavy[0].classes == FULL else "moderate" if held else "low"
-    return verdict, evidence.sentence(found, "removing the penalty and nothing else"), strong
+    said = evidence.sentence(found, "removing the penalty and nothing else")
+    return verdict, f"{evidence.out_of_reach(records)} {said}".strip(), strong
 
 
 def _adam(records: Records) -> tuple[str, str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylab.course.results import Record, answers, load_all
+from tinylab.course.results import Record, answers, fingerprints, load_all
 from tinylab.diagnosis import turning_point
 from tinylab.models import REPORTED
 from tinylab.support.table import Table
@@ -111,6 +111,22 @@ def standard_error(score: Score) -> float:
 def penalty(records: Sequence[Record] | None = None) -> list[Change]:
     """What removing the L2 penalty of 0.01 under Adam, and nothing else, changed."""
     return changes(["l2"], {"l2": 0.01, "optimizer": "adam"}, records)
+
+
+def out_of_reach(records: Sequence[Record] | None = None) -> str:
+    """Which rows of Table 1 the recipe as described, L2 under Adam, has stopped short of on all classes; "": none."""
+    known = [
+        r
+        for r in (load_all() if records is None else records)
+        if (r.classes, r.recipe.l2, r.recipe.optimizer) == (FULL, 0.01, "adam")
+    ]
+    return " ".join(
+        f"As described, {REPORTED[row.network].title} has stopped learning at {row.train:.1%} after {row.epochs} "
+        f"epochs (while learning; one seed), where the report says {REPORTED[row.network].train:.1%}: that row cannot "
+        "have come from this penalty under Adam."
+        for row in fingerprints(known)
+        if row.stalled
+    )
 
 
 def adam(records: Sequence[Record] | None = None) -> list[Change]:
