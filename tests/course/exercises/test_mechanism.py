@@ -2,6 +2,7 @@
 
 import math
 import re
+import signal
 import subprocess
 import sys
 
@@ -100,14 +101,20 @@ def test_the_pool_s_gradients_are_what_torch_says() -> None:
 
 
 @pytest.mark.usefixtures("registry")
-def test_an_answer_that_never_ends_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["usual", "in the background"])
+def test_an_answer_that_never_ends_is_interrupted(monkeypatch: pytest.MonkeyPatch, handler: object) -> None:
     monkeypatch.setattr(exercises, "LIMIT", 0.2)
+    before = signal.signal(signal.SIGINT, handler)
 
     def endless(losses: list[float]) -> int:
         while True:
             pass
 
-    verdict = check("03.4", endless)
+    try:
+        verdict = check("03.4", endless)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "still running after 0.2 s" in verdict.hint
 
 

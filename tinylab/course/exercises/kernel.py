@@ -6,6 +6,7 @@ remembered with the names that it would have bound, and `stale` tells whether a 
 
 import _thread
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -57,6 +58,9 @@ def within(seconds: float, function: Callable[..., T], *arguments: Any) -> T:
                 state["expired"] = True
                 _thread.interrupt_main()
 
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):  # a process that was started in the background ignores it, and interrupt_main with it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(seconds, expire)
     timer.daemon = True
     timer.start()
@@ -67,6 +71,8 @@ def within(seconds: float, function: Callable[..., T], *arguments: Any) -> T:
             with lock:
                 state["finished"] = True
             timer.cancel()
+            if not callable(before):
+                signal.signal(signal.SIGINT, before)
     except KeyboardInterrupt:
         if state["expired"]:
             raise Expired(f"{seconds:g} s") from None
