@@ -11,7 +11,7 @@ import torch
 from tinylab import course
 from tinylab.course import evidence, results
 from tinylab.support.errors import InvalidInputError
-from tinylab.training import Score
+from tinylab.training import RECIPES, Score
 
 STORED = [r for r in results.load_all() if r.classes == 10]
 
@@ -61,15 +61,31 @@ def test_a_later_record_of_200_classes_decides():
 
 def test_a_row_that_the_recipe_as_described_stops_short_of_is_out_of_reach():
     described = _full(_of("as described"), 0.03)
-    flat = [replace(epoch, running_accuracy=0.025) for epoch in described.history.epochs]
-    stuck = replace(described, history=replace(described.history, epochs=flat))
+    told = replace(described.history, recipe=replace(RECIPES["report"], epochs=12))
+    flat = [replace(epoch, running_accuracy=0.025) for epoch in told.epochs]
+    stuck = replace(described, history=replace(told, epochs=flat))
     said = evidence.out_of_reach([*STORED, stuck])
     assert said.startswith("As described, Model 1 has stopped learning at 2.5% after 12 epochs")
     assert "the report says 56.9%" in said
     assert said in dict((row[0], row[2]) for row in course.tribunal([*STORED, stuck]).rows)["the penalty"]
-    assert evidence.out_of_reach([*STORED, described]) == ""  # it still learns
-    free = replace(stuck.history, recipe=replace(stuck.recipe, l2=0.0))
-    assert evidence.out_of_reach([*STORED, replace(stuck, history=free)]) == ""
+    longer = replace(told, recipe=replace(told.recipe, epochs=24), epochs=[*flat, *flat])
+    said = evidence.out_of_reach([replace(stuck, history=longer), stuck])
+    assert "after 24 epochs" in said
+    assert said.count("As described") == 1
+    assert evidence.out_of_reach([*STORED, replace(described, history=told)]) == ""  # it still learns
+
+
+@pytest.mark.parametrize("other", [{"l2": 0.0}, {"learning_rate": 1e-4}, {"dropout": 0.0}, {"optimizer": "sgd"}])
+def test_what_is_not_the_recipe_as_described_puts_nothing_out_of_reach(other):
+    described = _full(_of("as described"), 0.03)
+    flat = [replace(epoch, running_accuracy=0.025) for epoch in described.history.epochs]
+    told = replace(described.history, recipe=replace(RECIPES["report"], epochs=12), epochs=flat)
+    assert evidence.out_of_reach([replace(described, history=told)])
+    changed = replace(told, recipe=replace(told.recipe, **other))
+    assert evidence.out_of_reach([replace(described, history=changed)]) == ""
+    for name, value in (("l2_on", "fully connected"), ("normalisation", "variance")):
+        settings = {**described.settings, name: value}
+        assert evidence.out_of_reach([replace(described, history=told, settings=settings)]) == ""
 
 
 def test_without_records_everything_says_so():

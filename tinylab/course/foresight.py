@@ -18,6 +18,7 @@ from typing import Any
 from tinylab.data.folders import cache_root
 from tinylab.support.errors import InvalidInputError
 from tinylab.support.files import atomic_write
+from tinylab.support.notebook import headless
 
 FILE = "predictions.json"
 NEAR = 0.2  # share of the outcome by which a predicted number may miss it and still count as foreseen
@@ -57,7 +58,7 @@ def predict(key: str, question: str, choices: Sequence[str] | None = None) -> Sa
     text = f"Predict: {question}"
     if choices is not None:
         text += "\n" + "  ".join(f"○ {choice}" for choice in choices)
-    return Said(text, None if _headless() else _form(key, text, choices))
+    return Said(text, None if headless() else _form(key, text, choices))
 
 
 def _form(key: str, text: str, choices: Sequence[str] | None) -> Any:
@@ -94,7 +95,7 @@ def reveal(key: str, outcome: str | float, says: str = "") -> Said:
     _check(key)
     shown = f"{outcome:.3g}" if isinstance(outcome, int | float) else str(outcome)
     text = f"Came out: {shown}." + (f" {says}" if says else "")
-    mine = None if _headless() else predictions().get(key)
+    mine = None if headless() else predictions().get(key)
     if mine is not None:
         _revealed[key] = _fits(mine, outcome)
         text = f"You predicted: {mine}. {text} " + ("Foreseen." if _revealed[key] else "Not foreseen.")
@@ -109,7 +110,7 @@ def _fits(mine: str | float, outcome: str | float) -> bool:
 
 def foreseen() -> Said:
     """How many of the predictions revealed in this kernel came out; nothing to say where nobody can predict."""
-    if _headless() or not _revealed:
+    if headless() or not _revealed:
         return Said("Your predictions stand here when you have committed some.")
     return Said(f"You foresaw {sum(_revealed.values())} of {len(_revealed)}.")
 
@@ -144,9 +145,3 @@ def _path(path: str | Path | None) -> Path:
 def _check(key: str) -> None:
     if not _KEY.fullmatch(str(key)):
         raise InvalidInputError(f"prediction {key!r} is no key. Allowed: lecture and number, such as '03.1'")
-
-
-def _headless() -> bool:
-    from tinylab.lab.control import headless  # the command line asks for `course`, and has no widgets
-
-    return headless()

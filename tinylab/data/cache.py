@@ -46,6 +46,7 @@ from tinylab.data.manifest import FILE, describe, inside, sha256
 from tinylab.data.manifest import state as read_state
 from tinylab.support.errors import DataError, FileError, InvalidInputError, check_int
 from tinylab.support.files import atomic_write, status
+from tinylab.support.notebook import get_ipython
 from tinylab.support.table import Table
 
 log = logging.getLogger("tinylab.data")
@@ -270,7 +271,7 @@ def _bar(count: int, name: str, progress: bool) -> Iterator[Callable[[int], obje
     from tqdm import tqdm
 
     terminal = sys.stderr.isatty()
-    notebook = "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
+    notebook = hasattr(get_ipython(), "kernel")
     hidden = not (progress and (terminal or notebook))
     with tqdm(total=count, desc=f"decoding {name}", unit=" images", disable=hidden, leave=terminal) as bar:
         yield bar.update

@@ -9,9 +9,7 @@ import traitlets
 
 from tinylab.figures import Picture
 from tinylab.support.errors import TinylabError
-from tinylab.support.notebook import VARIABLE, headless
-
-__all__ = ["ERROR_CLASS", "VARIABLE", "Control", "DescribedImage", "headless"]
+from tinylab.support.notebook import headless
 
 ERROR_CLASS = "tinylab-error"  # of the widget that shows errors and is empty without: whoever scans a notebook finds it
 

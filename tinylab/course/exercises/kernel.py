@@ -7,10 +7,11 @@ remembered with the names that it would have bound, and `stale` tells whether a 
 import _thread
 import re
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from tinylab.support.notebook import get_ipython
 
 T = TypeVar("T")
 
@@ -25,14 +26,14 @@ class Expired(Exception):
 
 def watch() -> None:
     """Remember, from now on, which cells of this kernel fail; does nothing outside a kernel."""
-    shell = _shell()
+    shell = get_ipython()
     if shell is not None and not any(one.__name__ == _ran.__name__ for one in shell.events.callbacks["post_run_cell"]):
         shell.events.register("post_run_cell", _ran)
 
 
 def stale(identifier: str) -> str | None:
     """Why the answer that the running cell hands to the check of an exercise is not the one last written."""
-    shell = _shell()
+    shell = get_ipython()
     source = shell.user_ns.get("In", [""])[-1] if shell else ""
     asked = re.search(rf"check\(\s*['\"]{re.escape(identifier)}['\"]\s*,\s*(\w+)\s*\)", source)
     if asked is None or asked[1] not in _failed:
@@ -88,11 +89,3 @@ def _ran(result: Any) -> None:
             _failed.pop(name, None)
         else:
             _failed[name] = type(error).__name__
-
-
-def _shell() -> Any:
-    if "IPython" not in sys.modules:
-        return None
-    from IPython.core.getipython import get_ipython
-
-    return get_ipython()

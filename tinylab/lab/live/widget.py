@@ -21,7 +21,7 @@ from torch import nn
 from tinylab import figures
 from tinylab.data.augment import Augment
 from tinylab.figures.laboratory import Strip, laboratory
-from tinylab.lab.control import ERROR_CLASS, headless
+from tinylab.lab.control import ERROR_CLASS
 from tinylab.lab.live import messages, registry, script
 from tinylab.lab.live.batches import USUAL
 from tinylab.lab.live.knobs import APART, Knobs, Planned
@@ -29,6 +29,7 @@ from tinylab.lab.live.session import Session
 from tinylab.lab.live.status import Status
 from tinylab.support.errors import InvalidInputError, TinylabError, check_int
 from tinylab.support.files import atomic_write
+from tinylab.support.notebook import headless
 from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from tinylab import training
 from tinylab.course import results
-from tinylab.course.results import Record, Timings
+from tinylab.course.results import Record, Timings, networks
 from tinylab.data.batches import Batches
 from tinylab.data.dataset import Dataset
 from tinylab.support.device import pick
@@ -104,7 +104,7 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
             states = {epoch: _read(_weights(job, epoch)) for epoch in kept}
             answered = _answers(job.row, run, dataset)
             if job.row.ship:
-                atomic_write(job.out / f"{job.row.name}{results.ENDINGS[3]}", _shipped(job.row, run, dataset, say))
+                atomic_write(job.out / f"{job.row.name}{networks.ENDING}", _shipped(job.row, run, dataset, say))
             clocks = replace(clocks, cold=before.cold + time.time() - started)
             results.save(replace(record, clocks=clocks), job.out, states, answered)
         except Exception as error:
