@@ -28,14 +28,14 @@ def clock(device: str) -> float:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that are installed; asking imports none of them."""
+    """Of the libraries that are installed; asking imports none of them but torch."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
-    return found
+    return found | {"torch": torch.__version__}  # which says the build, too: +cpu or +cu130
 
 
 def describe(device: str, threads: int) -> dict[str, Any]:

@@ -256,6 +256,8 @@ def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page,
     (tmp_path / "go").touch()
     page.wait_for_function(IDLE)
 
+    # what a training writes after the save may make JupyterLab ask whether to save once more
+    page.add_locator_handler(page.locator(".jp-Dialog"), lambda asked: asked.locator(".jp-mod-accept").click())
     command(page, "docmanager:save")
     before = lab.step()
     command(page, "application:close")
