@@ -17,11 +17,11 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-import tqdm
 from PIL import Image
 
 import tinylab.data.cache as room
 from tinylab.data import cache_root, info, manifest, open_cache, prepare, prepared_names, verify
+from tinylab.support import notebook
 from tinylab.support.errors import DataError, InvalidInputError
 
 pytestmark = pytest.mark.usefixtures("root")
@@ -432,12 +432,12 @@ def test_info_of_nothing():
 def test_a_progress_bar_counts_images_where_somebody_sees_it(source, monkeypatch, terminal):
     bars = []
 
-    class Bar(tqdm.tqdm):
+    class Bar(notebook.tqdm):
         def close(self):
             bars.append((self.n, self.total, self.disable))
             super().close()
 
-    monkeypatch.setattr(tqdm, "tqdm", Bar)
+    monkeypatch.setattr(notebook, "tqdm", Bar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     prepare(source, "tiny")
     assert ((59, 59, False) in bars) == terminal

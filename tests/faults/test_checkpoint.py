@@ -232,8 +232,8 @@ def _torch(parts: object) -> bytes:
 @pytest.mark.parametrize(
     "change",
     [
-        {"line": 3},
-        {"line": None},
+        {"architecture": 3},
+        {"architecture": None},
         {"epoch": "many"},
         {"epoch": -1},
         {"classes": []},
@@ -265,7 +265,7 @@ def test_a_sealed_file_with_parts_of_another_kind_is_refused(state, path, change
 
 
 @pytest.mark.parametrize(
-    "change", [{"line": "conv3-4 - softmax"}, {"line": "nonsense"}, {"history": {}}, {"model": {}}]
+    "change", [{"architecture": "conv3-4 - softmax"}, {"architecture": "nonsense"}, {"history": {}}, {"model": {}}]
 )
 def test_parts_that_contradict_each_other_are_told_when_they_are_used(state, path, change):
     """corrupt or foreign checkpoint: right kinds, other architecture; a run that resumes from it is not touched."""

@@ -221,7 +221,7 @@ def test_any_history_is_read_or_refused(history, tmp_path_factory, data):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"line": 3}, {"data": None}, {"eval_split": []}, {"classes": "abc"}, {"classes": [1]}, {"epochs": {}}],
+    [{"architecture": 3}, {"data": None}, {"eval_split": []}, {"classes": "abc"}, {"classes": [1]}, {"epochs": {}}],
     ids=str,
 )
 def test_a_history_s_words_are_text(history, wrong):

@@ -33,7 +33,7 @@ def path(run, tmp_path):
 
 def test_everything_comes_back(run, path):
     back, state = checkpoints.load(path), run.state()
-    assert back.line == "conv3-4 - relu - max pool - fc(8) - relu - dropout(0.25) - softmax"
+    assert back.architecture == "conv3-4 - relu - max pool - fc(8) - relu - dropout(0.25) - softmax"
     assert back.classes == ("n00000000", "n00000001", "n00000002")
     assert (back.epoch, back.recipe, back.history) == (1, state.recipe, state.history)
     assert History.from_dict(back.history) == run.history
@@ -120,6 +120,14 @@ def test_another_format_version(path):
     refused(path, "has format 2, this tinylab reads 1")
 
 
+def test_a_checkpoint_from_before_the_field_was_called_architecture(run, path):
+    now, buffer = checkpoints.load(path), io.BytesIO()
+    parts = torch.load(io.BytesIO(path.read_bytes().split(b"\n", 2)[2]), weights_only=True)
+    torch.save({"line" if key == "architecture" else key: value for key, value in parts.items()}, buffer)
+    sealed(path, buffer.getvalue())
+    assert checkpoints.load(path).architecture == now.architecture
+
+
 def sealed(path, payload: bytes) -> None:
     """With a right head and digest, as an attacker or a careless program would write it."""
     head = b"tinylab checkpoint 1\n" + hashlib.sha256(payload).hexdigest().encode() + b"\n"
@@ -138,13 +146,13 @@ class Malicious:
 def test_a_pickle_that_runs_code_is_refused_and_does_not_run(path, tmp_path, way):
     target = tmp_path / "proof"
     buffer = io.BytesIO()
-    torch.save({"line": Malicious(target)}, buffer)
+    torch.save({"architecture": Malicious(target)}, buffer)
     sealed(path, buffer.getvalue() if way == "torch" else pickle.dumps(Malicious(target), protocol=2))
     refused(path, "refused")
     assert not target.exists()
 
 
-@pytest.mark.parametrize("content", [{}, {"line": "relu - softmax"}, [1, 2], "text", {"normalisation": 3}])
+@pytest.mark.parametrize("content", [{}, {"architecture": "relu - softmax"}, [1, 2], "text", {"normalisation": 3}])
 def test_right_head_wrong_content(path, content):
     buffer = io.BytesIO()
     torch.save(content, buffer)

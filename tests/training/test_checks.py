@@ -33,9 +33,9 @@ def test_it_is_trained_described_and_resumed(tmp_path, decay):
     path, recipe = tmp_path / "run.pt", replace(BUSY, ema_decay=decay)
     straight = train(Residual(), DATA, recipe, device=CPU)
     straight.finish()
-    assert straight.history.line == "residual-4"
+    assert straight.history.architecture == "residual-4"
     next(iter(train(Residual(), DATA, recipe, device=CPU, checkpoint=path)))
-    assert checkpoints.load(path).line == "residual-4"
+    assert checkpoints.load(path).architecture == "residual-4"
     run = train(Residual(seed=2), DATA, recipe, device=CPU, checkpoint=path, resume=True)
     assert untimed(run.finish()) == untimed(straight.history)
     assert same(copied(run.model), copied(straight.model))

@@ -17,7 +17,7 @@ def test_history_survives_json(tmp_path):
     history.save(path)
     assert History.load(path) == history
     plain = json.loads(path.read_text(encoding="utf-8"))
-    assert plain["line"] == "conv3-4 - relu - max pool - fc(8) - relu - dropout(0.3) - softmax"
+    assert plain["architecture"] == "conv3-4 - relu - max pool - fc(8) - relu - dropout(0.3) - softmax"
     assert plain["recipe"]["l2"] == 0.01
     assert [set(epoch) for epoch in plain["epochs"]] == [{part.name for part in fields(Epoch)}] * 2
     assert list(path.parent.iterdir()) == [path]
@@ -53,3 +53,14 @@ def test_missing_history_and_unknown_column(tmp_path):
         History.load(tmp_path / "nowhere.json")
     with pytest.raises(InvalidInputError, match="did you mean 'eval_loss'"):
         History(Recipe(), "", "", "", ()).column("validation_los")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_older_histories_are_read_as_what_they_were(version):
+    now = train(tiny.network(), tiny.dataset(), replace(BUSY, epochs=1), device=CPU).finish()
+    old = {"line" if key == "architecture" else key: value for key, value in now.as_dict().items()}
+    if version == 1:
+        old["watch"] = old.pop("eval_split")
+        for epoch in old["epochs"]:
+            epoch["validation_loss"], epoch["validation_accuracy"] = epoch.pop("eval_loss"), epoch.pop("eval_accuracy")
+    assert History.from_dict(old | {"version": version}) == now

@@ -44,9 +44,9 @@ from tinylab.data.folders import (
 from tinylab.data.layout import SPLITS, Layout, Listing, natural, read_layout, short_names
 from tinylab.data.manifest import FILE, describe, inside, sha256
 from tinylab.data.manifest import state as read_state
+from tinylab.support import notebook
 from tinylab.support.errors import DataError, FileError, InvalidInputError, check_int
 from tinylab.support.files import atomic_write, status
-from tinylab.support.notebook import get_ipython
 from tinylab.support.table import Table
 
 log = logging.getLogger("tinylab.data")
@@ -219,9 +219,10 @@ def _decode(archive: Archive, layout: Layout, build: Path, wanted: Wanted, progr
         blocks += [Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)]
     count = sum(len(block.members) for block in blocks)
     total, converted = Report(), Counter[str]()
-    with _bar(count, build.parent.name, progress) as advance:
+    shown = progress and (True if sys.stderr.isatty() else None)  # not in a file, where it would hide an error's line
+    with notebook.bar(shown, total=count, desc=f"decoding {build.parent.name}", unit=" images") as bar:
         for report in run_blocks(archive, build, offsets, blocks, wanted):
-            advance(report.images)
+            bar.update(report.images)
             converted.update(report.converted)
             total.faults += report.faults
     total.converted = dict(sorted(converted.items()))
@@ -262,19 +263,6 @@ def _save(path: Path, array: np.ndarray) -> None:
     stream = io.BytesIO()
     np.save(stream, array)
     path.write_bytes(stream.getbuffer())
-
-
-@contextlib.contextmanager
-def _bar(count: int, name: str, progress: bool) -> Iterator[Callable[[int], object]]:
-    """A progress bar on standard error; on a terminal it stays, in a notebook it leaves nothing behind, in a file
-    (where it would be in the way of the one line that an error is) there is none."""
-    from tqdm import tqdm
-
-    terminal = sys.stderr.isatty()
-    notebook = hasattr(get_ipython(), "kernel")
-    hidden = not (progress and (terminal or notebook))
-    with tqdm(total=count, desc=f"decoding {name}", unit=" images", disable=hidden, leave=terminal) as bar:
-        yield bar.update
 
 
 def open_cache(name: str | Path, root: Path | None = None) -> Cache:

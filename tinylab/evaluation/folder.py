@@ -82,7 +82,8 @@ def _network(checkpoint: Checkpoint) -> nn.Module:
     except (TinylabError, RuntimeError) as error:  # RuntimeError: weights of other shapes
         why = str(error).strip().splitlines()[0]
         raise TrainingError(
-            f"the checkpoint's network, '{checkpoint.line}', cannot be built again ({why}). Take one of `tinylab train`"
+            f"the checkpoint's network, '{checkpoint.architecture}', cannot be built again ({why}). "
+            "Take one of `tinylab train`"
         ) from None
 
 

@@ -33,7 +33,7 @@ _REMEDY = "Delete it and train again, or take another checkpoint"
 class Checkpoint:
     """A run after a whole number of epochs, in plain data."""
 
-    line: str  # the network in notation, or a modern network's name
+    architecture: str  # in notation, or a modern network's name
     classes: Annotated[tuple[str, ...], Field(min_length=1)]  # wnids in the order of the network's outputs
     normalisation: InstanceOf[Normalisation]  # of the images that it was trained on
     recipe: dict[str, Any]
@@ -48,10 +48,10 @@ class Checkpoint:
     def network(self) -> nn.Sequential:
         """The trained network, in evaluation mode, on the CPU."""
         size, _, channels = self.normalisation.mean.shape
-        if self.line in SHAPES:
-            network: nn.Sequential = modern(self.line, len(self.classes), channels)
+        if self.architecture in SHAPES:
+            network: nn.Sequential = modern(self.architecture, len(self.classes), channels)
         else:
-            network = notation.parse(self.line, classes=len(self.classes), in_channels=channels, size=size)
+            network = notation.parse(self.architecture, classes=len(self.classes), in_channels=channels, size=size)
         network.load_state_dict(self.model)
         return network.eval()
 
@@ -114,6 +114,8 @@ def load(path: str | Path) -> Checkpoint:
         norm = parts["normalisation"]
         parts["normalisation"] = Normalisation(np.asarray(norm["mean"]), np.asarray(norm["scale"]))
         parts["classes"] = tuple(parts["classes"])
+        if "line" in parts:  # as it was called before
+            parts["architecture"] = parts.pop("line")
         if parts.pop("teacher", None) is not None:  # written before distillation was left out
             raise ValueError("it belongs to a run with a teacher, which this tinylab no longer has")
         read = Checkpoint(**parts)
@@ -132,10 +134,10 @@ def restore(path: str | Path, checkpoint: Checkpoint, model: nn.Module) -> None:
 
     Raises TrainingError if the network is another one.
     """
-    line = describe(model)
+    architecture = describe(model)
     try:
-        if line != checkpoint.line:
-            raise RuntimeError(f"it is '{checkpoint.line}', yours is '{line}'")
+        if architecture != checkpoint.architecture:
+            raise RuntimeError(f"it is '{checkpoint.architecture}', yours is '{architecture}'")
         model.load_state_dict(checkpoint.model)
     except RuntimeError as error:
         what = " ".join(str(error).split())

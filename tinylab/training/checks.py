@@ -148,7 +148,7 @@ def check_same(path: Path, before: Side, now: Side) -> None:
     sides = []
     for history, normalisation in (before, now):
         side = {f"recipe's {name}": value for name, value in asdict(history.recipe).items()}
-        side |= {"network": history.line, "classes": history.classes, "watched split": history.eval_split}
+        side |= {"network": history.architecture, "classes": history.classes, "watched split": history.eval_split}
         mean = hashlib.sha256(normalisation.mean.tobytes() + normalisation.scale.tobytes())
         sides.append(side | {"mean training image (digest)": mean.hexdigest()[:8]})
     was, wanted = sides

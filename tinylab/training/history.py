@@ -14,8 +14,13 @@ from tinylab.support.validation import AS_GIVEN, Strict, like, one_of, validated
 from tinylab.training.recipe import Recipe
 
 _KIND = "tinylab history"
-_VERSION = 2
-_OLDER = {"validation_loss": "eval_loss", "validation_accuracy": "eval_accuracy", "watch": "eval_split"}
+_VERSION = 3  # 1 had other names for what was measured, 1 and 2 for the architecture: both are read
+_OLDER = {
+    "validation_loss": "eval_loss",
+    "validation_accuracy": "eval_accuracy",
+    "watch": "eval_split",
+    "line": "architecture",
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class History:
     """What happened, in plain data."""
 
     recipe: Recipe
-    line: str  # the network, in notation
+    architecture: str  # of the network, in notation
     data: str
     eval_split: str  # the split behind `eval_*`: development, unless it was asked for another
     classes: tuple[str, ...]
@@ -83,8 +88,8 @@ class History:
 
     @classmethod
     def from_dict(cls, parts: dict[str, Any]) -> "History":
-        """Raises TrainingError if `parts` is not what `as_dict` gives, now or in version 1."""
-        if isinstance(parts, dict) and repr(parts.get("version")) == "1":  # true and 1.0 equal 1
+        """Raises TrainingError if `parts` is not what `as_dict` gives, now or in an older version."""
+        if isinstance(parts, dict) and repr(parts.get("version")) in ("1", "2"):  # true and 1.0 equal 1
             parts = {**renamed(parts), "version": _VERSION}
 
         def refused(wrong: str) -> TrainingError:
@@ -106,7 +111,7 @@ class History:
 
 
 def renamed(parts: dict[str, Any]) -> dict[str, Any]:
-    """A history's plain data as it was written before its columns were called after the split that was measured.
+    """A history's plain data as it was written before its fields had the names of today.
 
     `epochs` may be a list of rows or a table of columns. What is no such thing is left for the reader to refuse.
     """

@@ -108,7 +108,7 @@ class RunState:
     def state(self) -> Checkpoint:
         """Everything that a later process needs to go on from the last finished epoch."""
         return Checkpoint(
-            line=self.history.line,
+            architecture=self.history.architecture,
             classes=self.history.classes,
             normalisation=self.normalisation,
             recipe=asdict(self.recipe),

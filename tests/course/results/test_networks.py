@@ -28,7 +28,7 @@ def made(run: training.Run, accuracy: float = 0.5) -> bytes:
 
 def test_what_comes_out_is_what_was_trained(trained):
     network = results.unpack_network(made(trained))
-    assert (network.line, network.words, network.accuracy) == (NORMED, tiny.dataset().words, 0.5)
+    assert (network.architecture, network.words, network.accuracy) == (NORMED, tiny.dataset().words, 0.5)
     assert network.classes == tiny.dataset().classes
     x = torch.randn(6, 3, tiny.SIZE, tiny.SIZE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_names_are_those_of_plans_where_that_is_enough(tmp_path, trained):
     for name in ("laptop_modern_a_seed-0", "other_m_a_seed-0", "other_m_b_seed-0"):
         (tmp_path / f"{name}{networks.ENDING}").write_bytes(made(trained))
     assert list(networks.names(tmp_path)) == ["laptop", "other_m_a_seed-0", "other_m_b_seed-0"]
-    assert results.network("laptop", tmp_path).line == NORMED
+    assert results.network("laptop", tmp_path).architecture == NORMED
     with pytest.raises(InvalidInputError, match="network 'labtop' is unknown, did you mean 'laptop'"):
         results.network("labtop", tmp_path)
     with pytest.raises(InvalidInputError, match="There is none: a plan with `ship = true` makes them"):

@@ -133,7 +133,7 @@ def test_impossible_records(changes, said):
         (b'{"a": 1, "a": 2}', "occurs twice"),
         (b"[]", "not a record"),
         (b'{"kind": "tinylab history"}', "not a record"),
-        (b'{"kind": "tinylab record", "version": 4}', "schema 4, this tinylab reads 1 to 3"),
+        (b'{"kind": "tinylab record", "version": 5}', "schema 5, this tinylab reads 1 to 4"),
         (b'{"kind": "tinylab record", "version": true}', "schema True, this tinylab reads 1"),
         (b'{"kind": "tinylab record", "version": 1}', "^the record lacks digest$"),
         (b'{"kind": "tinylab record", "version": 1, "digest": "", "body": 3}', "^body 3 "),

@@ -83,7 +83,7 @@ def test_the_history_has_the_row_s_whole_recipe(tmp_path):
     found.finish()
     assert found.recipe.l2 == 0
     assert material.history(asked, found).recipe.l2 == 0.1
-    assert material.history(asked, found).line == LINE
+    assert material.history(asked, found).architecture == LINE
 
 
 def test_divided_classes_and_their_common_normalisation():

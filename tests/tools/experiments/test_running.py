@@ -45,7 +45,7 @@ def test_a_record_holds_what_was_asked_and_measured(chosen, undisturbed):
     found = results.load(row.name, out)
     assert (found.row, found.title, found.network, found.seed) == (row.identifier, "l2 0.01", small.LINE, 0)
     assert found.recipe == row.recipe
-    assert found.history.line == small.LINE
+    assert found.history.architecture == small.LINE
     assert found.images == 33  # 12 a class, of which one is held out
     assert {name: score.count for name, score in found.scores.items()} == {
         "train": 33,

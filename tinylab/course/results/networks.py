@@ -21,7 +21,7 @@ from tinylab.training.checkpoints import Checkpoint
 
 ENDING = ".network.safetensors"
 LARGEST = 3_000_000  # bytes of a file
-_PLAIN = ("line", "classes", "recipe", "history", "epoch")  # of a checkpoint, kept as JSON
+_PLAIN = ("architecture", "classes", "recipe", "history", "epoch")  # of a checkpoint, kept as JSON
 _SCALE = "scale of "
 
 

@@ -20,7 +20,7 @@ from tinylab.training import Score
 from tinylab.training.history import RECIPE, Epoch, History, numbered, renamed
 from tinylab.training.recipe import Recipe
 
-VERSION = 3  # of the schema; 1 knew no answers, 1 and 2 had other names for what was measured: both are read
+VERSION = 4  # of the schema; 1 knew no answers, 1 to 3 had other names for some fields: all are read
 _KIND = "tinylab record"
 DIGITS = 6  # significant ones of every measured number: a tenth of what float32 knows, and half the bytes
 FLIPPED = ", flipped"  # images and their mirrors were looked at: test-time augmentation, always said
@@ -125,7 +125,7 @@ def as_body(record: Record) -> dict[str, Any]:
         "images": record.images,
         "history": {
             "recipe": asdict(history.recipe),
-            "line": history.line,
+            "architecture": history.architecture,
             "data": history.data,
             "eval_split": history.eval_split,
             "classes": list(history.classes),
@@ -170,7 +170,7 @@ def loads(content: bytes | str) -> Record:
     if not isinstance(parts, dict) or parts.get("kind") != _KIND:
         raise TrainingError("this is not a record. Name a file that `tinylab sweep` wrote")
     version = parts.get("version")
-    if repr(version) not in ("1", "2", repr(VERSION)):  # true and 1.0 equal 1
+    if repr(version) not in ("1", "2", "3", repr(VERSION)):  # true and 1.0 equal 1
         raise TrainingError(
             f"the record has schema {version!r}, this tinylab reads 1 to {VERSION}. Use the one that wrote it"
         )

@@ -22,7 +22,7 @@ import typer
 from tinylab import __version__
 from tinylab.support import files
 from tinylab.support.errors import TinylabError
-from tinylab.tools.cli import data, lectures, sweeps, training
+from tinylab.tools.cli import data, lectures, predictions, sweeps, training
 
 app = typer.Typer(
     name="tinylab",
@@ -43,7 +43,7 @@ def _options(
 
 app.add_typer(data.app, name="data")
 app.command()(training.train)
-app.command()(training.predict)
+app.command()(predictions.predict)
 app.command("sweep")(sweeps.sweep)
 app.command("records")(sweeps.show_records)
 app.command("run")(lectures.run_lectures)

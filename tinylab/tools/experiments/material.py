@@ -119,9 +119,9 @@ def _network(row: Row, dataset: Dataset, pretrained: nn.Module | None = None) ->
 
 
 def history(row: Row, run: Run) -> History:
-    """The run's history as the row asked for it: its whole recipe, the line of its whole network."""
-    line = checkpoints.describe(models.build(row.network, max(2, len(run.history.classes))))
-    return replace(run.history, recipe=row.recipe, line=line)
+    """The run's history as the row asked for it: its whole recipe, the architecture of its whole network."""
+    architecture = checkpoints.describe(models.build(row.network, max(2, len(run.history.classes))))
+    return replace(run.history, recipe=row.recipe, architecture=architecture)
 
 
 def penalise(model: nn.Module, where: str, l2: float) -> None:
