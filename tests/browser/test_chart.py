@@ -65,10 +65,14 @@ def test_a_diverging_run_flattens_nothing_and_a_logarithm_shows_it(page: sync_ap
 
 @pytest.mark.parametrize(
     ("low", "high", "log", "expected"),
-    [(0, 100, False, [0, 20, 40, 60, 80, 100]), (0, 0.5, False, [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
-     (0, 6.9, False, [0, 2, 4, 6]), (0.5, 30, True, [0.5, 1, 2, 5, 10, 20]),
-     (0.9, 39506, True, [1, 10, 100, 1000, 10000])],
-)  # fmt: skip
+    [
+        (0, 100, False, [0, 20, 40, 60, 80, 100]),
+        (0, 0.5, False, [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        (0, 6.9, False, [0, 2, 4, 6]),
+        (0.5, 30, True, [0.5, 1, 2, 5, 10, 20]),
+        (0.9, 39506, True, [1, 10, 100, 1000, 10000]),
+    ],
+)
 def test_ticks_are_round(page: sync_api.Page, low: float, high: float, log: bool, expected: list[float]) -> None:
     assert call(page, "ticks", low, high, 5, log) == pytest.approx(expected)
 

@@ -84,15 +84,17 @@ class Lab:
 
     def reaches(self, step: int) -> None:
         """Wait until the chart shows this step."""
-        self.page.wait_for_function("([canvas, step]) => Number(canvas.dataset.step) >= step",
-                                    arg=[self.chart.element_handle(), step])  # fmt: skip
+        self.page.wait_for_function(
+            "([canvas, step]) => Number(canvas.dataset.step) >= step", arg=[self.chart.element_handle(), step]
+        )
 
 
 def change_cell(page: sync_api.Page, number: int, source: str) -> None:
     page.evaluate(
         "([number, source]) => window.jupyterapp.shell.currentWidget.content.widgets[number].model.sharedModel"
-        ".setSource(source)", [number, source],
-    )  # fmt: skip
+        ".setSource(source)",
+        [number, source],
+    )
 
 
 def command(page: sync_api.Page, name: str, arguments: dict[str, object] | None = None) -> None:
@@ -201,10 +203,13 @@ def test_everything_is_on_one_screen(page: sync_api.Page) -> None:
     parts = lab.area.locator("button:visible, input:visible, select:visible, canvas, .now, .key, summary, .strip span")
     boxes = [(each.evaluate("part => part.outerHTML.slice(0, 60)"), each.bounding_box()) for each in parts.all()]
     out = [
-        text for text, box in boxes
-        if box["y"] < panel["y"] - 1 or box["y"] + box["height"] > panel["y"] + panel["height"] + 1
-        or box["x"] < panel["x"] - 1 or box["x"] + box["width"] > panel["x"] + panel["width"] + 1
-    ]  # fmt: skip
+        text
+        for text, box in boxes
+        if box["y"] < panel["y"] - 1
+        or box["y"] + box["height"] > panel["y"] + panel["height"] + 1
+        or box["x"] < panel["x"] - 1
+        or box["x"] + box["width"] > panel["x"] + panel["width"] + 1
+    ]
     assert out == []
     assert len(boxes) > 40
     assert lab.area.bounding_box()["height"] <= 600
@@ -229,8 +234,9 @@ def test_the_page_follows_the_theme(page: sync_api.Page) -> None:
     command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
     expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
     expect(lab.chart).not_to_have_attribute("data-drawn", drawn)
-    page.wait_for_function("canvas => canvas.getContext('2d').getImageData(2, 40, 1, 1).data[0] < 60",
-                           arg=lab.chart.element_handle())  # fmt: skip
+    page.wait_for_function(
+        "canvas => canvas.getContext('2d').getImageData(2, 40, 1, 1).data[0] < 60", arg=lab.chart.element_handle()
+    )
 
 
 def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page, tmp_path: Path) -> None:
@@ -256,6 +262,9 @@ def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page,
     (tmp_path / "go").touch()
     page.wait_for_function(IDLE)
 
+    lab.press("Pause")
+    expect(page.locator(".jp-Cell").nth(1).locator(".tinylab-gone img")).to_be_attached()
+    lab.press("Start")
     # what a training writes after the save may make JupyterLab ask whether to save once more
     page.add_locator_handler(page.locator(".jp-Dialog"), lambda asked: asked.locator(".jp-mod-accept").click())
     command(page, "docmanager:save")
@@ -279,7 +288,10 @@ def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page,
     expect(page.locator(".tinylab-gone").first).to_be_hidden()
     command(page, "docmanager:save")
     page.reload()
-    expect(page.locator(".tinylab-gone").first).to_be_visible()
+    gone = page.locator(".tinylab-gone").first
+    expect(gone).to_be_visible()
+    expect(gone.locator("img")).to_have_attribute("alt", re.compile("momentum"))  # the still of the last pause
+    expect(page.get_by_text("model not found")).to_be_hidden()  # JupyterLab's own words for it
 
 
 def test_it_lives_in_notebook_7_as_well(tmp_path: Path) -> None:

@@ -33,10 +33,13 @@ class Control:
         self.image = DescribedImage(
             format="png",
             layout=widgets.Layout(
-                width=f"{width}px", height=f"{height}px", max_width="100%", object_fit="contain",
+                width=f"{width}px",
+                height=f"{height}px",
+                max_width="100%",
+                object_fit="contain",
                 object_position="left top",
             ),
-        )  # fmt: skip
+        )
         self.text = widgets.HTML(layout=widgets.Layout(min_height="4.5em", max_width=f"{width}px"))
         self.message = widgets.HTML(layout=widgets.Layout(min_height="2.5em", max_width=f"{width}px"))
         self.message.add_class(ERROR_CLASS)

@@ -77,22 +77,36 @@ class ConvolutionExplorer(Control):
         self._kernel = parse_kernel(text)
         wide = {"description_width": "5em"}
         self.choice = widgets.Dropdown(
-            options=[*KERNELS, TYPED], value=kernel if chosen else TYPED, description="kernel", style=wide,
+            options=[*KERNELS, TYPED],
+            value=kernel if chosen else TYPED,
+            description="kernel",
+            style=wide,
             # the arrow keys alone belong to JupyterLab, which moves to the next cell
             tooltip="by keyboard: Space opens the list, Enter chooses",
-        )  # fmt: skip
+        )
         self.typed = widgets.Text(
-            value=text, description="numbers", continuous_update=False, style=wide,
-            tooltip="rows apart by ; numbers by spaces; Enter applies", layout=widgets.Layout(width="28em"),
-        )  # fmt: skip
+            value=text,
+            description="numbers",
+            continuous_update=False,
+            style=wide,
+            tooltip="rows apart by ; numbers by spaces; Enter applies",
+            layout=widgets.Layout(width="28em"),
+        )
         self.strength = widgets.FloatSlider(
-            value=1.0, min=0.0, max=1.0, step=0.05, description="strength", style=wide,
-            tooltip="0: the image itself, 1: the response", layout=widgets.Layout(width="28em"),
-        )  # fmt: skip
+            value=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            description="strength",
+            style=wide,
+            tooltip="0: the image itself, 1: the response",
+            layout=widgets.Layout(width="28em"),
+        )
         super().__init__(
             widgets.HBox([self.choice, self.typed], layout=widgets.Layout(flex_flow="row wrap")),
-            self.strength, picture=self._draw(),
-        )  # fmt: skip
+            self.strength,
+            picture=self._draw(),
+        )
         self.choice.observe(self.guarded(self._chosen), "value")
         self.typed.observe(self.guarded(self._typed), "value")
         self.strength.observe(self.guarded(lambda: self.show(self._draw())), "value")

@@ -16,9 +16,13 @@ class Scrub(Control):
         self.pictures = pictures
         self._drawn: dict[str, Picture] = {}  # a second visit costs nothing
         self.slider = widgets.SelectionSlider(
-            options=list(pictures), value=start, description=name, style={"description_width": "7em"},
-            tooltip=f"{name}: arrow keys move it", layout=widgets.Layout(width="36em"),
-        )  # fmt: skip
+            options=list(pictures),
+            value=start,
+            description=name,
+            style={"description_width": "7em"},
+            tooltip=f"{name}: arrow keys move it",
+            layout=widgets.Layout(width="36em"),
+        )
         super().__init__(self.slider, picture=self._picture())
         self.slider.observe(self.guarded(lambda: self.show(self._picture())), "value")
 

@@ -14,16 +14,25 @@ class SurfaceExplorer(Control):
     """Which surface, which optimizers, their learning rates, momentum and updates; the paths that follow."""
 
     def __init__(
-        self, surface: str, walkers: tuple[str, ...], sgd: float, adam: float, momentum: float, steps: int,
+        self,
+        surface: str,
+        walkers: tuple[str, ...],
+        sgd: float,
+        adam: float,
+        momentum: float,
+        steps: int,
         style: str | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.style = style
         wide, layout = {"description_width": "9em"}, widgets.Layout(width="30em")
         self.choice = widgets.Dropdown(
-            options=list(optimizers.SURFACES), value=surface, description="surface", style=wide,
+            options=list(optimizers.SURFACES),
+            value=surface,
+            description="surface",
+            style=wide,
             # the arrow keys alone belong to JupyterLab, which moves to the next cell
             tooltip="by keyboard: Space opens the list, Enter chooses",
-        )  # fmt: skip
+        )
         self.walkers = {
             name: widgets.Checkbox(
                 value=name in walkers, description=name, indent=False, layout=widgets.Layout(width="auto")
@@ -33,19 +42,38 @@ class SurfaceExplorer(Control):
 
         def rate(value: float, name: str) -> widgets.FloatLogSlider:
             return widgets.FloatLogSlider(
-                value=value, base=10, min=-4, max=0.5, step=0.05, description=name, readout_format=".2g",
-                style=wide, layout=layout, continuous_update=False,
-            )  # fmt: skip
+                value=value,
+                base=10,
+                min=-4,
+                max=0.5,
+                step=0.05,
+                description=name,
+                readout_format=".2g",
+                style=wide,
+                layout=layout,
+                continuous_update=False,
+            )
 
         self.sgd, self.adam = rate(sgd, "learning rate, SGD"), rate(adam, "learning rate, Adam")
         self.momentum = widgets.FloatSlider(
-            value=momentum, min=0.0, max=0.99, step=0.01, description="momentum, β₁", style=wide, layout=layout,
+            value=momentum,
+            min=0.0,
+            max=0.99,
+            step=0.01,
+            description="momentum, β₁",
+            style=wide,
+            layout=layout,
             continuous_update=False,
-        )  # fmt: skip
+        )
         self.steps = widgets.IntSlider(
-            value=steps, min=1, max=MOST_STEPS, description="updates", style=wide, layout=layout,
+            value=steps,
+            min=1,
+            max=MOST_STEPS,
+            description="updates",
+            style=wide,
+            layout=layout,
             continuous_update=False,
-        )  # fmt: skip
+        )
         sliders = (self.sgd, self.adam, self.momentum, self.steps)
         row = widgets.Layout(flex_flow="row wrap")
         super().__init__(
@@ -58,11 +86,15 @@ class SurfaceExplorer(Control):
         """The path of each chosen optimizer, with the present values."""
         return {
             name: optimizers.path(
-                self.choice.value, name, learning_rate=float((self.adam if name == "Adam" else self.sgd).value),
-                momentum=float(self.momentum.value), steps=int(self.steps.value),
+                self.choice.value,
+                name,
+                learning_rate=float((self.adam if name == "Adam" else self.sgd).value),
+                momentum=float(self.momentum.value),
+                steps=int(self.steps.value),
             )
-            for name, box in self.walkers.items() if box.value
-        }  # fmt: skip
+            for name, box in self.walkers.items()
+            if box.value
+        }
 
     def _draw(self) -> Picture:
         return figures.surface(optimizers.SURFACES[self.choice.value], self.paths(), style=self.style)

@@ -102,8 +102,14 @@ def test_label_smoothing_is_torch_s() -> None:
     assert loss == pytest.approx(nn.functional.cross_entropy(logits[0], labels, label_smoothing=0.2).item(), rel=1e-5)
 
 
-TURNS = ({"batch": 7}, {"clip": 0.5, "augment": False}, {"frozen": "conv3-4"}, {"label_smoothing": 0.1, "batch": 30},
-         {"optimizer": "adamw", "weight_decay": 0.05}, {"augment": True, "frozen": "", "clip": 0.0})  # fmt: skip
+TURNS = (
+    {"batch": 7},
+    {"clip": 0.5, "augment": False},
+    {"frozen": "conv3-4"},
+    {"label_smoothing": 0.1, "batch": 30},
+    {"optimizer": "adamw", "weight_decay": 0.05},
+    {"augment": True, "frozen": "", "clip": 0.0},
+)
 
 
 def test_all_of_them_are_on_the_story_and_replay_bit_for_bit() -> None:

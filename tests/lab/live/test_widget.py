@@ -3,11 +3,13 @@
 import json
 import threading
 from dataclasses import replace
+from html import escape
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from IPython.display import HTML
 from torch import nn
 
 from tests import tiny
@@ -120,8 +122,13 @@ def test_headless_whatever_goes_wrong_is_raised() -> None:
     with pytest.raises(InvalidInputError, match="epoch 6 is never reached: the run has 6"):
         LiveLab(DATA, LINE, RECIPE, plan={6: {"dropout": 0.1}})
     with pytest.raises(InvalidInputError, match="other images"):
-        LiveLab.replay(json.dumps(json.loads(LiveLab(DATA, LINE, RECIPE, steps=0).script()) | {
-            "data": {"name": "tiny", "classes": 3, "training images": 90, "digest": "0"}}), DATA)  # fmt: skip
+        LiveLab.replay(
+            json.dumps(
+                json.loads(LiveLab(DATA, LINE, RECIPE, steps=0).script())
+                | {"data": {"name": "tiny", "classes": 3, "training images": 90, "digest": "0"}}
+            ),
+            DATA,
+        )
     with pytest.raises(InvalidInputError, match="this is not a script"):
         LiveLab.replay("exit()", DATA)
 
@@ -251,11 +258,13 @@ def test_its_knobs_are_a_recipe_and_its_script_a_command(tmp_path, begun, values
 
 def test_a_slip_of_the_pen_is_explained_and_confirmed(live) -> None:
     page = live()
-    for value, says in (({"momentum": 1.5}, "momentum 1.5 is not possible. Allowed: a number 0 or more, and below 1"),
-                        ({"learning_rate": 1e9}, "learning rate 1000000000.0 is not possible"),
-                        ({"batch": 2.5}, "batch size 2.5 is not possible"),
-                        ({"batch": 91}, "a batch of 91 images is not possible. Allowed: 1 to 90"),
-                        ({"frozen": "9"}, "layer '9' is not there")):  # fmt: skip
+    for value, says in (
+        ({"momentum": 1.5}, "momentum 1.5 is not possible. Allowed: a number 0 or more, and below 1"),
+        ({"learning_rate": 1e9}, "learning rate 1000000000.0 is not possible"),
+        ({"batch": 2.5}, "batch size 2.5 is not possible"),
+        ({"batch": 91}, "a batch of 91 images is not possible. Allowed: 1 to 90"),
+        ({"frozen": "9"}, "layer '9' is not there"),
+    ):
         page.ask("knobs", value, 5)
         assert page.lab.settle(PATIENCE)
         assert says in page.lab.face.value
@@ -329,8 +338,13 @@ def test_commands_from_many_threads_and_after_the_end(live) -> None:
 
 def test_a_plan_waits_for_its_epoch_and_is_then_a_change(live) -> None:
     page = live(plan={2: {"learning_rate": 0.001}})
-    page.ask("plan", [{"epoch": 2, "knob": "learning_rate", "value": None, "times": 0.1},
-                      {"epoch": 4.5, "knob": "augment", "value": False}])  # fmt: skip
+    page.ask(
+        "plan",
+        [
+            {"epoch": 2, "knob": "learning_rate", "value": None, "times": 0.1},
+            {"epoch": 4.5, "knob": "augment", "value": False},
+        ],
+    )
     assert page.lab.settle(PATIENCE)
     said = [each["text"] for each in page.state["planned"]]
     assert said == ["learning rate ÷ 10", "augmentation → off"]
@@ -414,10 +428,26 @@ def test_running_a_cell_again_closes_what_it_made(live, monkeypatch: pytest.Monk
     assert again.session.status.phase == "waiting"
 
 
-def test_the_output_says_what_to_do_when_its_kernel_is_gone(live, monkeypatch: pytest.MonkeyPatch) -> None:
-    page, shown = live(), []
-    monkeypatch.setattr(widget, "display", shown.append)
+def test_the_output_says_what_to_do_when_its_kernel_is_gone_and_keeps_a_still(live, monkeypatch) -> None:
+    page, shown, kept = live(), [], []
+
+    class Output:
+        def update(self, data: HTML) -> None:
+            kept.append(data.data)
+
+    def display(data: object, display_id: bool = False) -> Output | None:
+        shown.append(data)
+        return Output() if display_id else None
+
+    monkeypatch.setattr(widget, "display", display)
     page.lab._ipython_display_()
     assert "run the cell again" in shown[0].data
     assert shown[1] is page.lab.face
     assert WIDGET in page.lab._repr_mimebundle_()[0]
+    page.lab.session.ask("start", 4)
+    page.until("paused", 4)
+    told = escape(page.lab.picture.alt)
+    page.lab.close(PATIENCE)
+    assert len(kept) == 1  # no picture is drawn while it trains
+    assert told in kept[0]
+    assert "run the cell again" in kept[0]

@@ -64,20 +64,33 @@ class Knobs:
     def of(cls, recipe: Recipe) -> "Knobs":
         """Those that a recipe starts with."""
         return cls(
-            learning_rate=recipe.learning_rate, dropout=recipe.dropout, l2=recipe.l2, weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum, batch=recipe.batch, label_smoothing=recipe.label_smoothing,
-            augment=recipe.flip or recipe.crop > 0 or recipe.erase > 0, optimizer=recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            dropout=recipe.dropout,
+            l2=recipe.l2,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+            batch=recipe.batch,
+            label_smoothing=recipe.label_smoothing,
+            augment=recipe.flip or recipe.crop > 0 or recipe.erase > 0,
+            optimizer=recipe.optimizer,
             schedule=recipe.schedule,
-        )  # fmt: skip
+        )
 
     def on(self, recipe: Recipe) -> Recipe:
         """The recipe, with those of these that a recipe holds; a decay that the optimizer has not got is left out."""
         decoupled = self.optimizer == "adamw"
         return replace(
-            recipe, learning_rate=self.learning_rate, dropout=self.dropout, l2=0.0 if decoupled else self.l2,
-            weight_decay=self.weight_decay if decoupled else 0.0, momentum=self.momentum, batch=self.batch,
-            label_smoothing=self.label_smoothing, optimizer=self.optimizer, schedule=self.schedule,
-        )  # fmt: skip
+            recipe,
+            learning_rate=self.learning_rate,
+            dropout=self.dropout,
+            l2=0.0 if decoupled else self.l2,
+            weight_decay=self.weight_decay if decoupled else 0.0,
+            momentum=self.momentum,
+            batch=self.batch,
+            label_smoothing=self.label_smoothing,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+        )
 
     def turned(self, values: Mapping[str, Any]) -> "Knobs":
         """With some values changed. Raises InvalidInputError for an unknown name or an impossible value."""

@@ -70,15 +70,26 @@ def scene(session: Session, status: Status, strip: Strip | None, more: Shown) ->
     """This moment, for a still and for its text twin."""
     histories, count = session.histories(), session.run.batches.count
     branches = tuple(
-        Branch(letter, each.name, histories[letter], np.array(each.taken).reshape(-1, 3) / (1, 1, count),
-               each.images(each.start) / count)
+        Branch(
+            letter,
+            each.name,
+            histories[letter],
+            np.array(each.taken).reshape(-1, 3) / (1, 1, count),
+            each.images(each.start) / count,
+        )
         for letter, each in session.branches.all.items()
-    )  # fmt: skip
+    )
     return Scene(
-        branches=branches, current=status.branch, epochs=more.end or status.script.recipe.epochs,
-        classes=len(session.data.classes), marks=tuple(_marks(session, status)), title=title(status),
-        values=str(status.knobs), strip=strip, neighbours=more.neighbours,
-    )  # fmt: skip
+        branches=branches,
+        current=status.branch,
+        epochs=more.end or status.script.recipe.epochs,
+        classes=len(session.data.classes),
+        marks=tuple(_marks(session, status)),
+        title=title(status),
+        values=str(status.knobs),
+        strip=strip,
+        neighbours=more.neighbours,
+    )
 
 
 def title(status: Status) -> str:
@@ -100,11 +111,17 @@ def settings(session: Session, more: Shown, watched: Watched, style: str | None)
     run, classes = session.run, len(session.data.classes)
     lines = [*models.ARCHITECTURES]
     return {
-        "epochs": session.recipe.epochs, "classes": classes, "eval_split": session.eval_split, "style": style or "page",
-        "neighbours": more.neighbours, "knobs": _controls(session),
+        "epochs": session.recipe.epochs,
+        "classes": classes,
+        "eval_split": session.eval_split,
+        "style": style or "page",
+        "neighbours": more.neighbours,
+        "knobs": _controls(session),
         "models": lines if session.model in lines else [session.model, *lines],
-        "names": list(watched.names), "size": list(watched.images.shape[1:3]), "count": run.batches.count,
-    }  # fmt: skip
+        "names": list(watched.names),
+        "size": list(watched.images.shape[1:3]),
+        "count": run.batches.count,
+    }
 
 
 def state(session: Session, status: Status, strip: Strip | None, more: Shown, sent: dict[str, int]) -> dict[str, Any]:
@@ -115,20 +132,39 @@ def state(session: Session, status: Status, strip: Strip | None, more: Shown, se
     for letter, each in session.branches.all.items():
         since = sent.get(letter, 0)
         rows = [
-            [epoch.epoch, epoch.running_loss, epoch.running_accuracy, epoch.train_loss, epoch.train_accuracy,
-             epoch.eval_loss, epoch.eval_accuracy]
+            [
+                epoch.epoch,
+                epoch.running_loss,
+                epoch.running_accuracy,
+                epoch.train_loss,
+                epoch.train_accuracy,
+                epoch.eval_loss,
+                epoch.eval_accuracy,
+            ]
             for epoch in each.history.epochs[since:]
-        ]  # fmt: skip
+        ]
         sent[letter] = since + len(rows)
-        branches.append({
-            "letter": letter, "name": each.name, "start": each.start, "since": since, "epochs": rows,
-            "kept": [kept.step for kept in session.snapshots.of(letter)],
-        })  # fmt: skip
+        branches.append(
+            {
+                "letter": letter,
+                "name": each.name,
+                "start": each.start,
+                "since": since,
+                "epochs": rows,
+                "kept": [kept.step for kept in session.snapshots.of(letter)],
+            }
+        )
     count = session.run.batches.count
     return {
-        "phase": status.phase, "step": status.step, "epoch": status.epochs, "speed": status.speed,
+        "phase": status.phase,
+        "step": status.step,
+        "epoch": status.epochs,
+        "speed": status.speed,
         "note": status.note,
-        "branch": status.branch, "branches": branches, "heard": status.heard, "model": status.script.model,
+        "branch": status.branch,
+        "branches": branches,
+        "heard": status.heard,
+        "model": status.script.model,
         "knobs": {name: getattr(status.knobs, name) for name in NAMES},
         "marks": [[session.branches.current.images(step) / count, text] for step, text in _marks(session, status)],
         "planned": [
@@ -138,7 +174,7 @@ def state(session: Session, status: Status, strip: Strip | None, more: Shown, se
         "predictions": None if strip is None else [list(strip.chosen), list(strip.sure)],
         "checks": diagnosis.show(cards)._repr_html_(),
         "words": described(scene(session, status, strip, more)),
-    }  # fmt: skip
+    }
 
 
 def _marks(session: Session, status: Status) -> list[tuple[int, str]]:

@@ -25,9 +25,10 @@ def claim(laboratory: Closable, name: str | None = None) -> None:
     place = (f"name {name}", "") if name is not None else (cell, execution)
     with _lock:
         earlier = [
-            other for other, (key, run) in _open.items()
+            other
+            for other, (key, run) in _open.items()
             if other is not laboratory and key == place[0] and (name is not None or run != place[1])
-        ]  # fmt: skip
+        ]
         for other in earlier:
             del _open[other]
         if place[0]:

@@ -69,9 +69,11 @@ def fingerprint(data: "Dataset") -> dict[str, Any]:
     assert targets is not None
     whole = hashlib.sha256(norm.mean.tobytes() + norm.scale.tobytes() + targets.tobytes())
     return {
-        "name": data.name, "classes": len(data.classes), "training images": len(data.train),
+        "name": data.name,
+        "classes": len(data.classes),
+        "training images": len(data.train),
         "digest": whole.hexdigest()[:12],
-    }  # fmt: skip
+    }
 
 
 def _entry(listed: Any) -> tuple[Any, ...]:

@@ -211,12 +211,23 @@ class Session(Steering):
         loss = branch.taken[-1][0] if branch.taken else None
         script = Script(self.model, self._fingerprint, self.eval_split, self.recipe, branch.changes, branch.steps, loss)
         return Status(
-            phase=self.phase, step=branch.steps, epochs=branch.epochs(self.run.batches.count), knobs=self.run.knobs,
-            changes=branch.changes, branch=branch.letter,
-            branches=tuple((letter, each.name) for letter, each in self.branches.all.items()), loss=loss,
-            speed=self.run.knobs.batch / self._pace if self._pace else 0.0, planned=self.planned, heard=self._heard,
-            shown=self._shown, turned=self._turned, note=self.note, error=self.error, script=script,
-        )  # fmt: skip
+            phase=self.phase,
+            step=branch.steps,
+            epochs=branch.epochs(self.run.batches.count),
+            knobs=self.run.knobs,
+            changes=branch.changes,
+            branch=branch.letter,
+            branches=tuple((letter, each.name) for letter, each in self.branches.all.items()),
+            loss=loss,
+            speed=self.run.knobs.batch / self._pace if self._pace else 0.0,
+            planned=self.planned,
+            heard=self._heard,
+            shown=self._shown,
+            turned=self._turned,
+            note=self.note,
+            error=self.error,
+            script=script,
+        )
 
     def _publish(self, due: bool) -> None:
         status = self._now()

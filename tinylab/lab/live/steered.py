@@ -102,9 +102,13 @@ class Steered(Run):
         self._own = not isinstance(network, str)
         super().__init__(model, data, recipe, eval_split, device)
         self.batches = Changeable(
-            data.train, self.normalisation, batch=recipe.batch, device=device, augment=recipe.augment(),
+            data.train,
+            self.normalisation,
+            batch=recipe.batch,
+            device=device,
+            augment=recipe.augment(),
             seed=recipe.seed,
-        )  # fmt: skip
+        )
         self.layers = {
             name: f"{name} {type(layer).__name__}"
             for name, layer in model.named_modules()
@@ -199,9 +203,15 @@ class Steered(Run):
         model = state.model | {f"{_RAW}{name}": tensor for name, tensor in (state.raw or {}).items()}
         model = {name: tensor.detach().clone() for name, tensor in model.items()}
         return Snapshot(
-            step=len(taken), knobs=knobs, changes=changes, epochs=tuple(self.history.epochs), taken=tuple(taken),
-            seconds=self.position.seconds, model=model, optimizer=copy.deepcopy(state.optimizer),
-        )  # fmt: skip
+            step=len(taken),
+            knobs=knobs,
+            changes=changes,
+            epochs=tuple(self.history.epochs),
+            taken=tuple(taken),
+            seconds=self.position.seconds,
+            model=model,
+            optimizer=copy.deepcopy(state.optimizer),
+        )
 
     def go_back(self, snapshot: Snapshot) -> None:
         """Put everything back to where `snapshot` was kept; the next batch is the one that followed then."""
@@ -242,7 +252,11 @@ class Steered(Run):
     def _renew(self, knobs: Knobs) -> None:
         recipe = knobs.on(self.recipe)
         self.optimizer = optimizers.build(
-            recipe.optimizer, self.model, learning_rate=recipe.learning_rate, momentum=recipe.momentum, l2=recipe.l2,
+            recipe.optimizer,
+            self.model,
+            learning_rate=recipe.learning_rate,
+            momentum=recipe.momentum,
+            l2=recipe.l2,
             weight_decay=recipe.weight_decay,
-        )  # fmt: skip
+        )
         self.optimizer.register_step_pre_hook(self._before_update)

@@ -251,9 +251,12 @@ class Steering:
             if current.untouched:
                 self._forget(current)
             branch = Branch(
-                self.branches.letter(), snapshot.step, snapshot.knobs, self.run.history,
+                self.branches.letter(),
+                snapshot.step,
+                snapshot.knobs,
+                self.run.history,
                 source.left if source is current and current.untouched else letter,
-            )  # fmt: skip
+            )
             self.branches.add(branch)
             self.snapshots.share(branch.letter, shared)
         self.run.go_back(snapshot)

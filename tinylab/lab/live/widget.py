@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
 from IPython import get_ipython
-from IPython.display import HTML, display
+from IPython.display import HTML, DisplayHandle, display
 from torch import nn
 
 from tinylab import figures
@@ -41,9 +42,10 @@ CALM = 0.25  # seconds between two states that nobody waits for, at least
 LOOK = 3.0  # seconds between two looks at the images while training
 _HERE = Path(__file__).parent
 _GONE = (
-    '<div class="tinylab-gone">This live laboratory needs the kernel that made it, and that one is gone: run the cell '
-    "again. Its script, if somebody kept it, brings the same run back.</div>"
-)  # what stays of an output whose widget cannot be shown; face.css hides it beside one that can
+    "This live laboratory needs the kernel that made it, and that one is gone: run the cell again. Its script, if "
+    "somebody kept it, brings the same run back."
+)
+_HIDDEN = ".jp-OutputArea-child:has(.tinylab-gone) + .jp-OutputArea-child:not(:has(.tinylab-lab)) { display: none; }"
 
 
 class Face(anywidget.AnyWidget):
@@ -112,6 +114,7 @@ class LiveLab:
         self._sent: tuple[str, int] = ("A", 0)  # branch and step that the page has
         self._epochs: dict[str, int] = {}  # how many epochs of each branch it has
         self._before: Status | None = None
+        self._beside: list[DisplayHandle] = []  # the outputs with what stays when this kernel is gone
         self.session = Session(
             data, model, recipe, eval_split=eval_split, device=device, memory=memory, report=self._report
         )
@@ -193,7 +196,7 @@ class LiveLab:
     def _ipython_display_(self) -> None:
         if self._still:
             raise NotImplementedError  # IPython then asks for the bundle: the cell's result is the still
-        display(HTML(_GONE))
+        self._beside.append(display(_gone(), display_id=True))
         display(self.face)
 
     def _run_still(self, steps: int, changes: Mapping[int, Mapping], what_if: Mapping[int, Mapping]) -> None:
@@ -263,7 +266,10 @@ class LiveLab:
         if self._still:
             return
         try:
+            stopped = self._before is not None and self._before.going and not status.going
             self._send(status, due)
+            for output in self._beside if stopped else ():
+                output.update(_gone(self.picture))
         except Exception as error:  # what cannot be shown is no reason to stop training
             self.fail(error)
 
@@ -315,12 +321,32 @@ def _shell(_: Any, named: str | None) -> str | None:
     return named if manager is not None and named in manager.list_subshell() else None
 
 
+def _gone(picture: figures.Picture | None = None) -> HTML:
+    """What is left of a laboratory in an output whose widget cannot be shown; face.css hides it beside one that can.
+
+    JupyterLab's own line on a widget that it does not find is hidden, too.
+    """
+    still = ""
+    if picture is not None:
+        data, _ = picture._repr_mimebundle_()
+        source, width = f"data:image/png;base64,{data['image/png']}", picture.css_size()[0]
+        still = f'<img src="{source}" width="{width}" alt="{escape(picture.alt)}">'
+    return HTML(f'<div class="tinylab-gone">{still}<p>{_GONE}</p></div><style>{_HIDDEN}</style>')
+
+
 def _told(status: Status) -> tuple[object, ...]:
     """What somebody waits to see; all else can be sent at leisure."""
     return (
-        status.phase, status.knobs, status.changes, status.branches, status.branch, status.planned, status.heard,
-        status.note, status.error,
-    )  # fmt: skip
+        status.phase,
+        status.knobs,
+        status.changes,
+        status.branches,
+        status.branch,
+        status.planned,
+        status.heard,
+        status.note,
+        status.error,
+    )
 
 
 def _planned(plan: Mapping[float, Mapping[str, Any]]) -> tuple[Planned, ...]:
