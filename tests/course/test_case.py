@@ -44,6 +44,8 @@ def test_the_error_is_that_of_two_separate_sets_of_images():
     assert change.gain == pytest.approx(10)
     assert change.error == pytest.approx(100 * math.sqrt(0.3 * 0.7 / 400 + 0.4 * 0.6 / 400))
     assert change.clear == (change.gain > 2 * change.error)
+    (worse,) = evidence.penalty([_scored(_of("as described"), 0.4, 400), _scored(_of("without L2"), 0.3, 400)])
+    assert "(−10.0 ± 3.4 points)" in str(worse)  # 100 · √(0.24/400 + 0.21/400), behind a minus, not a hyphen
 
 
 def test_a_later_record_of_200_classes_decides():

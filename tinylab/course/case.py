@@ -265,8 +265,8 @@ def _deeper(records: Records) -> str:
     gain, error = two - one, max(e1, e2)
     said = "cannot tell" if abs(gain) <= CLEAR * error else "yes" if gain > 0 else "no"
     return (
-        f"Recorded, both without the penalty on {most} classes, one seed: Model 2 minus Model 1 is {gain:+.1f} ± "
-        f"{error:.1f} points: {said}."
+        f"Recorded, both without the penalty on {most} classes, one seed: Model 2 minus Model 1 is "
+        f"{evidence.signed(gain)} ± {error:.1f} points: {said}."
     )
 
 

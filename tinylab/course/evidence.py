@@ -47,7 +47,9 @@ class Change:
         return abs(self.gain) > CLEAR * self.error
 
     def __str__(self) -> str:
-        return f"{self.network} {self.before:.1f} % → {self.after:.1f} % ({self.gain:+.1f} ± {self.error:.1f} points)"
+        return (
+            f"{self.network} {self.before:.1f} % → {self.after:.1f} % ({signed(self.gain)} ± {self.error:.1f} points)"
+        )
 
 
 def changes(factors: Sequence[str], before: dict[str, object], records: Sequence[Record] | None = None) -> list[Change]:
@@ -250,9 +252,8 @@ def turn(record: Record | None) -> str:
     moved = 100 * (end.eval_accuracy - at.eval_accuracy)
     kept = f"{100 * at.eval_accuracy:.1f} % there and {100 * end.eval_accuracy:.1f} % at the end"
     return (
-        f"{head}the {found.eval_split} loss turns at epoch {found.epoch} of {found.epochs} "
-        f"and ends {found.rise:.0%} above "
-        f"its lowest; {found.eval_split} accuracy is {kept} ({moved:+.1f} points)."
+        f"{head}the {found.eval_split} loss turns at epoch {found.epoch} of {found.epochs} and ends {found.rise:.0%} "
+        f"above its lowest; {found.eval_split} accuracy is {kept} ({signed(moved)} points)."
     )
 
 
@@ -267,8 +268,13 @@ def network(record: Record | None) -> str:
     return (
         f"Model 1, its line unchanged, is right on {own.accuracy:.1%} of {own.count:,} official validation images of "
         f"all {record.classes} classes after {record.recipe.epochs} epochs (plan {record.plan}, {record.title!r}); "
-        f"reported {known.validation:.1%} ({gain:+.1f} ± {error:.1f} points: {clear}; one seed)."
+        f"reported {known.validation:.1%} ({signed(gain)} ± {error:.1f} points: {clear}; one seed)."
     )
+
+
+def signed(points: float) -> str:
+    """+4.0, −6.0: with a sign that no line breaks at, as wide as a plus."""
+    return f"{points:+.1f}".replace("-", "−")
 
 
 def _range(values: Sequence[int]) -> str:

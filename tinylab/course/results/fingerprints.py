@@ -105,6 +105,7 @@ def fingerprint_table(rows: Sequence[Fingerprint]) -> Table:
             near = f"{row.nearest:.1f} (epoch {row.epoch})"
             turned = f"{row.turning.epoch}" if row.turning.turned else "no turn"
             flat = f"{row.flat.epoch}, at {row.flat.level:.2f}" if row.flat.epoch else "still falls"
+            flat = flat if row.epochs >= FLATTENS[0] else "too short to say"  # noise of a few epochs looks flat
             both = f"{row.train:.1%} / {row.validation:.1%}"
             lines.append(
                 [known.title, row.title, row.classes, row.seed, both, f"{row.away:.1f}, nearest {near}", turned, flat]
