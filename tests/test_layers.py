@@ -209,3 +209,9 @@ def test_bad_input_gets_one_clear_line(call: Callable[[], Tensor], message: str)
     with pytest.raises(InvalidInputError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_dropout_takes_coins_that_were_tossed_already() -> None:
+    x = numbers(3, 4)
+    kept = torch.tensor([[True, False, True, True]] * 3)
+    assert torch.equal(layers.dropout(x, 0.2, kept=kept), torch.where(kept, x / 0.8, torch.zeros(())))

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from tests import floors
 from tests.course.exercises import answers, test_mechanism
 from tinylab import __version__, figures
-from tinylab.course import ROOMS
+from tinylab.course import ROOMS, case
 from tinylab.course.exercises import exercises
 
 ROOT = Path(__file__).parent.parent
@@ -166,7 +166,13 @@ def test_each_lecture_is_listed_and_has_minutes_exercises_and_answers():
     """What a new lecture needs beside its notebook, and nobody would miss in it: all of CONTRIBUTING's list at once."""
     readme, page = ((ROOT / name).read_text("utf-8") for name in ("README.md", "notebooks/LECTURERS.md"))
     rows = re.findall(r"^\| \[([0-9]{2}_\w+)\]\(notebooks/\1\.ipynb\) \|", readme, re.MULTILINE)
-    missing = [] if rows == list(ROOMS) else [f"README's table of lectures has {rows}"]
+    missing = [f"README's table of lectures lacks {stem}" for stem in ROOMS if stem not in rows]
+    missing += [f"ROOMS in course/lectures.py lacks {stem}" for stem in rows if stem not in ROOMS]
+    asked = dict(re.findall(r"^\| \[([0-9]{2})_\w+\]\(\S+\) \| (.*) \|$", readme, re.MULTILINE))
+    missing += [
+        f"README asks {q!r}, case.TITLES {case.TITLES[n]!r}" for n, q in asked.items() if case.TITLES.get(n, q) != q
+    ]
+    missing += ["README's table of lectures is out of order"] if not missing and rows != list(ROOMS) else []
     sections = dict(re.findall(r"^## ([0-9]{2}) · .*\n((?:(?!^## ).*\n)*)", page, re.MULTILINE))
     found = pkgutil.iter_modules(answers.__path__, f"{answers.__name__}.")
     tables = [test_mechanism, *(importlib.import_module(one.name) for one in found)]  # lecture 02's stand there
@@ -188,13 +194,46 @@ def test_each_lecture_is_listed_and_has_minutes_exercises_and_answers():
             for kind, known in answered.items()
             if name not in known
         ]
-    assert missing == []
+    assert not missing, "\n".join(missing)
+
+
+def test_each_lecture_has_its_verdict():
+    """A new lecture needs a line in TITLES, _TOUCHED and _ANSWERS of course/case.py; in _OPEN if it touches nobody."""
+    numbers = {stem[:2] for stem in ROOMS}
+    for table in (case.TITLES, case._TOUCHED, case._ANSWERS):
+        assert set(table) == numbers
+    assert set(case._OPEN) == {number for number, suspects in case._TOUCHED.items() if not suspects}
+
+
+def test_lecturers_minutes_have_no_hole():
+    page = (ROOT / "notebooks" / "LECTURERS.md").read_text("utf-8")
+    for title, section in re.findall(r"^## ([0-9]{2} · .*)\n((?:(?!^## ).*\n)*)", page, re.MULTILINE):
+        times = [(int(a), int(b)) for a, b in re.findall(r"^\| ([0-9]+)–([0-9]+) \|", section, re.MULTILINE)]
+        assert [begin for begin, _ in times] == [0, *(end for _, end in times[:-1])], title
+
+
+def test_each_lecture_leads_to_the_next_and_is_called_by_one_name():
+    titles, links = {}, {}
+    for stem in ROOMS:
+        cells = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text("utf-8"))["cells"]
+        titles[stem] = "".join(cells[0]["source"]).splitlines()[0].removeprefix("# ")
+        links[stem] = re.findall(r"\]\((\w+)\.ipynb\)", "".join(cells[-1]["source"]))
+    stems = list(ROOMS)
+    assert links == {stem: [after] for stem, after in zip(stems, [*stems[1:], stems[0]], strict=True)}
+    headings = re.findall(
+        r"^## ([0-9]{2} · .*)", (ROOT / "notebooks" / "LECTURERS.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert headings == list(titles.values())  # the slides find a lecture's plan by it
 
 
 def test_each_picture_has_a_test():
-    pictures = [name for name in figures.__all__ if inspect.isfunction(getattr(figures, name))]
-    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    assert [name for name in pictures if not re.search(rf"\b{name}\(", tests) and f"figures.{name}" not in tests] == []
+    functions = [name for name in figures.__all__ if inspect.isfunction(getattr(figures, name))]
+    pictures = [
+        name for name in functions if "Picture" in str(inspect.signature(getattr(figures, name)).return_annotation)
+    ]
+    assert len(pictures) > 30
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests" / "figures").glob("test_*.py"))
+    assert [name for name in pictures if not re.search(rf"\bfigures\.{name}\b|(?<!\.)\b{name}\(", tests)] == []
 
 
 def test_files_stay_small():

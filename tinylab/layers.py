@@ -57,17 +57,25 @@ def max_pool2d(x: Tensor, size: int = 2) -> Tensor:
     return windows.max(dim=-1).values  # windows: (B, C, H // size, W // size, size²)
 
 
-def dropout(x: Tensor, p: float, training: bool = True, generator: torch.Generator | None = None) -> Tensor:
+def dropout(
+    x: Tensor,
+    p: float,
+    training: bool = True,
+    generator: torch.Generator | None = None,
+    kept: Tensor | None = None,
+) -> Tensor:
     """While training, set each number to 0 with probability p and multiply the others by 1 / (1 - p).
 
     The factor keeps the expected value, so that after training x can come back as it is. This is "inverted"
-    dropout; Srivastava et al. (2014) scale at test time instead. x any shape; 0 ≤ p < 1.
+    dropout; Srivastava et al. (2014) scale at test time instead. x any shape; 0 ≤ p < 1. kept: bool, like x, which
+    numbers stay, in place of coins that are tossed here.
     """
     if not 0 <= p < 1:
         raise InvalidInputError(f"dropout is {p!r}. Allowed: a probability, 0 ≤ p < 1")
     if not training:
         return x
-    kept = torch.rand(x.shape, generator=generator, device=x.device) >= p
+    if kept is None:
+        kept = torch.rand(x.shape, generator=generator, device=x.device) >= p
     return x * kept / (1 - p)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinylab import course
+from tinylab import course, models
 from tinylab.course import evidence, results
 from tinylab.support.errors import InvalidInputError
 from tinylab.training import RECIPES, Score
@@ -67,12 +67,12 @@ def test_a_row_that_the_recipe_as_described_stops_short_of_is_out_of_reach():
     flat = [replace(epoch, running_accuracy=0.025) for epoch in told.epochs]
     stuck = replace(described, history=replace(told, epochs=flat))
     said = evidence.out_of_reach([*STORED, stuck])
-    assert said.startswith("As described, Model 1 has stopped learning at 2.5% after 12 epochs")
+    assert said.startswith("As described, Model 1 gains 0.0 points in the last third of 12 epochs and ends at 2.5%")
     assert "the report says 56.9%" in said
     assert said in dict((row[0], row[2]) for row in course.tribunal([*STORED, stuck]).rows)["the penalty"]
     longer = replace(told, recipe=replace(told.recipe, epochs=24), epochs=[*flat, *flat])
     said = evidence.out_of_reach([replace(stuck, history=longer), stuck])
-    assert "after 24 epochs" in said
+    assert "of 24 epochs" in said
     assert said.count("As described") == 1
     assert evidence.out_of_reach([*STORED, replace(described, history=told)]) == ""  # it still learns
 
@@ -94,13 +94,13 @@ def test_without_records_everything_says_so():
     for lecture in course.TITLES:
         assert course.verdict(lecture, records=[]).question == course.TITLES[lecture]
     assert evidence.MISSING in str(course.tribunal([]))
-    assert "✓" not in " ".join(str(row[3:5]) for row in course.board(10, []).rows)
+    assert "✓" not in " ".join(str(row[2:4]) for row in course.board(10, []).rows)
 
 
 def test_the_board_opens_empty_and_fills():
     first = course.board(1).rows
     assert {row[-1] for row in first} == {"open"}
-    counts = [sum("✓" in str(cell) for row in course.board(n).rows for cell in row) for n in range(1, 11)]
+    counts = [sum("✓" in str(cell) for row in course.board(n).rows for cell in row) for n in course.TITLES]
     assert counts == sorted(counts)
     assert counts[0] == 0 < counts[-1]
     assert "open" not in {row[-1] for row in course.board("10_beyond").rows}
@@ -111,7 +111,7 @@ def test_what_the_lecture_just_ran_is_called_the_sample():
     assert text.startswith("Does deeper help?\nLive, just now: Model 2 wins.")
 
 
-@pytest.mark.parametrize("lecture", [0, 11, "x", ""])
+@pytest.mark.parametrize("lecture", [0, 99, "x", ""])
 def test_an_unknown_lecture_is_refused(lecture):
     with pytest.raises(InvalidInputError, match="lecture"):
         course.board(lecture)
@@ -194,3 +194,24 @@ def test_certainty_is_counted_or_said_to_be_unknown(monkeypatch):
     monkeypatch.setattr(evidence, "answers", lambda name: SimpleNamespace(right=right))
     said = "Of its 4 answers, 50% give the right class less than 0.05, 25% more than 0.95; 25.0% are right."
     assert evidence.certainty(record) == said
+
+
+def test_the_evidence_is_told_once_and_the_later_lecture_names_the_earlier():
+    """The penalty is heard in 04 and again in 05."""
+    told = course.tribunal(STORED).rows[0][2]
+    assert told in course.verdict("04", records=STORED).report
+    later = course.verdict("05", records=STORED).report
+    assert told not in later
+    assert "The penalty: " in later
+    assert "Lecture 04 has the evidence." in later
+
+
+def test_each_network_is_cleared_by_itself():
+    def judged(*accuracies):
+        known = [_full(_of("without L2", name), a) for name, a in zip(models.ARCHITECTURES, accuracies, strict=False)]
+        known = [replace(r, scores=r.scores | {"validation": r.scores["development"]}) for r in known]
+        return dict((row[0], row[1]) for row in course.tribunal(known).rows)["the networks themselves"]
+
+    assert judged(0.40) == "Model 1: cleared, the same line can do more; Model 2 and Model 3: cannot tell"
+    assert judged(0.40, 0.40, 0.40) == "Model 1, Model 2 and Model 3: cleared, the same line can do more"
+    assert judged(0.20) == "cannot tell"

@@ -41,7 +41,7 @@ EVERY = {
     "turning": lambda **k: turning(RUNS["base"], **k),
     "turning, one epoch": lambda **k: turning(run(0, 1), **k),
     "one factor": lambda **k: figures.one_factor(OUTCOMES, chance=0.2, level=("k-NN", 0.28), **k),
-    "fingerprints": lambda **k: figures.fingerprints({n: diagnosis.way(h) for n, h in RUNS.items()}, ROWS, **k),
+    "fingerprints": lambda **k: figures.fingerprints({n: diagnosis.skills(h) for n, h in RUNS.items()}, ROWS, **k),
 }
 
 
@@ -93,7 +93,7 @@ def test_fingerprints_draw_the_ways_and_the_rows() -> None:
     (ax,) = picture.axes
     ways = [np.column_stack(line.get_data()) for line in ax.get_lines() if line.get_marker() == "."]
     assert len(ways) == len(RUNS)
-    assert ways[0] == pytest.approx(diagnosis.way(RUNS["base"]))
+    assert ways[0] == pytest.approx(diagnosis.skills(RUNS["base"]))
     assert set(ROWS) <= {text.get_text() for text in ax.texts}
     assert "reported Model 2 at 0.18, 0.18" in picture.alt
     assert "base ends at 1.00, 0.25" in picture.alt
@@ -107,6 +107,6 @@ def test_mistakes() -> None:
     with pytest.raises(InvalidInputError, match="0 settings"):
         figures.fingerprints({}, ROWS)
     with pytest.raises(InvalidInputError, match="9 settings"):
-        figures.fingerprints({str(i): diagnosis.way(RUNS["base"]) for i in range(9)}, ROWS)
+        figures.fingerprints({str(i): diagnosis.skills(RUNS["base"]) for i in range(9)}, ROWS)
     with pytest.raises(InvalidInputError, match="'a' without an epoch"):
         figures.fingerprints({"a": np.zeros((0, 2))}, ROWS)

@@ -492,3 +492,17 @@ def test_a_headline_wider_than_its_images_is_not_cut_off() -> None:
     picture = figures.image_grid(images, titles=["a", "b"], title="WWW MMM: a headline of wide letters, $more")
     picture.png()
     assert picture.texts[0].get_window_extent().x1 <= picture.bbox.x1
+
+
+def test_a_line_that_ends_early_is_named_where_it_ends_and_nothing_points_across_the_axes() -> None:
+    picture = figures.lines({"short": [3.0, 2.0, 1.0], "long": list(range(1, 31))})
+    short, long = (
+        next(text for text in picture.axes[0].texts if text.get_text() == name) for name in ("short", "long")
+    )
+    assert short.arrow_patch is None
+    assert long.arrow_patch is not None
+    picture.canvas.draw()
+    ends = picture.axes[0].transData.transform((3, 1.0))
+    box = short.get_window_extent()
+    assert 0 < box.x0 - ends[0] < 30
+    assert box.y0 < ends[1] < box.y1

@@ -76,7 +76,7 @@ def test_a_future_is_drawn_from_where_it_left_in_a_hue_of_its_own() -> None:
     assert by_hue[figures.style.HUES[2]] == [2, 3, 4]
     keys = [text.get_text() for text in picture.texts]
     assert any(key.startswith("C  dropout 0.1 → 0.5 at step 23: best development loss 0.40") for key in keys)
-    assert sum("(trains)" in key for key in keys) == 1
+    assert sum("(current)" in key for key in keys) == 1
     assert "A development" in [text.get_text() for text in picture.axes[0].texts]
 
 

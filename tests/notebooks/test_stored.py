@@ -18,7 +18,8 @@ LARGEST = 1_500_000  # bytes: what a repository should not carry
 
 @pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.stem)
 def test_stored_lecture_is_fit_to_be_stored(path):
-    assert stored.faults(nbformat.read(path, as_version=4)) == []
+    faults = stored.faults(nbformat.read(path, as_version=4))
+    assert not faults, "\n".join(faults)
     nbformat.validate(nbformat.read(path, as_version=4))
     assert path.stat().st_size < LARGEST
 

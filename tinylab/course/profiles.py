@@ -55,7 +55,7 @@ class Settings:
 
     def __str__(self) -> str:
         classes = "all classes" if self.classes is None else f"{self.classes} classes"
-        images = "all training images" if self.per_class is None else f"{self.per_class} training images a class"
+        images = "all training images" if self.per_class is None else f"{self.per_class} training images per class"
         return (
             f"profile {self.profile}, data {self.data} ({classes}, {images}), {self.epochs} "
             f"epoch{'s' if self.epochs > 1 else ''} of batch {self.batch}, seed {self.seed}, on {_device()}"

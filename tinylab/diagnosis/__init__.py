@@ -20,8 +20,8 @@ from tinylab.diagnosis.ablations import (
     one_factor,
     outcome,
     skill,
+    skills,
     table,
-    way,
     with_batch_norm,
 )
 from tinylab.diagnosis.after import (
@@ -59,6 +59,7 @@ __all__ = [
     "overfitting",
     "show",
     "skill",
+    "skills",
     "stopped_too_early",
     "stopped_too_late",
     "suspicious_validation",
@@ -67,6 +68,5 @@ __all__ = [
     "turning_point",
     "underfitting",
     "update_ratio",
-    "way",
     "with_batch_norm",
 ]

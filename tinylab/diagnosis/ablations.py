@@ -116,7 +116,7 @@ def effect(base: Outcome, other: Outcome) -> str:
     if min(base.turning.epochs, other.turning.epochs) <= CONFIRM:
         says = "cannot be judged after so few epochs"
     elif at_best < -RISE:
-        says = "learns more: its best loss is lower than the base ever gets"
+        says = "reaches a lower loss than the base ever gets"
     elif at_end < -RISE:
         says = "holds the rise back: its end is better than the base's, its best is not"
     elif max(at_best, at_end) > RISE:
@@ -154,7 +154,7 @@ def skill(accuracy: float, classes: int) -> float:
     return (accuracy - 1 / classes) / (1 - 1 / classes)
 
 
-def way(history: History) -> np.ndarray:
+def skills(history: History) -> np.ndarray:
     """(training skill, validation skill) after each epoch, float64 (epochs, 2).
 
     Training is the running accuracy, dropout on and averaged over the epoch: what Keras printed, and the report quotes.

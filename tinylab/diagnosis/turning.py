@@ -47,8 +47,8 @@ class Turning:
         if self.turned:
             return (
                 f"The {self.eval_split} loss turns at {around}: from {self.lowest:.2f} up to {self.last:.2f} at epoch "
-                f"{self.epochs}, {change(self.rise)}, and the last {CONFIRM} epochs all lie more than {RISE:.0%} above "
-                "the lowest."
+                f"{self.epochs} (medians), {change(self.rise)}, and the last {CONFIRM} epochs all lie more than "
+                f"{RISE:.0%} above the lowest."
             )
         if self.epochs <= CONFIRM:
             return (
@@ -59,9 +59,9 @@ class Turning:
             at_end = f"lowest at the end, {self.lowest:.2f} in epoch {self.epochs}"
             return f"The {self.eval_split} loss has not turned: {at_end}."
         return (
-            f"The {self.eval_split} loss has not turned: lowest at {around}, {self.lowest:.2f}, "
-            f"and {change(self.rise)} at "
-            f"the end; not all of the last {CONFIRM} epochs lie more than {RISE:.0%} above the lowest."
+            f"The {self.eval_split} loss has not turned: lowest at {around}, {self.lowest:.2f}, and "
+            f"{change(self.rise)} at the end (medians); not all of the last {CONFIRM} epochs lie more than {RISE:.0%} "
+            "above the lowest."
         )
 
     def __str__(self) -> str:

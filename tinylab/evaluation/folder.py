@@ -66,14 +66,14 @@ def predict_folder(
     paths = images_in(folder)
     wanted = Wanted(checkpoint.normalisation.mean.shape[0], resize, convert)
     network, device = _network(checkpoint), device or pick()
-    parts = []
+    probabilities = np.empty((len(paths), len(checkpoint.classes)), dtype=np.float32)
     with tqdm(total=len(paths), unit=" images", disable=not progress) as bar:
         for start in range(0, len(paths), EVALUATION_BATCH):
             some = paths[start : start + EVALUATION_BATCH]
-            parts.append(predict(network, _split(some, wanted), checkpoint.normalisation, device))
+            found = predict(network, _split(some, wanted), checkpoint.normalisation, device)
+            probabilities[start : start + len(some)] = found.probabilities
             bar.update(len(some))
-    files, probabilities = (np.concatenate([getattr(p, kind) for p in parts]) for kind in ("files", "probabilities"))
-    return Predictions(files, probabilities, None)
+    return Predictions(np.asarray([path.name for path in paths]), probabilities, None)
 
 
 def _network(checkpoint: Checkpoint) -> nn.Module:

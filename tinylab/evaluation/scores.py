@@ -16,7 +16,7 @@ from tinylab.data.normalisation import Normalisation
 from tinylab.support.device import Device, pick
 from tinylab.support.errors import InvalidInputError, check_int
 from tinylab.support.table import Table
-from tinylab.training import EVALUATION_BATCH, evaluating
+from tinylab.training import EVALUATION_BATCH, evaluating, gathered
 
 if TYPE_CHECKING:
     from tinylab.data.split import Split
@@ -77,7 +77,7 @@ def as_it_is(
     device.place(model)
     batches = Batches(split, normalisation, batch=EVALUATION_BATCH, device=device)
     with torch.no_grad(), device.autocast():
-        logits = torch.cat([model(x).float().cpu() for x, _ in batches.epoch()])  # (N, C)
+        (logits,) = gathered(([model(x).float().cpu()] for x, _ in batches.epoch()), batches.count)  # (N, C)
     return Predictions(np.asarray(split.names), logits.softmax(dim=1).numpy(), split.targets)
 
 

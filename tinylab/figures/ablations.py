@@ -26,7 +26,6 @@ from tinylab.figures.style import (
     label_ends,
     look,
     percent,
-    spread,
 )
 from tinylab.support.errors import InvalidInputError
 
@@ -187,85 +186,54 @@ def _pair(ax: Axes, place: float, one: tuple[float, str, bool], other: tuple[flo
 
 @drawn
 def fingerprints(
-    ways: Mapping[str, np.ndarray],
+    paths: Mapping[str, np.ndarray],
     rows: Mapping[str, tuple[float, float]],
     *,
     tolerance: float = 0.05,
     title: str = "",
     style: str | None = None,
 ) -> Picture:
-    """Each setting's way through the plane of (training skill, validation skill), epoch by epoch, and reported rows.
+    """Each setting's path through the plane of (training skill, validation skill), epoch by epoch, and reported rows.
 
-    ways: {setting: float (epochs, 2)} from `diagnosis.way`, up to 8; a small point for each epoch, a line of
+    paths: {setting: float (epochs, 2)} from `diagnosis.skills`, up to 8; a small point for each epoch, a line of
     running means over three, and a large point with the setting's name at the end.
     rows: {name: (training skill, validation skill)} as reported, drawn as crosses with a circle of the `tolerance`.
     Skill is accuracy with guessing taken away: 0 guesses, 1 is perfect; on the dotted diagonal nothing is lost between
-    training and validation. Raises InvalidInputError for no ways, more than 8, or one without an epoch.
+    training and validation. Raises InvalidInputError for no paths, more than 8, or one without an epoch.
     """
     look_ = look(style)
-    if not 1 <= len(ways) <= MOST_PATHS:
-        raise InvalidInputError(f"fingerprints got {len(ways)} settings. Allowed: 1 to {MOST_PATHS} in one picture")
+    if not 1 <= len(paths) <= MOST_PATHS:
+        raise InvalidInputError(f"fingerprints got {len(paths)} settings. Allowed: 1 to {MOST_PATHS} in one picture")
     picture = Picture(7.6 * look_.size, 5.0 * look_.size, look_)
     ax = picture.subplots()
     dress(ax, look_, x="training skill (0: guessing, 1: perfect)", y="validation skill", grid="both")
     ax.plot([0, 1], [0, 1], ":", color=GREY, lw=look_.line * 0.8)
     ends, said, top = [], [], 0.45
     hues = [*HUES, GREY, "#8A6D00", "#444444"]  # the last three are told apart by their dashes
-    for (name, raw), hue, dash in zip(ways.items(), hues, _DASHES, strict=False):
-        way = array(raw).astype(float).reshape(-1, 2)
-        if not len(way):
+    for (name, raw), hue, dash in zip(paths.items(), hues, _DASHES, strict=False):
+        path = array(raw).astype(float).reshape(-1, 2)
+        if not len(path):
             raise InvalidInputError(f"fingerprints got {name!r} without an epoch. Train it first")
-        top = max(top, float(way[:, 1].max()) + 0.08)
-        calm = np.vstack([way[max(0, i - 1) : i + 2].mean(axis=0) for i in range(len(way) - 1)] + [way[-1]])
+        top = max(top, float(path[:, 1].max()) + 0.08)
+        calm = np.vstack([path[max(0, i - 1) : i + 2].mean(axis=0) for i in range(len(path) - 1)] + [path[-1]])
         ax.plot(*calm.T, linestyle=dash, color=hue, lw=look_.line * 0.8, alpha=0.7)
-        ax.plot(*way.T, ".", color=hue, ms=look_.marker * 0.9, alpha=0.7, mew=0)
-        ax.plot(*way[-1], "o", color=hue, ms=look_.marker * 1.3)
-        ends.append(EndLabel(way[-1, 0], way[-1, 1], name, hue))
-        said.append(f"{name} ends at {way[-1, 0]:.2f}, {way[-1, 1]:.2f}")
+        ax.plot(*path.T, ".", color=hue, ms=look_.marker * 0.9, alpha=0.7, mew=0)
+        ax.plot(*path[-1], "o", color=hue, ms=look_.marker * 1.3)
+        ends.append(EndLabel(path[-1, 0], path[-1, 1], name, hue))
+        said.append(f"{name} ends at {path[-1, 0]:.2f}, {path[-1, 1]:.2f}")
     ax.set_xlim(-0.08, 1.04)
     ax.set_ylim(-0.12, min(1.04, top))
     for name, (x, y) in rows.items():
         angle = np.linspace(0, 2 * np.pi, 60)
         ax.plot(x + tolerance * np.cos(angle), y + tolerance * np.sin(angle), color=BLACK, lw=0.8)
         ax.plot([x], [y], "X", color=BLACK, ms=look_.marker * 1.6)
-        ax.annotate(
-            name,
-            (x + tolerance, y),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=BLACK,
-            fontsize=look_.font * 0.95,
-            parse_math=False,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )
+        ends.append(EndLabel(x + tolerance, y, name, BLACK))
         said.append(f"reported {name} at {x:.2f}, {y:.2f}")
-    _name_ends(ax, ends, look_)
-    title = title or "Which way leads through a reported row?"
+    label_ends(ax, ends, look_)
+    title = title or "Which path leads through a reported row?"
     picture.headline(title)
     picture.alt = f"{_sentence(title)} Training skill, validation skill. " + "; ".join(said) + "."
     return picture
-
-
-def _name_ends(ax: Axes, ends: Sequence[EndLabel], style: Style) -> None:
-    """The names in a column right of the panel, in the order of their height, with a pointer to each end."""
-    low, high = ax.get_ylim()
-    wanted = [(end.y - low) / (high - low) for end in ends]
-    for end, place in zip(ends, spread(wanted, 0.085, 0.0, 1.0), strict=True):
-        pointer = {"arrowstyle": "-", "color": end.colour, "lw": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3}
-        ax.annotate(
-            end.text,
-            (end.x, end.y),
-            xytext=(1.03, place),
-            textcoords="axes fraction",
-            va="center",
-            ha="left",
-            color=end.colour,
-            fontsize=style.font * 0.95,
-            annotation_clip=False,
-            parse_math=False,
-            arrowprops=pointer,
-        )
 
 
 def _sentence(title: str) -> str:

@@ -34,9 +34,10 @@ def receptive_field(
     axes[0].imshow(0.45 + 0.55 * grey, interpolation="nearest")
     for i, (name, top, left, side) in enumerate(squares):
         hue = HUES[i % len(HUES)]
-        axes[0].add_patch(Rectangle((left - 0.5, top - 0.5), side, side, fill=False, ec=hue, lw=look_.line))
+        dash = "-" if i < len(HUES) else "--"  # a hue that comes again is told apart by its dashes
+        axes[0].add_patch(Rectangle((left - 0.5, top - 0.5), side, side, fill=False, ec=hue, ls=dash, lw=look_.line))
         axes[0].annotate(
-            f"{name}: {side}",
+            f"{name}: {side}" + (" (dashed)" if dash == "--" else ""),
             (1.03, 1 - (i + 0.5) / max(len(squares), 8)),
             xycoords="axes fraction",
             va="center",
@@ -44,7 +45,7 @@ def receptive_field(
             fontsize=look_.font * 0.85,
             annotation_clip=False,
         )
-    dress(axes[0], look_, "sees a square of so many pixels", grid=None)
+    dress(axes[0], look_, "side of the square it sees, in pixels", grid=None)
     name, top, left, side = squares[-1]
     said = ", ".join(f"{layer} {width}" for layer, _, _, width in squares)
     alt = f"One unit of each layer sees a square of the image, in pixels: {said}."

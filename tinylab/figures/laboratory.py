@@ -116,7 +116,7 @@ def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
     picture.text(0.01, 0.945, scene.values, va="top", color=INK, fontsize=look_.font * 0.95, parse_math=False)
     for row, branch in enumerate(scene.branches):
         hue = _hues(scene)[branch.letter]
-        here = " (trains)" if branch.letter == scene.current and len(letters) > 1 else ""
+        here = " (current)" if branch.letter == scene.current and len(letters) > 1 else ""
         picture.text(
             0.01,
             _KEY - row * 0.033,

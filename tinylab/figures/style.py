@@ -188,39 +188,56 @@ class EndLabel:
     colour: str
 
 
+_Placed = tuple[EndLabel, float, float, float]  # a label, its point, and where its name ends, in fractions of the axes
+
+
 def label_ends(ax: Axes, labels: Sequence[EndLabel], style: Style) -> None:
-    """Name the lines at their right ends, moved apart so that no two names overlap.
+    """Name the lines at their ends, moved apart so that no two names overlap: in the margin those that end there, a
+    pointer to each; beside its last point, without one, whoever ends earlier and has room there.
 
     Call it last: it uses the limits of the axes as they are.
     """
     labels = [label for label in labels if np.isfinite(label.y)]
     to_axes = ax.transData + ax.transAxes.inverted()
-    ends = [to_axes.transform((label.x, label.y)) for label in labels]
-    height = ax.get_window_extent().height * 0.9 / DPI * 72  # points; 0.9: the layout shrinks the panel later
-    gap = style.font * 1.2 / height
-    places = spread([float(np.clip(y, 0, 1)) for _, y in ends], gap, 0.0, 1.0)
-    for label, (x, y), place in zip(labels, ends, places, strict=True):
-        pointer = {
-            "arrowstyle": "-",
-            "color": label.colour,
-            "lw": 0.6,
-            "alpha": 0.6,
-            "shrinkA": 1,
-            "shrinkB": 2,
-        }
-        ax.annotate(
-            label.text,
-            xy=(x, min(max(y, 0), 1)),
-            xytext=(1.045, place),
-            xycoords="axes fraction",
-            fontsize=style.font * 0.95,
-            color=label.colour,
-            va="center",
-            ha="left",
-            annotation_clip=False,
-            parse_math=False,
-            arrowprops=pointer,
-        )
+    box = ax.get_window_extent()
+    width, height = (side * 0.9 / DPI * 72 for side in (box.width, box.height))  # points; the layout shrinks it later
+    gap, step = style.font * 1.2 / height, style.font * 0.8 / width
+    outside: list[_Placed] = []
+    inside: list[_Placed] = []
+    for label in labels:
+        x, y = to_axes.transform((label.x, label.y))
+        ends = x + step + 0.6 * style.font * len(label.text) / width  # the end of its name, were it written here
+        (inside if ends <= 1 else outside).append((label, x, min(max(y, 0), 1), ends))
+    for group in [outside, *_beside(inside)]:
+        places = spread([y for _, _, y, _ in group], gap, 0.0, 1.0)
+        for (label, x, y, _), place in zip(group, places, strict=True):
+            margin = group is outside
+            pointer = {"arrowstyle": "-", "color": label.colour, "lw": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 2}
+            ax.annotate(
+                label.text,
+                xy=(x, y),
+                xytext=(1.045 if margin else x + step, place),
+                xycoords="axes fraction",
+                fontsize=style.font * 0.95,
+                color=label.colour,
+                va="center",
+                ha="left",
+                annotation_clip=False,
+                parse_math=False,
+                arrowprops=pointer if margin or abs(place - y) > gap else None,
+                bbox=None if margin else {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+            )
+
+
+def _beside(labels: Sequence[_Placed]) -> list[list[_Placed]]:
+    """Groups of labels whose names share a stretch of the x axis, so that they could overlap."""
+    groups: list[list[_Placed]] = []
+    for label in sorted(labels, key=lambda one: one[1]):
+        if groups and label[1] < max(ends for *_, ends in groups[-1]):
+            groups[-1].append(label)
+        else:
+            groups.append([label])
+    return groups
 
 
 def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:

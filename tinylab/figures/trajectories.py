@@ -67,16 +67,7 @@ def trajectories(
         top = max(top, float(y.max()))
     for name, (train, validation) in (rows or {}).items():
         ax.plot(100 * train, 100 * validation, "X", color=BLACK, ms=look_.marker * 1.7, zorder=5)
-        ax.annotate(
-            name,
-            (100 * train, 100 * validation),
-            xytext=(7, -3),
-            textcoords="offset points",
-            color=BLACK,
-            va="top",
-            fontsize=look_.font * 0.9,
-            parse_math=False,
-        )
+        ends.append(EndLabel(100 * train, 100 * validation, name, BLACK))
         said.append(f"{name}, as reported: {percent(train)} / {percent(validation)}")
         top = max(top, 100 * validation)
     ax.set_xlim(0, 102)

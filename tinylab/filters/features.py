@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from tinylab.data.batches import Batches
@@ -14,7 +13,7 @@ from tinylab.filters.address import Address, Field, find, receptive_field, up_to
 from tinylab.support import errors
 from tinylab.support.device import Device, pick
 from tinylab.support.errors import InvalidInputError
-from tinylab.training import EVALUATION_BATCH, evaluating
+from tinylab.training import EVALUATION_BATCH, evaluating, gathered
 
 if TYPE_CHECKING:
     from tinylab.data.split import Split
@@ -90,14 +89,15 @@ def top_images(
     """
     errors.check_int("count", count, 1, len(split))
     field = receptive_field(model, layer)
-    highest, where = [], []
     width = 0
-    for maps in walk(model, split, normalisation, layer, device):
-        width = maps.shape[-1]
-        value, place = maps.flatten(2).max(dim=2)  # (B, C)
-        highest.append(value.cpu())
-        where.append(place.cpu())
-    values, places = torch.cat(highest).numpy().T, torch.cat(where).numpy().T  # (C, M)
+
+    def found() -> Iterator[tuple[Tensor, ...]]:
+        nonlocal width
+        for maps in walk(model, split, normalisation, layer, device):
+            width = maps.shape[-1]
+            yield tuple(maps.flatten(2).max(dim=2))  # values and places, (B, C)
+
+    values, places = (each.cpu().numpy().T for each in gathered(found(), len(split)))  # (C, M)
     wanted = np.arange(len(values)) if channels is None else np.asarray(channels, dtype=np.int64)
     if len(wanted) == 0 or wanted.min() < 0 or wanted.max() >= len(values):
         raise InvalidInputError(

@@ -25,6 +25,7 @@ from tinylab.filters.features import walk
 from tinylab.support.device import Device
 from tinylab.support.errors import InvalidInputError, check_int
 from tinylab.support.table import Table
+from tinylab.training import gathered
 
 if TYPE_CHECKING:
     from tinylab.data.split import Split
@@ -54,14 +55,12 @@ def quality(
     targets = split.targets
     if targets is None:
         raise InvalidInputError(f"split {split.name!r} has no labels, so nothing can favour a class. Take one that has")
-    means, highest = [], []
-    for maps in walk(model, split, normalisation, layer, device):  # (B, C, h, w)
-        means.append(maps.relu().mean(dim=(2, 3)).cpu().numpy())
-        highest.append(maps.amax(dim=(2, 3)).cpu().numpy())
+    maps = walk(model, split, normalisation, layer, device)  # (B, C, h, w) each
+    means, highest = gathered(((each.relu().mean(dim=(2, 3)), each.amax(dim=(2, 3))) for each in maps), len(split))
     return Quality(
-        dead=dead_share(np.concatenate(highest)),
+        dead=dead_share(highest.cpu().numpy()),
         roughness=float(roughness(one.weight.detach().float().cpu().numpy()).mean()),
-        selectivity=float(selectivity(np.concatenate(means), np.asarray(targets)).mean()),
+        selectivity=float(selectivity(means.cpu().numpy(), np.asarray(targets)).mean()),
     )
 
 

@@ -27,7 +27,9 @@ class Difference:
         return "supported" if self.mean * sign > 0 else "contradicted"
 
     def __str__(self) -> str:
-        return f"{self.mean:+.3f} ± {self.error:.3f} ({self.seeds} seed{'s' * (self.seeds != 1)})"
+        digits = 1 if self.error >= 1 else 3  # points of accuracy, or nats
+        signed = f"{self.mean:+.{digits}f}".replace("-", "−")
+        return f"{signed} ± {self.error:.{digits}f} ({self.seeds} seed{'s' * (self.seeds != 1)})"
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Difference:

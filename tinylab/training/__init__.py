@@ -19,7 +19,7 @@ from tinylab.training.best import Best, best_path
 from tinylab.training.history import Epoch, History, Step
 from tinylab.training.loop import Run, train
 from tinylab.training.recipe import RECIPES, Recipe
-from tinylab.training.scoring import EVALUATION_BATCH, Score, evaluating, score
+from tinylab.training.scoring import EVALUATION_BATCH, Score, evaluating, gathered, score
 
 __all__ = [
     "EVALUATION_BATCH",
@@ -33,6 +33,7 @@ __all__ = [
     "Step",
     "best_path",
     "evaluating",
+    "gathered",
     "score",
     "train",
 ]

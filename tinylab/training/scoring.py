@@ -1,7 +1,7 @@
 """Loss and accuracy of a network in evaluation mode, every image weighing the same."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,9 +36,25 @@ def score(model: nn.Module, batches: Batches, *, flip: bool = False) -> Score:
         raise InvalidInputError(f"split {batches.split.name!r} has no labels. Score one that has, or predict")
     look = _both_ways if flip else nn.Module.__call__
     with evaluating(model), batches.device.autocast():
-        sums = [_sums(look(model, x), y) for x, y in batches.epoch()]
-    loss, correct = torch.stack(sums).cpu().double().sum(dim=0).tolist()
+        (sums,) = gathered(([_sums(look(model, x), y)[None]] for x, y in batches.epoch()), len(batches))
+    loss, correct = sums.cpu().double().sum(dim=0).tolist()
     return Score(loss / batches.count, correct / batches.count, batches.count)
+
+
+def gathered(parts: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:
+    """Results that come batch by batch, tensors (B, …), as whole tensors of `count` rows, laid out once.
+
+    A list of small tensors would do, but on a CPU each of them would lie where the next batch's activations were to
+    go: 30 MB of memory are lost with every batch of Model 3 in bf16, 15 GB with the training images of 200 classes.
+    """
+    whole: list[Tensor] = []
+    done = 0
+    for part in parts:
+        whole = whole or [torch.empty(count, *rows.shape[1:], dtype=rows.dtype, device=rows.device) for rows in part]
+        for place, rows in zip(whole, part, strict=True):
+            place[done : done + len(rows)] = rows
+        done += len(part[0])
+    return whole
 
 
 def _both_ways(model: nn.Module, x: Tensor) -> Tensor:

@@ -164,7 +164,7 @@ def test_each_hidden_failure_is_found_and_its_cell_named(outcomes):
     hidden = outcomes["hidden"]
     assert hidden.status == "failed"
     expected = [(number, words) for number, (_, words) in enumerate(HIDDEN.values(), start=2) if words]
-    assert [fault.cell for fault in hidden.faults] == [number for number, _ in expected]
+    assert [fault.cell for fault in hidden.faults] == [number for number, _ in expected], hidden.faults[-1]
     for fault, (_, words) in zip(hidden.faults, expected, strict=True):
         assert words in str(fault)
     assert hidden.notebook.cells[-1].execution_count == len(HIDDEN) + 1  # and yet everything ran
@@ -343,3 +343,18 @@ def test_errors_in_widget_state_and_damaged_files(tmp_path):
     assert "ValueError: hidden" in str(inspection.inspect(run, [{"event": "end"}], None, 60)[0])
     with pytest.raises(NotebookError, match="there is no notebook"):
         inspection.read(tmp_path / "absent.ipynb")
+
+
+def test_two_threads_that_print_their_tracebacks_at_once_are_no_error_more():
+    run = inspection.prepared(crafted.notebook(FINE), {})
+    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
+        cell.execution_count = count
+    printed = (
+        "Exception in thread Thread-4 (late):\nTraceback (most recent call last):\n  File ...\n"
+        "Exception in thread Thread-5 (quiet):\nTraceback (most recent call last):\n  File ...\n"
+        "RuntimeError: after its cell\nRuntimeError: at the end\n"
+    )
+    run.cells[-1].outputs = [nbformat.v4.new_output("stream", name="stderr", text=printed)]
+    noted = {"event": "error", "where": "a background thread", "count": 1, "message": "RuntimeError: after its cell"}
+    (fault,) = inspection.inspect(run, [noted, {"event": "end"}], None, 60)
+    assert str(fault) == "in a background thread: RuntimeError: after its cell"

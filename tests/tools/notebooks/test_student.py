@@ -41,7 +41,7 @@ def test_lectures_without_their_solutions(path):
     nbformat.validate(edition)
     solutions = [cell for cell in full.cells if assignments.SOLUTION in cell.metadata.get("tags", [])]
     checks = [cell for cell in full.cells if assignments.CHECK in cell.metadata.get("tags", [])]
-    assert len(solutions) == len(checks) >= 4
+    assert len(solutions) == len(checks) >= 1
     before = {cell.id: cell for cell in full.cells}
     added = [cell for cell in edition.cells if cell.id not in before]
     assert [cell.source for cell in added] == [student.WORDS] * sum(

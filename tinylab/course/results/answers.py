@@ -3,7 +3,7 @@
 A few hundred KB stand for the network in lectures that look at confidence, confusion and scoring. No image is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tinylab.data.batches import Batches
 from tinylab.data.layout import natural
 from tinylab.support.errors import InvalidInputError, TrainingError
-from tinylab.training import evaluating
+from tinylab.training import evaluating, gathered
 
 TOP = 5
 
@@ -40,14 +40,16 @@ def take(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
     """
     if not batches.labelled:
         raise InvalidInputError(f"split {batches.split.name!r} has no labels, so no answer is right")
-    parts: list[tuple[Tensor, ...]] = []
-    with evaluating(model), batches.device.autocast():
+
+    def answers() -> Iterator[tuple[Tensor, ...]]:
         for x, y in batches.epoch():
             p = model(x).float().softmax(dim=1)  # (B, classes)
             likeliest = p.topk(min(TOP, p.shape[1]), dim=1)
             right = p.gather(1, y[:, None])[:, 0]
-            parts.append((likeliest.indices.short(), likeliest.values.half(), right.half(), y.short()))
-    columns = [torch.cat(column).cpu() for column in zip(*parts, strict=True)]
+            yield likeliest.indices.short(), likeliest.values.half(), right.half(), y.short()
+
+    with evaluating(model), batches.device.autocast():
+        columns = [column.cpu() for column in gathered(answers(), batches.count)]
     files = [str(name) for name in batches.split.names]
     order = torch.tensor(sorted(range(len(files)), key=lambda row: natural(files[row])))
     names = ("classes", "probabilities", "right", "labels")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylab.course.results.record import Record
-from tinylab.diagnosis import Flattening, Turning, flattening, skill, turning_point, way
+from tinylab.diagnosis import Flattening, Turning, flattening, skill, skills, turning_point
 from tinylab.models import REPORTED
 from tinylab.support.table import Table
 
@@ -73,7 +73,7 @@ def fingerprints(found: Sequence[Record]) -> tuple[Fingerprint, ...]:
 def _fingerprint(record: Record) -> Fingerprint:
     known = REPORTED[record.network]
     place = np.array([skill(known.train, CLASSES), skill(known.validation, CLASSES)])
-    away = 100 * (1 - 1 / CLASSES) * np.abs(way(record.history) - place).max(axis=1)  # (epochs,), points
+    away = 100 * (1 - 1 / CLASSES) * np.abs(skills(record.history) - place).max(axis=1)  # (epochs,), points
     best, last = int(away.argmin()), record.history.last
     return Fingerprint(
         record.network,
@@ -130,7 +130,7 @@ def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
         mine = [row for row in rows if row.network == network]
         if not mine:
             continue
-        pair = f"({known.train:.4f}, {known.validation:.4f})"
+        pair = f"({known.train:.1%} / {known.validation:.1%})"
         hits, passing = [r for r in mine if r.reproduces], [r for r in mine if r.passes and not r.reproduces]
         if hits:
             text = f"{known.title} {pair} is reproduced by {_titles(hits)}."
@@ -142,15 +142,15 @@ def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
             text = f"{known.title} {pair} is not reproduced: {mine[0].title!r} ends {_points(mine[0].away)} away."
         else:
             text = (
-                f"{known.title} {pair} is reproduced by none of {len(mine)} trainings; {mine[0].title!r} ends nearest, "
-                f"{_points(mine[0].away)} away."
+                f"{known.title} {pair} is reproduced by none of {len(mine)} trainings; of them {mine[0].title!r} ends "
+                f"nearest, {_points(mine[0].away)} away."
             )
         stalled = [row for row in mine if row.stalled]
         if stalled:
             best = max(stalled, key=lambda row: row.train)
             text += (
-                f" {_titles(stalled)} cannot leave it: learning has come to a stop at {best.train:.1%}, "
-                f"where the report says {known.train:.1%}."
+                f" For {_titles(stalled)} it is out of reach: less than a point is gained in the last third of "
+                f"{best.epochs} epochs, up to {best.train:.1%} while learning; the report says {known.train:.1%}."
             )
         shape = [row for row in mine if row.figure_2]
         longest = max(row.turning.epochs for row in mine)

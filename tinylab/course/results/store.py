@@ -188,6 +188,8 @@ def add(source: str | Path, folder: str | Path | None = None, *, weights: bool =
     files: dict[str, bytes] = {}
     for name in found:
         record = load(name, source)
+        if name in names(target) and load(name, target) == record:  # its file stays as the sweep wrote it then
+            continue
         if record.answers_digest:
             files[f"{name}.answers.safetensors"] = _packed(source, record, ".answers.safetensors")
         whole = source / f"{name}{networks.ENDING}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from tinylab.support.errors import NotebookError
 from tinylab.tools.notebooks.inspection import CHECK, SOLUTION, tags
 
 _QUESTION = re.compile(r"\*\*(\d+)\.(\d+) \((\w+)\)\*\*")
@@ -37,7 +38,10 @@ class Task:
 
     @property
     def points(self) -> int:
-        return int(_table()["points"][self.identifier])
+        points = _table()["points"]
+        if self.identifier not in points:
+            raise NotebookError(f"exercise {self.identifier} has no points in tinylab/course/exercises/grading.toml. Give it some")
+        return int(points[self.identifier])
 
     @property
     def rubric(self) -> list[str]:

@@ -25,6 +25,7 @@ INJECTED_TAG = "injected-parameters"  # papermill's own
 _OURS = {WATCH_TAG, INJECTED_TAG}  # cells that the author did not write
 SOLUTION, CHECK = "solution", "exercise-check"
 ERROR_CLASS = "tinylab-error"  # how a control of the laboratory marks the error that it shows
+_THREAD = "Exception in thread "  # how Python begins to tell of one, which `watch` has noted
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -237,10 +238,11 @@ def _printed_tracebacks(cell: NotebookNode) -> list[str]:
     """The last line of each traceback on the cell's standard error (such as a child process leaves)."""
     text = "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr")
     parts = _ANSI.sub("", text).split("Traceback (most recent call last)")[1:]
-    # the message is the first line after the frames that is not indented
-    return [
-        next((line for line in part.splitlines()[1:] if line and not line.startswith(" ")), "unknown") for part in parts
-    ]
+    found = []
+    for part in parts:  # the message is the first line after the frames that is not indented
+        lines = [line for line in part.splitlines()[1:] if line and not line.startswith((" ", _THREAD))]
+        found += lines[:1] or ([] if _THREAD in part else ["unknown"])  # two threads may print at once
+    return found
 
 
 def _renumbered(line: str, removed: int) -> str:

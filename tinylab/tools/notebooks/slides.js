@@ -3,9 +3,10 @@
 "use strict";
 
 const SIZES = [1, 0.93, 0.86, 0.8]; // of the text, tried in this order
-const ZOOMS = [2.1, 1.9, 1.7, 1.55, 1.4]; // of the pictures: below 1.4 their labels could not be read from the last row
+const ZOOMS = [2.1, 1.9, 1.7]; // of the pictures, beside code and text: a smaller one gets a slide of its own
+const ALONE = [...ZOOMS, 1.55, 1.4]; // below 1.4 its labels could not be read from the last row
 const LAST_SIZES = [1, 0.9, 0.8, 0.7]; // for one piece that is too large for a slide of its own
-const LAST_ZOOMS = [...ZOOMS, 1.25, 1.1, 1, 0.9, 0.8];
+const LAST_ZOOMS = [...ALONE, 1.25, 1.1, 1, 0.9, 0.8];
 const MOST_LINES = 15; // of code; slides.py cuts what is longer
 const SIDEWAYS = "pre, table, .output_html, math, h1, h2, h3, p";
 
@@ -40,8 +41,8 @@ function set(slide, sizes, zooms) {
 
 // A slide that is too full goes on at the next one: as many pieces as fit stay, and the rest is fitted in turn.
 function fit(slide) {
-  if (set(slide, SIZES, ZOOMS)) return;
   const all = pieces(slide);
+  if (set(slide, SIZES, all.length > 1 ? ZOOMS : ALONE)) return;
   let kept = all.length;
   while (kept > 0) {
     all[--kept].style.display = "none";

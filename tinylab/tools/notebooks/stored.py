@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 from tinylab import course
 from tinylab.support.files import atomic_write
-from tinylab.tools.notebooks.inspection import runs, tags
+from tinylab.tools.notebooks.inspection import CHECK, runs, tags
 
 PARAMETERS = """\
 profile = None  # "smoke", "lecture" or "full"; None takes TINYLAB_PROFILE, else "lecture"
@@ -114,7 +114,10 @@ def faults(notebook: NotebookNode) -> list[str]:
         found.append("stripped: no cell has an output")
     ignored = [cell for cell in with_output if IGNORED in tags(cell)]
     if len(ignored) > len(with_output) / 2:
-        found.append(f"{len(ignored)} of {len(with_output)} cells with output are tagged {IGNORED!r}: more than half")
+        found.append(
+            f"{len(ignored)} of {len(with_output)} cells with output are tagged {IGNORED!r}: more than half. "
+            "Untag what is the same on every machine, or add cells that are"
+        )
     for number, cell in enumerate(notebook.cells, start=1):
         found += [f"cell {number} ({_start(cell)}): {fault}" for fault in _cell_faults(cell)]
     return found
@@ -147,6 +150,8 @@ def _cell_faults(cell: NotebookNode) -> list[str]:
         found.append(f"tagged {IGNORED!r} without an output")
     for output in cell.outputs:
         found += _output_faults(output)
+        if CHECK in tags(cell) and ": not yet" in str(output.get("data", {}).get("text/plain", "")):
+            found.append("the answer above it is not right")
     return found
 
 
