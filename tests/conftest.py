@@ -1,6 +1,7 @@
 """What tests of several rooms begin with."""
 
 import os
+import signal
 
 import pytest
 
@@ -10,6 +11,11 @@ from tinylab.tools import cli
 # Everywhere the same arithmetic, also where the processor has bf16: the tests of that ask for it. In the environment,
 # since kernels and workers inherit it.
 os.environ[PRECISION_VARIABLE] = "float32"
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a shell starts what runs in the background; tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

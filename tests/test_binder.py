@@ -110,6 +110,7 @@ def test_the_script_installs_the_package_and_prepares_the_sample(copy, tmp_path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     environment |= {"HOME": str(tmp_path / "home"), "REPO_DIR": str(copy)}
     environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    environment.pop("PIP_CONSTRAINT", None)  # CONTRIBUTING's is relative to this folder, and the script runs in another
     missing = subprocess.run([python, "-c", "import tinylab"], cwd=tmp_path, env=environment, capture_output=True)
     assert b"No module named 'tinylab'" in missing.stderr
     done = subprocess.run(

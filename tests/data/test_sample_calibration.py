@@ -1,8 +1,8 @@
 """The generated sample teaches what it is meant to: pixels alone say little, and Model 1 overfits until it is helped.
 
-Ten classes of fifty training images, ten to twelve passes over them: two minutes of two CPU cores. What was measured
-when the sample was drawn (on all 500 validation images; the runs here look at 200 of them) stands beside each bound;
-the bounds leave room for other processors.
+Ten classes of fifty training images, ten to twelve passes over them by Model 1 with half of its filters: half a minute
+of two CPU cores. What was measured (on 200 validation images) stands beside each bound; the bounds leave room for other
+processors.
 """
 
 from dataclasses import replace
@@ -63,22 +63,22 @@ def test_a_linear_classifier_on_pixels_stays_poor(
 
 
 def run(data: Dataset, recipe: Recipe) -> History:
-    """Model 1 with `recipe`, watched on 200 validation images."""
-    few = data.part(watched=20)
-    return train(models.build("model_1", CLASSES, seed=0), few, recipe, eval_split="validation").finish()
+    """Model 1 at half width with `recipe`, watched on 200 validation images."""
+    few, line = data.part(watched=20), models.narrower("model_1", 2)
+    return train(models.build(line, CLASSES, seed=0), few, recipe, eval_split="validation").finish()
 
 
-def test_model_1_overfits_and_regularisation_recovers_many_points(data: Dataset) -> None:
+def test_model_1_overfits_and_regularisation_recovers_it(data: Dataset) -> None:
     plain = run(data, replace(RECIPES["plain"], epochs=10, batch=BATCH))
     losses = plain.column("eval_loss")
     late = np.mean(plain.column("eval_accuracy")[-3:])
-    assert plain.last.train_loss < 0.3  # measured: 0.03
-    assert plain.last.train_accuracy > 0.9  # 0.98 or more
-    assert plain.best.epoch <= 7  # 4
-    assert losses[-1] > 1.2 * min(losses)  # 1.84 against 1.23: it turned
-    assert 0.35 < late < 0.65  # 0.53 to 0.58
+    assert plain.last.train_loss < 0.3  # measured: 0.04
+    assert plain.last.train_accuracy > 0.9  # 0.99
+    assert plain.best.epoch <= 7  # 3
+    assert losses[-1] > 1.1 * min(losses)  # 1.57 against 1.31: it turned
+    assert 0.35 < late < 0.65  # 0.56
 
     well = run(data, replace(RECIPES["well"], epochs=12, batch=BATCH, learning_rate=2e-3))
     assert well.last.eval_loss < 1.05 * well.best.eval_loss  # it did not
-    assert well.last.eval_loss < 0.95 * min(losses)  # measured: 0.87 against 1.23
-    assert well.last.eval_accuracy > late + 0.04  # 0.67 against 0.54
+    assert well.last.eval_loss < 0.9 * min(losses)  # measured: 1.00 against 1.31
+    assert well.last.eval_accuracy > late  # 0.62 against 0.56

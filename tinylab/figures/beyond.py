@@ -204,6 +204,7 @@ def costs(
             ax.annotate("", (place, points[-1][1]), (place, points[0][1]), arrowprops=arrow)
         for recipe, height in points:
             hollow = recipe == recipes[0] and len(recipes) > 1
+            near = [other for _, other in points if 0 < abs(other - height) < 5]  # whose number would touch this one
             if images:
                 error = 100 * math.sqrt(shares[recipe] * (1 - shares[recipe]) / images)
                 ax.errorbar(place, height, yerr=error, color=colours[recipe], elinewidth=look_.line * 0.7, capsize=3)
@@ -222,7 +223,7 @@ def costs(
                 xytext=(-look_.marker * 2, 0),
                 textcoords="offset points",
                 ha="right",
-                va="center",
+                va="center" if not near else "bottom" if height > near[0] else "top",
                 color=colours[recipe],
                 fontsize=look_.font * 0.9,
             )

@@ -77,7 +77,15 @@ def comparison(
                 panel.bar(i + side, shown, 0.37, color="white" if hatch else colour, edgecolor=colour, hatch=hatch)
                 text = f"{shown:.0f}" if _finite(value) else "–"
                 panel.text(
-                    i + side, shown + top / 90, text, ha="center", va="bottom", color=colour, fontsize=look_.font * 0.9
+                    i + side,
+                    shown + top / 90,
+                    text,
+                    ha="center",
+                    va="bottom",
+                    color=colour,
+                    fontsize=look_.font * 0.9,
+                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},  # no line through it
+                    zorder=4,
                 )
         for _, value, dash in references:
             panel.axhline(100 * value, color=GREY, linestyle=dash, linewidth=look_.line)

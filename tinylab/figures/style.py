@@ -212,7 +212,8 @@ def label_ends(ax: Axes, labels: Sequence[EndLabel], style: Style) -> None:
         places = spread([y for _, _, y, _ in group], gap, 0.0, 1.0)
         for (label, x, y, _), place in zip(group, places, strict=True):
             margin = group is outside
-            pointer = {"arrowstyle": "-", "color": label.colour, "lw": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 2}
+            # grey and dotted: in the line's own colour it would be taken for the line going on
+            pointer = {"arrowstyle": "-", "color": GREY, "ls": ":", "lw": 0.8, "shrinkA": 1, "shrinkB": 2}
             ax.annotate(
                 label.text,
                 xy=(x, y),

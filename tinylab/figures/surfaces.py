@@ -41,7 +41,7 @@ def _hue(name: str, place: int) -> tuple[str, object]:
 
 @drawn
 def surface(surface: "Surface", paths: Mapping[str, "Path"], *, title: str = "", style: str | None = None) -> Picture:
-    """A surface as lines of equal height, and the paths that optimizers took down it, their names at the ends.
+    """A surface as lines of equal height, and the paths that optimizers took down it, named beside it.
 
     paths: {"Adam": Path, …}, up to 5; lines of height grow by equal ratios, stars mark the minima. A path that
     leaves the window is cut off at its edge.
@@ -59,10 +59,11 @@ def surface(surface: "Surface", paths: Mapping[str, "Path"], *, title: str = "",
     ax.contour(x, y, heights, levels=levels, colors="#9A9A9A", linewidths=0.7)
     for minimum in surface.minima:
         ax.plot(*minimum, "*", color=BLACK, ms=look_.marker * 2.2, zorder=4)
-    labels, said = [], []
+    said = []
     for place, (name, way) in enumerate(paths.items()):
         colour, dash = _hue(name, place)
         points = array(way.positions)
+        result = "diverged" if way.diverged else f"height {quantity(float(f'{way.heights[-1]:.2g}'))}"
         ax.plot(
             points[:, 0],
             points[:, 1],
@@ -72,16 +73,26 @@ def surface(surface: "Surface", paths: Mapping[str, "Path"], *, title: str = "",
             zorder=3,
             marker="o" if len(points) <= _FEW else "",
             ms=look_.marker * 0.6,
+            label=f"{name}: {result.removeprefix('height ')}",
         )
-        end = np.clip(points[-1], (x0, y0), (x1, y1))
-        result = "diverged" if way.diverged else f"height {quantity(float(f'{way.heights[-1]:.2g}'))}"
-        labels.append(EndLabel(float(end[0]), float(end[1]), f"{name}: {result}", colour))
         where = "diverged" if way.diverged else f"ended at ({points[-1, 0]:.2f}, {points[-1, 1]:.2f}), {result},"
         count = len(points) - 1
         said.append(f"{name} {where} after {count} update{'s' * (count != 1)}")
     ax.plot(*surface.start, "o", color=INK, ms=look_.marker * 1.4, mfc="white", zorder=5)
     ax.set(xlim=(x0, x1), ylim=(y0, y1))
-    label_ends(ax, labels, look_)
+    if paths:  # beside the surface: most of them end at its lowest point, where no name has room
+        ax.legend(
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),
+            frameon=False,
+            title="height at the end",
+            title_fontsize=look_.font * 0.9,
+            alignment="left",
+            fontsize=look_.font * 0.9,
+            handlelength=1.3,
+            handletextpad=0.5,
+            labelcolor="linecolor",
+        )
     title = title or f"{surface.name}: {surface.story}"
     picture.headline(title[:1].upper() + title[1:])
     minima = " and ".join(f"({a:g}, {b:g})" for a, b in surface.minima)

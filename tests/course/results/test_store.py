@@ -1,6 +1,7 @@
 """Records by name, their weights, and those that come with tinylab."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import pytest
@@ -131,3 +132,13 @@ def test_stored_records_are_small_and_nothing_else_lies_there():
     beside = {f"{record.name}.safetensors" for record in records if record.weights}
     beside |= {f"{record.name}.answers.safetensors" for record in records if record.answers_digest}
     assert found - named - {f"{record.name}{results.ENDINGS[3]}" for record in records} == beside
+
+
+def test_a_record_that_is_there_already_stays_as_it_was_written(tmp_path):
+    results.save(record(), tmp_path / "sweep")
+    results.add(tmp_path / "sweep", tmp_path / "kept")
+    path = tmp_path / "kept" / "a-record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=1))  # as another version might have laid it out
+    before = path.read_bytes()
+    assert results.add(tmp_path / "sweep", tmp_path / "kept") == ("a-record",)
+    assert path.read_bytes() == before
