@@ -58,7 +58,11 @@ def opened(
             browser.close()
     finally:
         server.terminate()
-        server.wait(60)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:  # it waits for a kernel, and on a busy machine for long
+            server.kill()
+            server.wait(60)
 
 
 def run_cell(page: sync_api.Page, number: int) -> None:

@@ -341,7 +341,9 @@ function makeView(store, model, el) {
     else late ||= window.setTimeout(() => { late = 0; draw(); }, 1000);  // a picture a second instead of a moving one
   };
   store.views.add(told);
-  const resized = new ResizeObserver(() => draw()), themed = new MutationObserver(() => store.state && refresh());
+  const again = () => store.state && refresh();
+  const resized = new ResizeObserver(() => draw());
+  const themed = new MutationObserver(() => [0, 250, 1000, 4000].forEach((wait) => setTimeout(again, wait))); // its style sheet may come later than its name
   resized.observe(root);
   themed.observe(document.body, {attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"]});
   refresh();
