@@ -96,8 +96,8 @@ def _networks(records: Records) -> tuple[str, str, str]:
 
 def _clearly_more(record: Record) -> bool:
     """Whether a recorded training is clearly better than its network was reported to be."""
-    own, known = record.scores["validation"], REPORTED[record.network].validation
-    return own.accuracy - known > CLEAR * 2**0.5 * evidence.standard_error(own)
+    gain, error = evidence.beyond_report(record)
+    return gain > CLEAR * error
 
 
 def _scoring(_: Records) -> tuple[str, str, str]:
@@ -178,23 +178,16 @@ def board(lecture: str | int = max(TITLES), records: Records | None = None) -> T
     Raises InvalidInputError for a lecture that does not exist.
     """
     number, known = int(_lecture(lecture)), load_all() if records is None else records
-    rows = []
+    rows, first = [], number == 1  # the questions stand there only, so that later boards are large on a slide
     for suspect in SUSPECTS:
         toy = sum(n for at, n in suspect.toy.items() if at <= number)
         heard = suspect.heard <= number
         found = suspect.recorded(known) if heard else {}
         said = suspect.verdict(known)[0] if heard else "heard, not judged yet" if toy else "open"
         ticks = [_tick(toy), _tick(found.get(TEN, 0)), _tick(found.get(REAL, 0))]
-        asked = [suspect.question] if number == 1 else []  # once, so that the later ones are large on a slide
-        rows.append([suspect.name, *asked, *ticks, said])
-    columns = [
-        "suspect",
-        *(["question"] if number == 1 else []),
-        f"{TOY} (sample)",
-        f"{TEN}, photographs",
-        f"{REAL}, photographs",
-        "so far",
-    ]
+        rows.append([suspect.name, *[suspect.question] * first, *ticks, said])
+    kinds = [f"{TOY} (sample)", f"{TEN}, photographs", f"{REAL}, photographs"]
+    columns = ["suspect", *["question"] * first, *kinds, "so far"]
     return Table(columns, rows, f"The board after lecture {number:02d}: n trainings for each class of evidence")
 
 

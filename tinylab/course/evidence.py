@@ -260,13 +260,18 @@ def turn(record: Record | None) -> str:
     )
 
 
+def beyond_report(record: Record) -> tuple[float, float]:
+    """By how many points a training is right more often than was reported of its network, and the standard error."""
+    own = record.scores["validation"]
+    return 100 * (own.accuracy - REPORTED[record.network].validation), 100 * math.sqrt(2) * standard_error(own)
+
+
 def network(record: Record | None) -> str:
     """What one of the report's networks reaches with its line unchanged, beside what was reported."""
     if record is None:
         return MISSING
     own, known = record.scores["validation"], REPORTED[record.network]
-    gain = 100 * (own.accuracy - known.validation)
-    error = 100 * math.sqrt(2) * standard_error(own)
+    gain, error = beyond_report(record)
     clear = "clearly more" if gain > CLEAR * error else "clearly less" if -gain > CLEAR * error else "cannot tell"
     return (
         f"{known.title}, its line unchanged, is right on {own.accuracy:.2%} of {own.count:,} official validation "

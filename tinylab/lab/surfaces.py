@@ -1,5 +1,7 @@
 """Optimizers race down a landscape of two weights (lecture 06); nothing is trained, so every slider answers at once."""
 
+from typing import Any
+
 import ipywidgets as widgets
 
 from tinylab import figures, optimizers
@@ -40,6 +42,8 @@ class SurfaceExplorer(Control):
             for name in optimizers.WALKERS
         }
 
+        shown: dict[str, Any] = {"style": wide, "layout": layout, "continuous_update": False}
+
         def rate(value: float, name: str) -> widgets.FloatLogSlider:
             return widgets.FloatLogSlider(
                 value=value,
@@ -49,9 +53,7 @@ class SurfaceExplorer(Control):
                 step=0.05,
                 description=name,
                 readout_format=".2g",
-                style=wide,
-                layout=layout,
-                continuous_update=False,
+                **shown,
             )
 
         self.sgd, self.adam = rate(sgd, "learning rate, SGD"), rate(adam, "learning rate, Adam")
@@ -61,18 +63,14 @@ class SurfaceExplorer(Control):
             max=0.99,
             step=0.01,
             description="momentum, β₁",
-            style=wide,
-            layout=layout,
-            continuous_update=False,
+            **shown,
         )
         self.steps = widgets.IntSlider(
             value=steps,
             min=1,
             max=MOST_STEPS,
             description="updates",
-            style=wide,
-            layout=layout,
-            continuous_update=False,
+            **shown,
         )
         sliders = (self.sgd, self.adam, self.momentum, self.steps)
         row = widgets.Layout(flex_flow="row wrap")
