@@ -56,3 +56,9 @@ def test_nobody_there_and_nothing_is_shown(shown: list[str], monkeypatch: pytest
     monkeypatch.setattr(notebook, "PATIENCE", 3600.0)
     train(tiny.network(), tiny.dataset(), Recipe(epochs=1, batch=16)).finish()
     assert shown == []
+
+
+def test_outside_a_notebook_there_is_no_line_whatever_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(notebook.VARIABLE, "0")
+    monkeypatch.setattr(notebook, "get_ipython", lambda: None)
+    assert not isinstance(notebook.bar(None, total=1), notebook.Line)

@@ -56,4 +56,5 @@ class Line(tqdm):
 
 def bar(progress: bool | None, **options: Any) -> tqdm:
     """A bar of tqdm on stderr (True), none (False), or a line where somebody sits at a notebook (None)."""
-    return Line(**options) if progress is None and not headless() else tqdm(disable=not progress, **options)
+    sits = progress is None and get_ipython() is not None and not headless()
+    return Line(**options) if sits else tqdm(disable=not progress, **options)
