@@ -213,7 +213,7 @@ MOVED = """async ([canvas, slider, moves]) => {
 
 def in_browser(moves: int, repeats: int, epochs: int) -> None:
     """`measure` in a notebook whose page shows the laboratory, and what the page itself sees."""
-    from tests.browser.jupyter import opened, run_cell
+    from tests.browser.jupyter import chromium, run_cell, served
 
     cells = (
         f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
@@ -222,7 +222,12 @@ def in_browser(moves: int, repeats: int, epochs: int) -> None:
         f"measure(lab, {moves}, {repeats}, {epochs})\nprint('measured')",
         "lab = laboratory(dataset(), Recipe(epochs=1000, batch=BATCH))\nlab",
     )
-    with tempfile.TemporaryDirectory() as folder, opened(Path(folder), cells, (1280, 1600)) as page:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chromium() as browser,
+        served(Path(folder), browser) as server,
+        server.opened(cells, (1280, 1600)) as page,
+    ):
         run_cell(page, 0)
         page.locator(".tinylab-lab canvas[data-drawn]").wait_for()
         run_cell(page, 1)

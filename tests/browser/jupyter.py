@@ -1,4 +1,4 @@
-"""A real JupyterLab, or Notebook 7, with one notebook open in a real Chromium, for the tests that drive it."""
+"""A real JupyterLab, or Notebook 7, and a notebook open in a real Chromium, for the tests that drive them."""
 
 import contextlib
 import os
@@ -6,8 +6,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -17,25 +19,53 @@ from playwright import sync_api
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 120_000  # milliseconds; a loaded machine starts a kernel slowly
 FRONTS = {
-    "jupyterlab": ("LabApp", "lab/tree/opened.ipynb"),
-    "notebook": ("JupyterNotebookApp", "notebooks/opened.ipynb"),
+    "jupyterlab": ("LabApp", "lab/tree/{}"),
+    "notebook": ("JupyterNotebookApp", "notebooks/{}"),
 }
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 
 
 @contextlib.contextmanager
-def opened(
-    folder: Path, cells: Sequence[str | NotebookNode], size: tuple[int, int] = (1500, 2400), front: str = "jupyterlab"
-) -> Iterator[sync_api.Page]:
-    """A notebook of these cells (of code, where only the source is given), its kernel idle, nothing run yet.
+def chromium() -> Iterator[sync_api.Browser]:
+    """One at a time: playwright allows no second beside it."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
-    front: "jupyterlab" or "notebook", a module of FRONTS
-    """
+
+@dataclass(frozen=True)
+class Server:
+    """A running front end, and the folder that it shows."""
+
+    folder: Path
+    address: str  # of a notebook, with {} for its path
+    browser: sync_api.Browser
+
+    @contextlib.contextmanager
+    def opened(
+        self, cells: Sequence[str | NotebookNode], size: tuple[int, int] = (1500, 2400)
+    ) -> Iterator[sync_api.Page]:
+        """A notebook of these cells (of code, where only the source is given), its kernel idle, nothing run yet."""
+        made = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+        notebook = nbformat.v4.new_notebook(cells=made)
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        file = Path(tempfile.mkdtemp(dir=self.folder)) / "opened.ipynb"
+        nbformat.write(notebook, file)
+        page = self.browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page.set_default_timeout(PATIENCE)
+        sync_api.expect.set_options(timeout=PATIENCE)
+        page.goto(self.address.format(file.relative_to(self.folder).as_posix()))
+        page.wait_for_function(IDLE)
+        yield page
+        page.evaluate("() => window.jupyterapp.shell.currentWidget?.sessionContext.shutdown()")
+        page.close()
+
+
+@contextlib.contextmanager
+def served(folder: Path, browser: sync_api.Browser, front: str = "jupyterlab") -> Iterator[Server]:
+    """Starts a front end, "jupyterlab" or "notebook", with settings of its own, and ends it with all its kernels."""
     app, address = FRONTS[front]
-    made = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
-    notebook = nbformat.v4.new_notebook(cells=made)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "opened.ipynb")
     environment = {key: value for key, value in os.environ.items() if key != "TINYLAB_HEADLESS"}
     environment |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data")}
     with socket.socket() as free:
@@ -47,15 +77,7 @@ def opened(
     server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         _wait_until_it_listens(server)
-        with sync_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-            page.set_default_timeout(PATIENCE)
-            sync_api.expect.set_options(timeout=PATIENCE)
-            page.goto(f"http://127.0.0.1:{port}/{address}?token=t&reset")
-            page.wait_for_function(IDLE)
-            yield page
-            browser.close()
+        yield Server(folder, f"http://127.0.0.1:{port}/{address}?token=t&reset", browser)
     finally:
         server.terminate()
         try:

@@ -18,13 +18,11 @@ PANEL = {"left": 0, "top": 0, "width": 300, "height": 200, "end": 1, "low": 0, "
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[sync_api.Page]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page()
-        opened.add_script_tag(content=(Path(widget.__file__).parent / "chart.js").read_text("utf-8"))
-        yield opened
-        browser.close()
+def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
+    opened = browser.new_page()
+    opened.add_script_tag(content=(Path(widget.__file__).parent / "chart.js").read_text("utf-8"))
+    yield opened
+    opened.close()
 
 
 def call(page: sync_api.Page, function: str, *arguments: object) -> Any:

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from playwright import sync_api
 from playwright.sync_api import expect
 
-from tests.browser.jupyter import CHROMIUM, IDLE, opened, run_cell
+from tests.browser.jupyter import CHROMIUM, IDLE, Server, run_cell, served
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here")
 
@@ -47,8 +47,8 @@ PER_MINUTE = 600  # distinct states of the chart, at least, while a network of 7
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[sync_api.Page]:
-    with opened(tmp_path, CELLS, SCREEN) as page:
+def page(jupyterlab: Server) -> Iterator[sync_api.Page]:
+    with jupyterlab.opened(CELLS, SCREEN) as page:
         for number in (0, 1, 2):
             run_cell(page, number)
         yield page
@@ -231,16 +231,20 @@ def test_the_page_follows_the_theme(page: sync_api.Page) -> None:
     lab.reaches(0)
     assert min(lab.chart.evaluate(corner)) > 240
     drawn = lab.chart.get_attribute("data-drawn")
-    command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
-    expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
-    expect(lab.chart).not_to_have_attribute("data-drawn", drawn)
-    page.wait_for_function(
-        "canvas => canvas.getContext('2d').getImageData(2, 40, 1, 1).data[0] < 60", arg=lab.chart.element_handle()
-    )
+    try:
+        command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
+        expect(lab.chart).not_to_have_attribute("data-drawn", drawn)
+        page.wait_for_function(
+            "canvas => canvas.getContext('2d').getImageData(2, 40, 1, 1).data[0] < 60", arg=lab.chart.element_handle()
+        )
+    finally:  # a setting, which the next test would find
+        command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
 
 
-def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page, tmp_path: Path) -> None:
+def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page, jupyterlab: Server) -> None:
     lab = Lab(page, 0)
+    path = page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
     lab.press("Start")
     lab.reaches(10)
     change_cell(page, 5, "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.05)")
@@ -259,7 +263,7 @@ def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page,
     page.keyboard.press("ArrowLeft")
     expect(lab.chart).to_have_attribute("data-marks", re.compile("momentum 0.9 → 0.85"))  # while the cell runs
     expect(lab.area.locator(".pending")).to_have_count(0)
-    (tmp_path / "go").touch()
+    (jupyterlab.folder / path).with_name("go").touch()
     page.wait_for_function(IDLE)
 
     lab.press("Pause")
@@ -272,7 +276,7 @@ def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page,
     command(page, "application:close")
     expect(page.locator(".tinylab-lab")).to_have_count(0)
     for _ in range(3):  # on a busy machine JupyterLab may open a notebook without its widgets; a reader opens it again
-        command(page, "docmanager:open", {"path": "opened.ipynb"})
+        command(page, "docmanager:open", {"path": path})
         with contextlib.suppress(AssertionError):
             expect(lab.chart).to_be_visible(timeout=40_000)
             break
@@ -294,8 +298,8 @@ def test_a_closed_tab_a_running_cell_and_a_restarted_kernel(page: sync_api.Page,
     expect(page.get_by_text("model not found")).to_be_hidden()  # JupyterLab's own words for it
 
 
-def test_it_lives_in_notebook_7_as_well(tmp_path: Path) -> None:
-    with opened(tmp_path, CELLS[:2], SCREEN, "notebook") as page:
+def test_it_lives_in_notebook_7_as_well(browser: sync_api.Browser, tmp_path: Path) -> None:
+    with served(tmp_path, browser, "notebook") as server, server.opened(CELLS[:2], SCREEN) as page:
         for number in (0, 1):
             run_cell(page, number)
         lab = Lab(page, 0)
@@ -346,18 +350,17 @@ def _names(source: str, context: type[ast.expr_context]) -> set[str]:
     return found
 
 
-def test_lecture_03_is_taught_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lecture_03_is_taught_live(jupyterlab: Server) -> None:
     """The lecture's own cells and its own laboratory, steered while Model 1 trains; a second one beside it."""
-    monkeypatch.setenv("TINYLAB_PROFILE", "lecture")
     cells = nbformat.read(LECTURE, as_version=4).cells
     [place] = [number for number, cell in enumerate(cells) if "lab.LiveLab(" in cell.source]
     twin = nbformat.v4.new_code_cell("second = lab.LiveLab(few, 'model_1', plain, epochs=20)\nsecond")
     for cell in cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    with opened(tmp_path, [*cells, twin]) as page:
-        for number in (*needed(cells, place), len(cells)):
-            run_cell(page, number)
+    with jupyterlab.opened(["%env TINYLAB_PROFILE=lecture", *cells, twin]) as page:
+        for number in (-1, *needed(cells, place), len(cells)):
+            run_cell(page, number + 1)
         first, second = Lab(page, 0), Lab(page, 1)
         expect(second.now).to_contain_text("Press Start")  # the page has settled: it scrolls as outputs arrive
         expect(first.now).to_contain_text("Press Start")

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -65,14 +64,6 @@ def decks(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("decks")
     (folder / slides.NOTES).write_text("## 01 · A small one\nThe plan.\n", encoding="utf-8")
     return slides.write([*LECTURES, crafted.write(folder, "00_long", _long())], folder / "out").parent
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=jupyter.CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 def _opened(browser: sync_api.Browser, file: Path, after: str = "", **options) -> sync_api.Page:

@@ -8,7 +8,6 @@ a person's run skips them; continuous integration, which installs it (.ci/run), 
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright import sync_api
@@ -24,9 +23,9 @@ CELLS = (
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[sync_api.Page]:
+def page(jupyterlab: jupyter.Server) -> Iterator[sync_api.Page]:
     """The notebook, open, with its kernel idle."""
-    with jupyter.opened(tmp_path, CELLS) as opened:
+    with jupyterlab.opened(CELLS) as opened:
         yield opened
 
 

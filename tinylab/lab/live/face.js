@@ -3,7 +3,7 @@
 
 const ASLEEP = 1500;  // milliseconds without an answer before the page says what it waits for
 const READ = 250;  // between two numbers while it trains: nobody reads faster, and each costs the page a layout
-const FRAME = 50;  // between two pictures of batches, so that short ones leave the processor to the training
+const FRAME = 30;  // at least, between two pictures of batches: short ones leave the processor to the training
 const SPEAK = 6000;  // between two announcements while it trains: a screen reader reads each of them out
 const GONE = "The kernel of this laboratory is gone; this is what it had shown. Run the cell again to start a new one.";
 
