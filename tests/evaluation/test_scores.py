@@ -62,15 +62,6 @@ def test_confusion_by_hand():
     assert matrix.dtype == np.int64
 
 
-def test_confusion_equals_counting():
-    rng = np.random.default_rng(0)
-    labels, predicted = rng.integers(0, 9, (2, 500))
-    expected = np.zeros((9, 9), int)
-    for true, called in zip(labels, predicted, strict=True):
-        expected[true, called] += 1
-    np.testing.assert_array_equal(confusion(labels, predicted, 9), expected)
-
-
 @pytest.mark.parametrize(
     ("labels", "predicted", "said"),
     [
@@ -91,9 +82,6 @@ def test_profiles_by_hand():
     matrix = np.array([[3, 1, 0, 0], [0, 0, 0, 0], [2, 0, 2, 0], [0, 0, 0, 2]])
     np.testing.assert_array_equal(class_accuracy(matrix), [0.75, np.nan, 0.5, 1.0])
     np.testing.assert_array_equal(class_shares(matrix), [0.5, 0.1, 0.2, 0.2])
-
-
-@pytest.mark.parametrize("profile", [class_accuracy, class_shares])
-def test_profiles_refuse(profile):
-    with pytest.raises(InvalidInputError, match=r"\(2, 3\) is no confusion matrix"):
-        profile(np.zeros((2, 3), int))
+    for profile in (class_accuracy, class_shares):
+        with pytest.raises(InvalidInputError, match=r"\(2, 3\) is no confusion matrix"):
+            profile(np.zeros((2, 3), int))

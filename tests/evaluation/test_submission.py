@@ -62,8 +62,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     ("files", "classes", "said"),
     [
         (("a b.JPEG", "b", "c"), CLASSES, "'a b.JPEG' has spaces"),
-        (("a", "a", "c"), CLASSES, "file name 'a' occurs twice"),
-        (FILES, ("n1", "n1", "n2"), "wnid 'n1' occurs twice"),
+        (("a", "a", "c"), CLASSES, "file name 'a' occurs 2 times"),
+        (FILES, ("n1", "n1", "n2"), "wnid 'n1' occurs 2 times"),
         (FILES, ("n1", "n2"), "3 classes do not fit 2 wnids"),
     ],
 )
@@ -79,11 +79,8 @@ def test_writing_refuses(tmp_path, files, classes, said):
         ("test_0.JPEG n01\ntest_1.JPEG n04\n", r"p\.txt, line 2: class 'n04' is unknown, did you mean 'n0"),
         ("test_0.JPEG n01\ntest_0.JPEG n01\n", "line 2: test_0.JPEG was there already, in line 1"),
         ("test_0.JPEG\n", "line 1: 'test_0.JPEG' is not 'file wnid'"),
-        ("test_0.JPEG n01\n\ntest_1.JPEG n01\n", "line 2: '' is not"),
-        ("test_0.JPEG n01 0.7\n", "line 1: .* is not 'file wnid'"),
         ("test_0.JPEG n01\n", r"test_1\.JPEG has no line \(1 of 2 are missing\)"),
         ("test_1.JPEG n01\ntest_2.JPEG n01\n", r"line 2: no image is called test_2\.JPEG"),
-        ("", r"test_0\.JPEG has no line \(2 of 2"),
     ],
 )
 def test_reading_is_strict(tmp_path, text, said):

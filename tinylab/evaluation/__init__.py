@@ -1,13 +1,13 @@
 """Accuracy done properly: predictions that know their file, and what makes a good network look like a broken one.
 
-scores      predictions keyed by file name, confusion, accuracy and share of each class
-neighbours  the baseline that learns nothing: k nearest neighbours
-luck        what chance alone explains: binomial tails, paired comparison, how many images one needs
-submission  the challenge's file: written whole, read back strictly, scored by file name
-folder      a checkpoint and a folder of images to predictions
+scores          predictions keyed by file name, confusion, accuracy and share of each class
+neighbours      the baseline that learns nothing: k nearest neighbours
+significance    what chance alone explains: binomial tails, paired comparison, how many images one needs
+submission      the challenge's file: written whole, read back strictly, scored by file name
+folder          a checkpoint and a folder of images to predictions
 scoring_errors  four ways to score a good network wrongly, to be inflicted on purpose
-relabelling the one-to-one exchange of classes that fits best
-detective   which of the four it was, with the evidence
+relabelling     the one-to-one exchange of classes that fits best
+detective       which of the four it was, with the evidence
 
 A prediction never travels without the name of its image, so no listing order can part the two; class numbers
 always mean positions in `Dataset.classes`.
@@ -16,7 +16,6 @@ always mean positions in `Dataset.classes`.
 from tinylab.evaluation.detective import SUSPECTS, Clue, Finding, investigate
 from tinylab.evaluation.folder import images_in, predict_folder
 from tinylab.evaluation.neighbours import Baseline, baseline, nearest_neighbours
-from tinylab.evaluation.relabelling import best_relabelling, matching
 from tinylab.evaluation.scores import Predictions, class_accuracy, class_shares, confusion, predict
 from tinylab.evaluation.scoring_errors import (
     PIXELS,
@@ -38,7 +37,6 @@ __all__ = [
     "Finding",
     "Predictions",
     "baseline",
-    "best_relabelling",
     "binomial_tail",
     "check_names",
     "class_accuracy",
@@ -49,7 +47,6 @@ __all__ = [
     "images_in",
     "images_needed",
     "investigate",
-    "matching",
     "mix_classes",
     "mix_files",
     "nearest_neighbours",

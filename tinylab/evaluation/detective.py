@@ -78,7 +78,6 @@ def investigate(
     again: Predictions | None = None,
     careful: Predictions | None = None,
     expected: float | None = None,
-    seed: int = 0,
 ) -> Finding:
     """The likeliest of the four scoring errors, with its evidence, or that none fits.
 
@@ -88,7 +87,6 @@ def investigate(
     careful      the same images through `predict`, in evaluation mode and normalised as in training
     expected     accuracy of the same network where it was surely scored rightly (its validation accuracy);
                  None: what its own confidence promises
-    seed         of the shuffles and folds; the verdict hardly depends on it
 
     Raises InvalidInputError for predictions without labels, or witnesses of other images.
     """
@@ -107,9 +105,9 @@ def investigate(
         careful = _same_images(suspect, careful, "careful")
         steady = again is not None and not clues[0].convicts  # the same numbers twice: no dropout
         clues += _with_care(suspect, careful, steady=steady)
-    clues += [*_files(suspect), *_classes(suspect, classes, seed)]
+    clues += [*_files(suspect), *_classes(suspect, classes)]
     if careful is None and not any(clue.convicts for clue in clues):
-        clues.append(_no_connection(suspect, expected, seed))
+        clues.append(_no_connection(suspect, expected))
     fitting = [clue for clue in clues if clue.convicts]
     if not fitting:
         return Finding(None, _nothing(suspect, again, careful), tuple(clues))
@@ -134,14 +132,14 @@ def _files(predictions: Predictions) -> Iterator[Clue]:
         yield _undone("files", name, predictions, predictions.probabilities[order])
 
 
-def _classes(predictions: Predictions, classes: Sequence[str], seed: int) -> Iterator[Clue]:
+def _classes(predictions: Predictions, classes: Sequence[str]) -> Iterator[Clue]:
     """Read output j as another class: in sorted order, or by the exchange that fits best."""
     rank = np.argsort(np.asarray(classes), kind="stable")
     P = predictions.probabilities
     assert predictions.labels is not None
     yield _undone("classes", "wnids sorted", predictions, P[:, rank])
     yield _undone("classes", "wnids sorted, the other way round", predictions, P[:, np.argsort(rank)])
-    best = crossfitted(P, predictions.labels, seed)
+    best = crossfitted(P, predictions.labels)
     yield _undone("classes", "the best exchange of classes, found on other images", predictions, best)
 
 
@@ -173,7 +171,7 @@ def _more_probable(predictions: Predictions, probabilities: np.ndarray) -> tuple
     return paired_test(before, after), float((after - before).sum())
 
 
-def _no_connection(predictions: Predictions, expected: float | None, seed: int) -> Clue:
+def _no_connection(predictions: Predictions, expected: float | None) -> Clue:
     """Nothing restores the hits: do the predictions know anything about their labels?
 
     A confident network whose predictions say nothing about the labels of *these* files, though they name all
@@ -189,7 +187,7 @@ def _no_connection(predictions: Predictions, expected: float | None, seed: int) 
     found = f"accuracy {hits / N:.1%} where {promise:.1%} was to be expected and {chance:.1%} is luck"
     if missed >= _LUCK or lucky <= _INDEPENDENT:
         return Clue("files", _CONNECTION, found, False, missed)
-    link = dependence(labels, predictions.classes, C, seed)
+    link = dependence(labels, predictions.classes, C)
     breadth = _effective(predictions.classes, C) / _effective(labels, C)
     found += (
         f"; predictions and labels share {link.information:.3f} nats, shuffled ones {link.by_luck:.3f} "

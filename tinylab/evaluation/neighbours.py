@@ -1,6 +1,6 @@
 """The baseline that learns nothing: an image is called what the training images nearest to it are called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,22 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinylab.support.device import Device, pick
-from tinylab.support.errors import InvalidInputError
+from tinylab.support.device import pick
+from tinylab.support.errors import InvalidInputError, check_int
 
 if TYPE_CHECKING:
     from tinylab.data import Dataset, Split
+
+KS = (1, 5, 15)  # of which the baseline takes the best
+MOST = 1000  # images that the baseline is asked about
 
 # rows held at once in float64: with 64×64×3 numbers a row, 200 MB and 100 MB
 _TRAIN_CHUNK, _QUERY_CHUNK = 2048, 1024
 
 
 def nearest_neighbours(
-    train_x: np.ndarray | Tensor,
-    train_y: np.ndarray,
-    query_x: np.ndarray | Tensor,
-    k: int = 1,
-    device: Device | None = None,
+    train_x: np.ndarray | Tensor, train_y: np.ndarray, query_x: np.ndarray | Tensor, k: int = 1
 ) -> np.ndarray:
     """The classes, int64 (Q,), that the k nearest training images give each query: no training needed.
 
@@ -38,16 +37,15 @@ def nearest_neighbours(
             f"training images {tuple(train_x.shape)}, {len(labels)} labels, queries {tuple(query_x.shape)} do "
             "not fit. Allowed: (N, …), N labels, (Q, …)"
         )
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(labels):
-        raise InvalidInputError(f"k {k!r} is not possible. Allowed: a whole number from 1 to {len(labels)}")
+    check_int("k", k, 1, len(labels))
     if not len(query_x):
         return np.zeros(0, np.int64)
-    return _vote(labels[_nearest(train_x, query_x, k, device)]).numpy()
+    return _vote(labels[_nearest(train_x, query_x, k)]).numpy()
 
 
-def _nearest(train_x: np.ndarray | Tensor, query_x: np.ndarray | Tensor, k: int, device: Device | None) -> Tensor:
+def _nearest(train_x: np.ndarray | Tensor, query_x: np.ndarray | Tensor, k: int) -> Tensor:
     """Row numbers, int64 (Q, k), of the training images nearest to each query, nearest first, on the CPU."""
-    target = (device or pick()).target
+    target = pick().target
     target = torch.device("cpu") if target.type == "mps" else target  # MPS has no float64
     chunks = range(0, len(query_x), _QUERY_CHUNK)
     return torch.cat([_neighbours(train_x, _rows(query_x, start, _QUERY_CHUNK, target), k) for start in chunks]).cpu()
@@ -68,31 +66,22 @@ class Baseline:
         return "k-NN", self.accuracy
 
 
-def baseline(data: "Dataset", ks: Sequence[int] = (1, 5, 15), most: int = 1000) -> Baseline:
+def baseline(data: "Dataset") -> Baseline:
     """k nearest neighbours on raw pixels, k chosen on development images and measured on validation images.
 
-    ks: candidates; those above the number of training images are left out. most: images of either split that are
-    asked for, evenly spread over it; all training images are searched. Raises InvalidInputError where no k is left.
+    All training images are searched, for at most 1,000 images of either split, evenly spread over it.
     """
     x, labels = data.train.take(np.arange(len(data.train)))
-    ks = [k for k in ks if 1 <= k <= len(x)]
-    if not ks:
-        raise InvalidInputError(f"ks are not possible. Allowed: one or more whole numbers from 1 to {len(x)}")
+    ks = [k for k in KS if k <= len(x)]
 
-    def right(split: "Split", ks: Sequence[int]) -> dict[int, float]:
-        query, truth = split.take(_spread(len(split), most))
-        near = torch.from_numpy(np.asarray(labels))[_nearest(x, query, max(ks), None)]  # (Q, largest k)
+    def right(split: "Split", ks: list[int]) -> dict[int, float]:
+        query, truth = split.take(np.linspace(0, len(split) - 1, min(len(split), MOST)).round().astype(int))
+        near = torch.from_numpy(np.asarray(labels))[_nearest(x, query, max(ks))]  # (Q, largest k)
         return {k: float((_vote(near[:, :k]).numpy() == truth).mean()) for k in ks}
 
     development = right(data.development, ks)
     best = max(development, key=development.__getitem__)
-    accuracy = right(data.validation, [best])[best]
-    return Baseline(best, development, accuracy, min(most, len(data.validation)))
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """At most `most` of `count` rows, evenly spread."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
+    return Baseline(best, development, right(data.validation, [best])[best], min(MOST, len(data.validation)))
 
 
 def _rows(x: np.ndarray | Tensor, start: int, count: int, target: torch.device) -> Tensor:

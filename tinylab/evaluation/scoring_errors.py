@@ -21,7 +21,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from tinylab.data.layout import natural
 from tinylab.data.normalisation import Normalisation
 from tinylab.evaluation.scores import Predictions, as_it_is, predict
-from tinylab.support.device import Device, pick
+from tinylab.support.device import pick
 from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.support.seeds import derive_seed
 from tinylab.support.table import Table
@@ -87,9 +87,7 @@ def listing(names: np.ndarray, how: str, seed: int = 0) -> np.ndarray:
     raise InvalidInputError(f"listing {how!r} is unknown{nearest(str(how), LISTINGS)}")
 
 
-def wrong_pixels(
-    model: nn.Module, split: "Split", normalisation: Normalisation, how: str = "no mean", device: Device | None = None
-) -> Predictions:
+def wrong_pixels(model: nn.Module, split: "Split", normalisation: Normalisation, how: str = "no mean") -> Predictions:
     """Predictions for images that were not prepared as those of the training.
 
     normalisation  the right one; how: a name in `PIXELS`
@@ -97,12 +95,10 @@ def wrong_pixels(
     if how not in PIXELS:
         raise InvalidInputError(f"preparation {how!r} is unknown{nearest(str(how), PIXELS)}")
     wrong = Normalisation(*PIXELS[how](normalisation.mean, normalisation.scale))
-    return by_number(predict(model, split, wrong, device))
+    return by_number(predict(model, split, wrong))
 
 
-def dropout_left_on(
-    model: nn.Module, split: "Split", normalisation: Normalisation, *, seed: int = 0, device: Device | None = None
-) -> Predictions:
+def dropout_left_on(model: nn.Module, split: "Split", normalisation: Normalisation, *, seed: int = 0) -> Predictions:
     """Predictions of a network that still drops units, as in training; its modes are restored.
 
     seed  of the dropped units: the caller's random numbers go on untouched. InvalidInputError if nothing drops.
@@ -110,7 +106,7 @@ def dropout_left_on(
     layers = [layer for layer in model.modules() if isinstance(layer, _DropoutNd) and layer.p > 0]
     if not layers:
         raise InvalidInputError("this network has no dropout to leave on. Take one with dropout above 0")
-    device = device or pick()
+    device = pick()
     with torch.random.fork_rng([device.target] if device.target.type == "cuda" else []), evaluating(model):
         torch.manual_seed(derive_seed(seed))
         for layer in layers:

@@ -11,6 +11,8 @@ import numpy as np
 from tinylab.support.errors import InvalidInputError, check_int, check_range
 
 _SHUFFLES = 199  # so the smallest p-value of `dependence` is 1 in 200
+_ERROR = 0.001  # of either kind that `images_needed` accepts
+_MOST = 10_000  # images: as many as the real test set has
 
 
 def binomial_tail(hits: int, trials: int, chance: float) -> float:
@@ -45,13 +47,13 @@ class Dependence:
     p: float  # share of shuffles that reach `information`, the real one counted in
 
 
-def dependence(labels: np.ndarray, predicted: np.ndarray, classes: int, seed: int = 0) -> Dependence:
+def dependence(labels: np.ndarray, predicted: np.ndarray, classes: int) -> Dependence:
     """Mutual information of two class numbers, int (N,), against that of shuffled labels.
 
     It asks for no agreement, only for a connection: classes that are mixed up one to one keep all of it.
     """
     labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     real = _information(labels, predicted, classes)
     shuffled = [_information(rng.permutation(labels), predicted, classes) for _ in range(_SHUFFLES)]
     reached = sum(value >= real - 1e-12 for value in shuffled)
@@ -65,22 +67,22 @@ def _information(labels: np.ndarray, predicted: np.ndarray, classes: int) -> flo
     return float((joint[i, j] * np.log(joint[i, j] / (rows[i] * columns[j]))).sum())
 
 
-def images_needed(accuracy: float, chance: float, error: float = 0.001) -> tuple[int, int]:
+def images_needed(accuracy: float, chance: float) -> tuple[int, int]:
     """How few test images tell a network of that `accuracy` from one that guesses: (images, hits).
 
-    With so many images, "at least so many hits" is wrong with probability `error` at most, either way:
-    a guesser hardly ever reaches them, the network hardly ever misses them.
+    With so many images, "at least so many hits" is wrong once in 1,000 times at most, either way: a guesser hardly
+    ever reaches them, the network hardly ever misses them.
     """
     check_range("chance", chance, 0, 1, low_open=True)
     check_range("accuracy", accuracy, chance, 1, low_open=True)
-    check_range("error", error, 0, 0.5, low_open=True)
     from scipy.stats import binom
 
-    for most in (1_000, 30_000, 1_000_000):
-        images = np.arange(1, most + 1)
-        hits = binom.isf(error, images, chance) + 1  # the first number that guessing reaches rarely enough
-        enough = (hits <= images) & (binom.cdf(hits - 1, images, accuracy) <= error)
-        if enough.any():
-            first = int(enough.argmax())
-            return int(images[first]), int(hits[first])
-    raise InvalidInputError(f"accuracy {accuracy} and chance {chance} are too close to be told apart")
+    images = np.arange(1, _MOST + 1)
+    hits = binom.isf(_ERROR, images, chance) + 1  # the first number that guessing reaches rarely enough
+    enough = (hits <= images) & (binom.cdf(hits - 1, images, accuracy) <= _ERROR)
+    if not enough.any():
+        raise InvalidInputError(
+            f"accuracy {accuracy} and chance {chance} are too close to be told apart by {_MOST:,} images"
+        )
+    first = int(enough.argmax())
+    return int(images[first]), int(hits[first])

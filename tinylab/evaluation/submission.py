@@ -4,6 +4,7 @@ An image is known by its file name and a class by its wnid, so neither an order 
 between writing and scoring. Reading back is strict: whatever is odd is named with its line.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +36,12 @@ def write_submission(path: str | Path, predictions: Predictions, classes: Sequen
 
 def check_names(files: Sequence[str], classes: Sequence[str]) -> None:
     """Raises InvalidInputError for file names or wnids that the format cannot hold: repeated, or with spaces."""
-    _refuse_repeated("file name", files)
-    _refuse_repeated("wnid", classes)
-    for name in (*files, *classes):
-        if name.split() != [name]:
-            raise InvalidInputError(f"the name {name!r} has spaces, which separate the columns. Rename it")
+    for kind, names in (("file name", files), ("wnid", classes)):
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise InvalidInputError(f"{kind} {name!r} occurs {count} times. Each may have only one line")
+            if name.split() != [name]:
+                raise InvalidInputError(f"the name {name!r} has spaces, which separate the columns. Rename it")
 
 
 def read_submission(path: str | Path, classes: Iterable[str], files: Iterable[str] | None = None) -> dict[str, str]:
@@ -101,11 +103,3 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"{path} is not a text in UTF-8, so it holds no predictions") from None
     except OSError as error:
         raise DataError(f"{path}: the predictions cannot be read ({error.strerror}). Check the path") from None
-
-
-def _refuse_repeated(kind: str, names: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise InvalidInputError(f"{kind} {name!r} occurs twice. Each may have only one line")
-        seen.add(name)
