@@ -179,7 +179,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "filters.maximise(network, noise.normalisation, 'relu')": ("relu",),
     "filters.maximise(network, noise.normalisation, 1, channels=[9])": ("9",),
     "filters.maximise(network, noise.normalisation, 1)": ("colours", "colour_basis"),
-    "filters.feature_maps(network, np.zeros((0, 16, 16, 3), np.uint8), noise.normalisation, 1)": ("(0, 16, 16, 3)",),
+    "filters.feature_maps(network, np.zeros((0, 16, 16, 3), np.uint8), noise.normalisation, 1)": ("no image", "uint8"),
     "filters.top_images(network, noise.validation, noise.normalisation, 1, count=0)": ("count 0", "from 1"),
     "filters.quality(network, noise.validation, noise.normalisation, 'relu')": ("no kernels", "a convolution"),
     # ---- the laboratory and the course

@@ -12,27 +12,18 @@ from tinylab.support.errors import InvalidInputError
 MODEL_1 = models.build("model_1", seed=0)
 
 
-@pytest.mark.parametrize(
-    ("layer", "number", "name"),
-    [
-        (1, 1, "conv3-32"),
-        (7, 7, "conv3-64"),
-        ("conv3-64", 7, "conv3-64"),
-        ("conv3-64_2", 9, "conv3-64_2"),
-        (17, 17, "softmax: fc(200)"),
-    ],
-)
-def test_the_seventh_layer_is_the_first_conv3_64(layer: int | str, number: int, name: str) -> None:
-    assert filters.find(MODEL_1, layer) == filters.Address(number, name)
+def test_the_seventh_layer_is_the_first_conv3_64() -> None:
+    for layer in (7, "conv3-64"):
+        assert filters.find(MODEL_1, layer) == filters.Address(7, "conv3-64")
+    assert filters.find(MODEL_1, "conv3-64_2").number == 9
+    assert filters.find(MODEL_1, 17).name == "softmax: fc(200)"
+    assert address.module(MODEL_1, 7) is MODEL_1[6]
 
 
 @pytest.mark.parametrize(
     ("layer", "says"),
     [
         (0, "layer 0 is not in this network. Allowed: 1 (conv3-32) to 17 (softmax: fc(200))"),
-        (18, "layer 18 is not"),
-        (-1, "layer -1 is not"),
-        (True, "layer True is not"),
         (7.0, "layer 7.0 is not"),
         ("conv3-46", "did you mean 'conv3-64'?"),
     ],
@@ -62,7 +53,7 @@ def test_run_up_to_a_layer_gives_its_value_before_the_relu() -> None:
     assert part[0] is model[0]
 
 
-@pytest.mark.parametrize("layer", [1, 3, 5, 7, 9, 11])
+@pytest.mark.parametrize("layer", [3, 6, 11])
 def test_receptive_field_against_gradients(layer: int) -> None:
     model = models.build(
         models.ARCHITECTURES["model_1"].replace("-32", "-2").replace("-64", "-2"), classes=2, seed=0
@@ -122,7 +113,3 @@ def state(model: nn.Module) -> tuple[list[bool], list[bool], int]:
         len(one._forward_hooks) + len(one._forward_pre_hooks) + len(one._backward_hooks) for one in model.modules()
     )
     return [one.training for one in model.modules()], [p.requires_grad for p in model.parameters()], hooks
-
-
-def test_module() -> None:
-    assert address.module(MODEL_1, 7) is MODEL_1[6]

@@ -31,10 +31,10 @@ def test_feature_maps_are_the_values_before_the_relu() -> None:
     assert state(model) == before
 
 
-@pytest.mark.parametrize("images", [np.zeros((16, 16, 3), np.uint8), np.zeros((0, 16, 16, 3), np.uint8), [1, 2]])
-def test_feature_maps_need_images(images: np.ndarray) -> None:
-    with pytest.raises(InvalidInputError, match="Allowed: uint8"):
-        filters.feature_maps(tiny.network(), images, DATA.normalisation, 1)
+def test_feature_maps_need_images() -> None:
+    for images, says in ((np.zeros((16, 16, 3), np.uint8), "16, 3"), (np.zeros((0, 16, 16, 3), np.uint8), "no image")):
+        with pytest.raises(InvalidInputError, match=says):
+            filters.feature_maps(tiny.network(), images, DATA.normalisation, 1)
 
 
 def test_top_images_against_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,10 +80,8 @@ def test_of_equal_images_the_first() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"count": 0}, "count 0 is not possible"),
         ({"count": 31}, "count 31 is not possible"),
         ({"channels": [4]}, "channels [4] of layer 1"),
-        ({"channels": []}, "channels [] of layer 1"),
         ({"layer": "fc(8)"}, "sees the whole image"),
     ],
 )

@@ -204,29 +204,21 @@ def test_the_ladder_takes_one_step_at_a_time() -> None:
     assert {method.seed for method in short.values()} == {3}
 
 
-def test_best_and_shown() -> None:
+def test_all_are_shown_with_the_same_contrast() -> None:
     images = RANDOM.normal(127, 300, (3, 4, 4, 3)).astype(np.float32)
     found = filters.Synthetic(filters.Address(1, "conv"), METHOD_2016, np.arange(3), images, np.array([1.0, 3.0, 2.0]))
-    best = found.best(2)
-    assert best.channels.tolist() == [1, 2]
-    assert np.array_equal(best.images, images[[1, 2]])
-    shown = found.shown(0.1).astype(float) / 255
-    assert shown.mean(axis=(1, 2, 3)) == pytest.approx(0.5, abs=0.01)
-    assert shown.std(axis=(1, 2, 3)) == pytest.approx(0.1, abs=0.005)
-    assert found.shown(None).min() == 0
-    assert found.shown(None).max() == 255
-    with pytest.raises(InvalidInputError, match="count 4 is not possible"):
-        found.best(4)
+    shown = found.shown().astype(float) / 255
+    assert shown.mean(axis=(1, 2, 3)) == pytest.approx(0.5, abs=0.02)
+    assert shown.std(axis=(1, 2, 3)) == pytest.approx(0.2, abs=0.02)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ({"layer": 2}, "layer 2, relu has no channels of its own"),
-        ({"layer": 99}, "layer 99 is not in this network"),
-        ({"channels": [6]}, "channel 6 of layer 3, conv3-6. Allowed: 0 to 5"),
-        ({"channels": [-1]}, "channel -1"),
-        ({"channels": []}, "no channels"),
+        ({"channels": [6]}, "channels [6] of layer 3, conv3-6. Allowed: 0 to 5"),
+        ({"channels": [-1]}, "channels [-1]"),
+        ({"channels": []}, "channels []"),
         ({"colours": None}, "Give colours=colour_basis"),
         ({"colours": np.ones(3)}, "an array of shape (3,)"),
     ],
@@ -239,7 +231,7 @@ def test_bad_input(arguments: dict[str, object], says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("field", [{"steps": -1}, {"rate": 0.0}, {"seed": -1}, {"fourier": 1}, {"rate": float("inf")}])
-def test_a_method_out_of_range(field: dict[str, object]) -> None:
-    with pytest.raises(InvalidInputError, match=f"{next(iter(field))} .* is not possible"):
-        replace(MODERN, **field)  # type: ignore[arg-type]
+def test_a_method_out_of_range() -> None:
+    for field in ({"steps": -1}, {"rate": 0.0}, {"seed": -1}, {"fourier": 1}):
+        with pytest.raises(InvalidInputError, match=f"{next(iter(field))} .* is not possible"):
+            replace(MODERN, **field)  # type: ignore[arg-type]

@@ -18,9 +18,8 @@ def image(**changes: object) -> Image:
     return Image([0, 1], 16, 16, **wanted)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("width", [12, 13])
-def test_waves_against_numpy(width: int) -> None:
-    random = np.random.default_rng(0)
+def test_waves_against_numpy() -> None:
+    random, width = np.random.default_rng(0), 13
     coefficients = random.normal(size=(2, 3, 10, width // 2 + 1, 2))
     frequency = np.hypot(np.fft.fftfreq(10)[:, None], np.fft.rfftfreq(width)[None])
     spectrum = (coefficients[..., 0] + 1j * coefficients[..., 1]) / np.maximum(frequency, 1 / max(10, width))
@@ -56,12 +55,10 @@ def test_grey_data_mix_into_grey() -> None:
     assert float(pixels.std()) > 1
 
 
-@pytest.mark.parametrize(
-    "images", [np.zeros((2, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), np.zeros((0, 8, 8, 3), np.uint8)]
-)
-def test_colours_need_decoded_images(images: np.ndarray) -> None:
-    with pytest.raises(InvalidInputError, match="Allowed: uint8"):
-        filters.colour_basis(images)
+def test_colours_need_decoded_images() -> None:
+    for images in (np.zeros((2, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), np.zeros((0, 8, 8, 3), np.uint8)):
+        with pytest.raises(InvalidInputError, match="Allowed: uint8"):
+            filters.colour_basis(images)
 
 
 def test_at_the_start_the_image_of_2016_is_grey_with_uniform_noise() -> None:

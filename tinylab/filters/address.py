@@ -6,10 +6,11 @@ layer 8. `find(model, 7)` and `find(model, "conv3-64")` mean the same layer.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from tinylab.support.errors import InvalidInputError, nearest
@@ -51,6 +52,14 @@ def find(model: nn.Sequential, layer: int | str) -> Address:
 def module(model: nn.Sequential, layer: int | str) -> nn.Module:
     """The module at that address. Raises as `find` does."""
     return model[find(model, layer).number - 1]
+
+
+def chosen(channels: Sequence[int] | np.ndarray | None, count: int, address: Address) -> np.ndarray:
+    """The channels asked for, int64 (N,), of `count`; None: all. InvalidInputError for one that is not there."""
+    wanted = np.arange(count) if channels is None else np.asarray(channels, dtype=np.int64)
+    if len(wanted) == 0 or wanted.min() < 0 or wanted.max() >= count:
+        raise InvalidInputError(f"channels {wanted.tolist()} of {address}. Allowed: 0 to {count - 1}, or None for all")
+    return wanted
 
 
 def up_to(model: nn.Sequential, layer: int | str) -> nn.Sequential:

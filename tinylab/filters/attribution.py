@@ -9,6 +9,7 @@ from torch import nn
 
 from tinylab.data.normalisation import Normalisation
 from tinylab.filters.address import Address, find, frozen, module
+from tinylab.filters.features import seen_by
 from tinylab.support.errors import InvalidInputError
 
 
@@ -51,30 +52,21 @@ def grad_cam(
     """
     from captum.attr import LayerGradCam  # slow to import, and only this function needs it
 
-    if not isinstance(images, np.ndarray) or images.ndim != 4 or len(images) == 0:
-        raise InvalidInputError(f"grad_cam got images of shape {np.shape(images)}. Allowed: uint8 (B, H, W, 3), B ≥ 1")
     address = find(model, layer)
     if any(isinstance(one, nn.Flatten | nn.Linear) for one in list(model)[: address.number]):
         raise InvalidInputError(f"{address} has no maps. Allowed: a layer before the first fully connected one")
-    x = normalisation.apply(images).to(next(model.parameters()).device)
+    x = seen_by(model, images, normalisation)
     with frozen(model):
         with torch.no_grad():
             logits = model(x)
-        wanted = _classes(classes, logits.argmax(dim=1).cpu().numpy(), logits.shape[1])
-        target = torch.from_numpy(wanted).to(x.device)
+        wanted = logits.argmax(dim=1).cpu().numpy() if classes is None else np.asarray(classes)
+        if wanted.shape != (len(x),) or not np.isin(wanted, range(logits.shape[1])).all():
+            raise InvalidInputError(
+                f"grad_cam got classes {wanted.tolist()} for {len(x)} images. Allowed: one each, 0 to "
+                f"{logits.shape[1] - 1}"
+            )
+        target = torch.from_numpy(wanted.astype(np.int64)).to(x.device)
         x.requires_grad_()  # the weights are frozen, so it is the image that gradients are asked for
         found = LayerGradCam(model, module(model, layer)).attribute(x, target, relu_attributions=True)
     maps = found.detach().float().cpu().numpy()[:, 0]  # (B, h, w)
     return Cam(address, wanted, maps, ~maps.any(axis=(1, 2)))
-
-
-def _classes(given: Sequence[int] | np.ndarray | None, answered: np.ndarray, count: int) -> np.ndarray:
-    wanted = answered if given is None else np.asarray(given)
-    if wanted.shape != answered.shape or wanted.dtype.kind not in "iu":
-        raise InvalidInputError(
-            f"grad_cam got classes {np.asarray(given).tolist()} for {len(answered)} images. Allowed: one whole number "
-            "each"
-        )
-    if wanted.min() < 0 or wanted.max() >= count:
-        raise InvalidInputError(f"grad_cam got classes {wanted.tolist()}. Allowed: 0 to {count - 1}")
-    return wanted.astype(np.int64)

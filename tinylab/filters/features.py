@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from tinylab.data.batches import Batches
 from tinylab.data.normalisation import Normalisation
-from tinylab.filters.address import Address, Field, find, receptive_field, up_to
-from tinylab.support import errors
-from tinylab.support.device import Device, pick
-from tinylab.support.errors import InvalidInputError
+from tinylab.filters.address import Address, Field, chosen, find, receptive_field, up_to
+from tinylab.support.device import pick
+from tinylab.support.errors import InvalidInputError, check_int
 from tinylab.training import EVALUATION_BATCH, evaluating, gathered
 
 if TYPE_CHECKING:
@@ -26,22 +25,22 @@ def feature_maps(
 
     images: uint8 (B, H, W, 3), as decoded. Evaluation mode; the model's modes are restored.
     """
-    if not isinstance(images, np.ndarray) or images.ndim != 4 or len(images) == 0:
-        raise InvalidInputError(
-            f"feature_maps got images of shape {np.shape(images)}. Allowed: uint8 (B, H, W, 3), B ≥ 1; one image is "
-            "images[:1]"
-        )
-    x = normalisation.apply(images).to(next(model.parameters()).device)
+    x = seen_by(model, images, normalisation)
     with evaluating(model):
         maps: Tensor = up_to(model, layer)(x)
     return maps.float().cpu().numpy()
 
 
-def walk(
-    model: nn.Sequential, split: "Split", normalisation: Normalisation, layer: int | str, device: Device | None = None
-) -> Iterator[Tensor]:
+def seen_by(model: nn.Module, images: np.ndarray, normalisation: Normalisation) -> Tensor:
+    """Decoded images as the network takes them, where it is. InvalidInputError for none, and for what does not fit."""
+    if len(images) == 0:
+        raise InvalidInputError("there is no image to look at. Allowed: uint8 (B, H, W, 3) with B from 1")
+    return normalisation.apply(images).to(next(model.parameters()).device)
+
+
+def walk(model: nn.Sequential, split: "Split", normalisation: Normalisation, layer: int | str) -> Iterator[Tensor]:
     """The layer's maps (B, C, h, w) for all images of a split, batch by batch, in its order; evaluation mode."""
-    device = device or pick()
+    device = pick()
     device.place(model)
     batches = Batches(split, normalisation, batch=EVALUATION_BATCH, device=device)
     part = up_to(model, layer)
@@ -79,7 +78,6 @@ def top_images(
     *,
     count: int = 5,
     channels: np.ndarray | list[int] | None = None,
-    device: Device | None = None,
 ) -> Top:
     """The `count` images of a split that each channel answers to most, and where in them.
 
@@ -87,27 +85,24 @@ def top_images(
     channels: from 0; None: all. Raises InvalidInputError for a layer without maps, channels that are not there, or
     more images than the split has.
     """
-    errors.check_int("count", count, 1, len(split))
+    check_int("count", count, 1, len(split))
     field = receptive_field(model, layer)
     width = 0
 
     def found() -> Iterator[tuple[Tensor, ...]]:
         nonlocal width
-        for maps in walk(model, split, normalisation, layer, device):
+        for maps in walk(model, split, normalisation, layer):
             width = maps.shape[-1]
             yield tuple(maps.flatten(2).max(dim=2))  # values and places, (B, C)
 
+    address = find(model, layer)
     values, places = (each.cpu().numpy().T for each in gathered(found(), len(split)))  # (C, M)
-    wanted = np.arange(len(values)) if channels is None else np.asarray(channels, dtype=np.int64)
-    if len(wanted) == 0 or wanted.min() < 0 or wanted.max() >= len(values):
-        raise InvalidInputError(
-            f"channels {wanted.tolist()} of {find(model, layer)}. Allowed: 0 to {len(values) - 1}, or None for all"
-        )
+    wanted = chosen(channels, len(values), address)
     values, places = values[wanted], places[wanted]
     rows = np.argsort(-values, axis=1, kind="stable")[:, :count]
     flat = np.take_along_axis(places, rows, axis=1)
     return Top(
-        find(model, layer),
+        address,
         wanted,
         rows,
         np.take_along_axis(values, rows, axis=1),

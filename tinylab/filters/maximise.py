@@ -20,11 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from tinylab.data.normalisation import Normalisation
-from tinylab.filters.address import Address, find, frozen, module, up_to
+from tinylab.filters.address import Address, chosen, find, frozen, module, up_to
 from tinylab.filters.parametrisation import PIXEL, Image, disturbed
-from tinylab.support import errors
-from tinylab.support.device import Device, pick
-from tinylab.support.errors import InvalidInputError
+from tinylab.support.device import pick
+from tinylab.support.errors import InvalidInputError, check_int, check_range
 from tinylab.support.memory import keep_freed
 from tinylab.support.seeds import derive_seed
 
@@ -52,9 +51,9 @@ class Method:
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInputError(f"{name} {getattr(self, name)!r} is not possible. Allowed: True or False")
-        errors.check_int("steps", self.steps, 0)
-        errors.check_int("seed", self.seed, 0)
-        errors.check_range("rate", self.rate, 0, math.inf, low_open=True)
+        check_int("steps", self.steps, 0)
+        check_int("seed", self.seed, 0)
+        check_range("rate", self.rate, 0, math.inf, low_open=True)
 
 
 SWITCHES = {
@@ -84,7 +83,7 @@ def ladder(bottom: Method = METHOD_2016, top: Method = MODERN) -> dict[str, Meth
             rung = replace(rung, **{name: getattr(top, name)})
             if name == "adam":
                 rung = replace(rung, steps=top.steps, rate=top.rate)
-            rungs[says if getattr(top, name) else f"not: {says}"] = rung
+            rungs[says] = rung
     return rungs
 
 
@@ -98,23 +97,11 @@ class Synthetic:
     images: np.ndarray  # float32 (N, H, W, 3), pixel units; without a bound they may leave 0..255
     values: np.ndarray  # float32 (N,), the channel's mean value before the relu, on its image, undisturbed
 
-    def shown(self, contrast: float | None = CONTRAST) -> np.ndarray:
-        """uint8 (N, H, W, 3) to draw: each image with mean grey and this standard deviation (1: black to white).
-
-        None: the pixels as they are, those outside 0..255 cut off.
-        """
-        if contrast is None:
-            return np.round(np.clip(self.images, 0, 255)).astype(np.uint8)
-        errors.check_range("contrast", contrast, 0, math.inf, low_open=True)
+    def shown(self) -> np.ndarray:
+        """uint8 (N, H, W, 3) to draw: each image with mean grey and the same contrast."""
         away = self.images - self.images.mean(axis=(1, 2, 3), keepdims=True)
         deviation = away.std(axis=(1, 2, 3), keepdims=True)
-        return np.round(255 * np.clip(0.5 + contrast * away / (deviation + EPSILON), 0, 1)).astype(np.uint8)
-
-    def best(self, count: int) -> "Synthetic":
-        """The `count` channels with the highest value, highest first, as the blog of 2016 kept them."""
-        errors.check_int("count", count, 1, len(self.channels))
-        rows = np.argsort(-self.values, kind="stable")[:count]
-        return replace(self, channels=self.channels[rows], images=self.images[rows], values=self.values[rows])
+        return np.round(255 * np.clip(0.5 + CONTRAST * away / (deviation + EPSILON), 0, 1)).astype(np.uint8)
 
 
 def maximise(
@@ -125,7 +112,6 @@ def maximise(
     channels: Sequence[int] | None = None,
     method: Method = MODERN,
     colours: np.ndarray | None = None,
-    device: Device | None = None,
 ) -> Synthetic:
     """For each channel of a layer the image that it answers to most: gradient ascent, all channels in one batch.
 
@@ -143,14 +129,19 @@ def maximise(
 
     Raises InvalidInputError for a layer or channel that is not there, or for colours that are missing.
     """
-    address = _units_of(model, layer)
-    wanted = _checked(channels, _width(module(model, layer)), address)
+    address, own = find(model, layer), module(model, layer)
+    if not isinstance(own, nn.Conv2d | nn.Linear):
+        raise InvalidInputError(
+            f"{address} has no channels of its own. Allowed: a convolution or a fully connected layer, such as the one "
+            "before it"
+        )
+    wanted = chosen(channels, len(own.weight), address)
     if method.colours and (colours is None or np.shape(colours) != (3, 3)):
         shape = "none" if colours is None else f"an array of shape {np.shape(colours)}"
         raise InvalidInputError(
             f"the method mixes colours as in the data, got {shape}. Give colours=colour_basis(data.train), (3, 3)"
         )
-    device = device or pick()
+    device = pick()
     keep_freed()
     device.place(model)
     height, width, _ = normalisation.mean.shape
@@ -171,7 +162,7 @@ def maximise(
             pixels = image.pixels()
             values = value(pixels)
     images = pixels.permute(0, 2, 3, 1).cpu().numpy()
-    return Synthetic(address, method, np.asarray(wanted), images, values.cpu().numpy())
+    return Synthetic(address, method, wanted, images, values.cpu().numpy())
 
 
 def _climb(image: Image, value: "_Value", method: Method) -> None:
@@ -203,9 +194,9 @@ class _Value:
     """What channel i of the layer says to image i: pixels (N, 3, H, W) to (N,)."""
 
     def __init__(
-        self, part: nn.Sequential, normalisation: Normalisation, channels: list[int], device: torch.device
+        self, part: nn.Sequential, normalisation: Normalisation, channels: np.ndarray, device: torch.device
     ) -> None:
-        self.part, self.channels = part, torch.tensor(channels, device=device)
+        self.part, self.channels = part, torch.from_numpy(channels).to(device)
         self.mean = torch.from_numpy(normalisation.mean).permute(2, 0, 1).to(device)  # (3, H, W)
         self.scale = torch.from_numpy(normalisation.scale)[:, None, None].to(device)
 
@@ -214,27 +205,3 @@ class _Value:
         own = maps[torch.arange(len(maps), device=maps.device), self.channels]  # (N, h, w)
         own = own.relu() if rectified else own
         return own.flatten(1).mean(dim=1) if own.ndim > 1 else own
-
-
-def _units_of(model: nn.Sequential, layer: int | str) -> Address:
-    """The address, if channels can be maximised there."""
-    address, one = find(model, layer), module(model, layer)
-    if not isinstance(one, nn.Conv2d | nn.Linear):
-        raise InvalidInputError(
-            f"{address} has no channels of its own. Allowed: a convolution or a fully connected layer, such as the one "
-            "before it"
-        )
-    return address
-
-
-def _width(one: nn.Module) -> int:
-    return one.out_channels if isinstance(one, nn.Conv2d) else one.out_features  # type: ignore[return-value]
-
-
-def _checked(channels: Sequence[int] | None, width: int, address: Address) -> list[int]:
-    wanted = list(range(width)) if channels is None else [int(channel) for channel in channels]
-    wrong = [channel for channel in wanted if not 0 <= channel < width]
-    if wrong or not wanted:
-        got = f"channel {wrong[0]}" if wrong else "no channels"
-        raise InvalidInputError(f"{got} of {address}. Allowed: 0 to {width - 1}, or None for all")
-    return wanted

@@ -5,6 +5,7 @@ sigmoid after Olah, Mordvintsev and Schubert, "Feature Visualization" (Distill, 
 """
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +74,7 @@ class Image:
 
     def __init__(
         self,
-        channels: list[int],
+        channels: Sequence[int] | np.ndarray,
         height: int,
         width: int,
         *,

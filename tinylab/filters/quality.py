@@ -22,7 +22,6 @@ from torch import nn
 from tinylab.data.normalisation import Normalisation
 from tinylab.filters.address import find, module
 from tinylab.filters.features import walk
-from tinylab.support.device import Device
 from tinylab.support.errors import InvalidInputError, check_int
 from tinylab.support.table import Table
 from tinylab.training import gathered
@@ -45,9 +44,7 @@ class Quality:
     selectivity: float  # 0 (no favourite class) to 1 (only the favourite), mean over channels, dead ones count 0
 
 
-def quality(
-    model: nn.Sequential, split: "Split", normalisation: Normalisation, layer: int | str, device: Device | None = None
-) -> Quality:
+def quality(model: nn.Sequential, split: "Split", normalisation: Normalisation, layer: int | str) -> Quality:
     """The three qualities of a convolution, measured on the images of a labelled split, in evaluation mode."""
     one = module(model, layer)
     if not isinstance(one, nn.Conv2d):
@@ -55,7 +52,7 @@ def quality(
     targets = split.targets
     if targets is None:
         raise InvalidInputError(f"split {split.name!r} has no labels, so nothing can favour a class. Take one that has")
-    maps = walk(model, split, normalisation, layer, device)  # (B, C, h, w) each
+    maps = walk(model, split, normalisation, layer)  # (B, C, h, w) each
     means, highest = gathered(((each.relu().mean(dim=(2, 3)), each.amax(dim=(2, 3))) for each in maps), len(split))
     return Quality(
         dead=dead_share(highest.cpu().numpy()),
@@ -206,7 +203,7 @@ class Ranking:
                 "–" if math.isnan(one.rho) else f"{one.rho:+.2f}",
                 "the same everywhere" if math.isnan(one.rho) else f"{one.lowest:+.2f} to {one.highest:+.2f}",
                 f"{one.p:.3f}",
-                _yes(one.p <= self.level),
+                "yes" if one.p <= self.level else "no",
             ]
             for name, one in self.correlations.items()
         ]
@@ -246,7 +243,3 @@ def ranking(qualities: Mapping[str, Sequence[float]], accuracies: Sequence[float
     # with distinct values only the order itself and its reverse reach ρ = ±1
     least = 2 / math.factorial(count) if count <= EXACT else 1 / (ORDERS + 1)
     return Ranking(correlations, LEVEL / len(qualities), least, (int(differ), len(pairs)))
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
