@@ -54,14 +54,12 @@ def test_half_the_images_of_each_class() -> None:
         diagnosis.Setting("none", tiny.LINE, Recipe(), images=0).part(data)
 
 
-@pytest.mark.parametrize("name", models.ARCHITECTURES)
-def test_batch_norm_stands_before_every_relu(name: str) -> None:
-    layers = diagnosis.with_batch_norm(name).split(" - ")
-    relus = [i for i, layer in enumerate(layers) if layer == "relu"]
-    assert len(relus) == models.ARCHITECTURES[name].split(" - ").count("relu")
-    assert all(layers[i - 1] == "batch norm" for i in relus)
-    assert [layer for layer in layers if layer != "batch norm"] == models.ARCHITECTURES[name].split(" - ")
-    notation.parse(" - ".join(layers))
+def test_batch_norm_stands_before_every_relu() -> None:
+    for name, line in models.ARCHITECTURES.items():
+        layers = diagnosis.with_batch_norm(name).split(" - ")
+        assert all(layers[i - 1] == "batch norm" for i, layer in enumerate(layers) if layer == "relu")
+        assert [layer for layer in layers if layer != "batch norm"] == line.split(" - ")
+        notation.parse(" - ".join(layers))
 
 
 # ---------------------------------------------------------------- outcomes
@@ -120,15 +118,9 @@ def test_effect_says_where_it_turned_and_when_it_cannot_tell() -> None:
 # ---------------------------------------------------------------- skills
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "classes", "expected"),
-    [(0.2, 5, 0.0), (1.0, 5, 1.0), (0.6, 5, 0.5), (0.005, 200, 0.0), (0.0, 2, -1.0)],
-)
-def test_skill(accuracy: float, classes: int, expected: float) -> None:
-    assert diagnosis.skill(accuracy, classes) == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize("accuracy", [-0.1, 1.1, math.nan])
-def test_skill_refuses(accuracy: float) -> None:
-    with pytest.raises(InvalidInputError, match="accuracy"):
-        diagnosis.skill(accuracy, 5)
+def test_skill() -> None:
+    for accuracy, classes, expected in ((0.2, 5, 0), (1.0, 5, 1), (0.6, 5, 0.5), (0.005, 200, 0), (0.0, 2, -1)):
+        assert diagnosis.skill(accuracy, classes) == pytest.approx(expected, abs=1e-12)
+    for accuracy in (-0.1, 1.1, math.nan):
+        with pytest.raises(InvalidInputError, match="accuracy"):
+            diagnosis.skill(accuracy, 5)

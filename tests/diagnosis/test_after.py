@@ -42,20 +42,17 @@ def test_fires_on_its_broken_history(name: str) -> None:
     assert re.search(says, card.evidence), card.evidence
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_silent_on_the_healthy_history(name: str) -> None:
-    (card,) = (card for card in diagnosis.after(HEALTHY) if card.check == name)
-    assert card.fired is False, card
+def test_silent_on_the_healthy_history() -> None:
+    assert {card.check: card.fired for card in diagnosis.after(HEALTHY)} == dict.fromkeys(BROKEN, False)
 
 
-@pytest.mark.parametrize("epochs", range(9))
-def test_short_histories_are_no_error_and_say_what_they_lack(epochs: int) -> None:
-    short = made.history(FALLING[:epochs])
-    cards = diagnosis.after(short)
-    assert len(cards) == len(BROKEN)
-    if epochs < 3:
-        assert diagnosis.show(cards).fired == ()
-        assert any("so far; this check needs" in card.evidence for card in cards)
+def test_short_histories_are_no_error_and_say_what_they_lack() -> None:
+    for epochs in range(9):
+        cards = diagnosis.after(made.history(FALLING[:epochs]))
+        assert len(cards) == len(BROKEN)
+        if epochs < 3:
+            assert diagnosis.show(cards).fired == ()
+            assert any("so far; this check needs" in card.evidence for card in cards)
 
 
 def test_a_single_bad_epoch_is_not_overfitting() -> None:
@@ -134,10 +131,6 @@ def test_a_real_run_under_a_huge_penalty_underfits() -> None:
     assert not diagnosis.overfitting(held).fired
 
 
-# ---------------------------------------------------------------- sweeps
-
-
-@pytest.mark.parametrize("bad", [None, [1.0, 2.0], "history"])
-def test_what_is_no_history_is_refused(bad: object) -> None:
-    with pytest.raises(InvalidInputError, match="is no history"):
-        diagnosis.after(bad)  # type: ignore[arg-type]
+def test_what_is_no_history_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="list is no history"):
+        diagnosis.after([1.0, 2.0])  # type: ignore[arg-type]

@@ -1,7 +1,5 @@
 """Cards say what they found in text and in HTML that a dark theme cannot make unreadable."""
 
-import dataclasses
-
 import pytest
 
 from tinylab.diagnosis import Card, show
@@ -25,17 +23,12 @@ def test_a_quiet_card_keeps_its_evidence_and_accuses_nobody() -> None:
         assert "let go" not in shown
 
 
-@pytest.mark.parametrize("card", [FIRED, QUIET])
-def test_html_sets_ink_and_paper_and_escapes(card: Card) -> None:
-    shown = card._repr_html_()
-    assert "color:#" in shown
-    assert "background:#" in shown
-    assert "2 < 3" not in shown
-
-
-def test_cards_are_frozen() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        FIRED.fired = False  # type: ignore[misc]
+def test_html_sets_ink_and_paper_and_escapes() -> None:
+    for card in (FIRED, QUIET):
+        shown = card._repr_html_()
+        assert "color:#" in shown
+        assert "background:#" in shown
+        assert "2 < 3" not in shown
 
 
 def test_show_puts_those_that_fired_first_and_counts_them() -> None:
@@ -52,6 +45,5 @@ def test_show_refuses_what_is_no_card() -> None:
         show([FIRED, "fired"])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.126, "+13%"), (-0.5, "-50%"), (0.001, "±0%"), (-0.004, "±0%")])
-def test_change(share: float, text: str) -> None:
-    assert change(share) == text
+def test_change() -> None:
+    assert [change(share) for share in (0.126, -0.5, 0.001, -0.004)] == ["+13%", "-50%", "±0%", "±0%"]

@@ -34,13 +34,12 @@ def test_figure_2_is_read_as_the_report_reads_it() -> None:
     assert "near epoch" in flat.evidence
 
 
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("window", [3, 5])
-def test_noise_moves_it_little_and_is_admitted(seed: int, window: int) -> None:
-    found = turning_point(bowl(60, 20, noise=0.03, seed=seed), window=window)
-    assert found.turned
-    assert 13 <= found.epoch <= 25
-    assert found.between[0] <= found.epoch <= found.between[1]
+def test_noise_moves_it_little_and_is_admitted() -> None:
+    for seed in range(8):
+        found = turning_point(bowl(60, 20, noise=0.03, seed=seed))
+        assert found.turned
+        assert 13 <= found.epoch <= 25
+        assert found.between[0] <= found.epoch <= found.between[1]
 
 
 def test_one_lucky_epoch_is_not_the_turning_point() -> None:
@@ -93,7 +92,6 @@ def test_what_is_found_is_the_lowest(losses: list[float]) -> None:
 
 def test_smoothed_by_hand() -> None:
     assert smoothed([1.0, 9.0, 2.0, 3.0]).tolist() == [5.0, 2.0, 3.0, 2.5]
-    assert smoothed([1.0, 9.0], 1).tolist() == [1.0, 9.0]
 
 
 def test_flattening() -> None:
@@ -104,16 +102,10 @@ def test_flattening() -> None:
     assert flattening([2.0]).epoch is None
 
 
-@pytest.mark.parametrize("find", [turning_point, flattening])
 @pytest.mark.parametrize(
     ("bad", "says"), [([], "no epoch"), ([1.0, math.nan], "nan"), ([math.inf], "inf"), (["x"], "'x'"), ("abc", "abc")]
 )
-def test_bad_losses_are_explained(find: object, bad: object, says: str) -> None:
-    with pytest.raises(InvalidInputError, match=says):
-        find(bad)  # type: ignore[operator]
-
-
-@pytest.mark.parametrize(("window", "says"), [(2, "odd number, such as 3"), (0, "from 1"), (1.5, "whole number")])
-def test_bad_windows_are_explained(window: int, says: str) -> None:
-    with pytest.raises(InvalidInputError, match=says):
-        turning_point([1.0, 2.0], window=window)
+def test_bad_losses_are_explained(bad: object, says: str) -> None:
+    for find in (turning_point, flattening):
+        with pytest.raises(InvalidInputError, match=says):
+            find(bad)  # type: ignore[arg-type]

@@ -162,14 +162,12 @@ CALLS: dict[str, tuple[str, ...]] = {
     "evaluation.nearest_neighbours(np.zeros((2, 4)), np.zeros(2), np.zeros((1, 4)), k=3)": ("k 3", "1 to 2"),
     # ---- diagnosis
     "diagnosis.turning_point([])": ("no epoch", "at least one"),
-    "diagnosis.turning_point([1.0], window=2)": ("window 2", "an odd number, such as 3"),
     f"diagnosis.turning_point([1.0, {NAN}])": ("nan", "a number"),
     "diagnosis.turning_point('losses')": ("'losses'", "a number"),
     "diagnosis.overfitting([1, 2, 3])": ("list is no history", "run.finish()"),
     "diagnosis.divergence(['a'])": ("'a'",),
     "diagnosis.initial_loss(network, torch.zeros(2, 3, 16, 16), torch.zeros(3))": ("3",),
-    "diagnosis.tiny_batch(network, x, y, steps=0)": ("steps 0", "from 1"),
-    "diagnosis.tiny_batch(network, x, y, learning_rate=0)": ("learning_rate 0", "above 0"),
+    "diagnosis.blank_input(network, x, y, steps=0)": ("steps 0", "from 1"),
     "diagnosis.leakage(network, x[:1])": ("1", "2"),
     # ---- filters
     "filters.find(network, 99)": ("99", "1 (conv3-4) to"),

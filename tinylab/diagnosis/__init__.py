@@ -4,7 +4,7 @@ cards      what a check says: `Card` with evidence, cause, remedy and source; `s
 before     on a network and a batch: initial loss, tiny batch, blank input, leakage, frozen parameters, input scale
 during     on a network and a batch in the middle of a run: update / weight ratio, divergence, dead units
 after      on a history, cheap enough to be called after every epoch: overfitting, underfitting, suspicious
-           validation, stopped too early or too late; on a sweep: range edge
+           validation, stopped too early or too late
 turning    where the validation loss turns, and where the training loss flattens
 ablations  variations of one factor, and accuracies as skills
 

@@ -128,7 +128,7 @@ def effect(base: Outcome, other: Outcome) -> str:
     return f"{other.name} {says} (best {change(at_best)}, end {change(at_end)}; {where})."
 
 
-def table(outcomes: Sequence[Outcome], caption: str = "One factor at a time") -> Table:
+def table(outcomes: Sequence[Outcome]) -> Table:
     """The outcomes as rows: accuracies and their gap, losses, where the validation loss turned."""
     rows = []
     for o in outcomes:
@@ -137,7 +137,7 @@ def table(outcomes: Sequence[Outcome], caption: str = "One factor at a time") ->
         rows.append([o.name, *accuracies, f"{o.best_loss:.2f}", f"{o.eval_loss:.2f}", turned])
     watched = outcomes[0].turning.eval_split if outcomes else "validation"
     columns = ["setting", "training", watched, "gap (points)", "best loss", "loss at the end", "turns at epoch"]
-    return Table(columns, rows, caption)
+    return Table(columns, rows, "One factor at a time")
 
 
 # ---------------------------------------------------------------- skills

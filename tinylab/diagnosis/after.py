@@ -1,4 +1,4 @@
-"""Checks after an epoch, or at the end: on a `History` (and one on a sweep). They read numbers and train nothing.
+"""Checks after an epoch, or at the end, on a `History`: they read numbers and train nothing.
 
 Each gives a `Card`, also for a history with too few epochs to tell: that one says so and does not fire. Losses are
 those in evaluation mode, on the training images too; otherwise dropout alone looks like "validation beats training".

@@ -16,7 +16,6 @@ from tinylab.diagnosis.cards import Card
 from tinylab.diagnosis.trace import check_batch, copied, own_random
 from tinylab.support.errors import InvalidInputError
 from tinylab.training import evaluating
-from tinylab.training.history import History
 
 USUAL = 1e-3  # share of a weight that one update changes
 # How many times less, or more, is too far. CS231n says 10 of SGD; Adam's first updates, in which every weight moves by
@@ -76,30 +75,27 @@ def update_ratio(model: nn.Module, x: Tensor, y: Tensor, optimizer: torch.optim.
     )
 
 
-def divergence(losses: History | Sequence[float]) -> Card:
-    """Fires if a loss is NaN or infinite, or if its mean is above 4 times its best, and above 0.5 nats.
+def divergence(losses: Sequence[float]) -> Card:
+    """Fires if a loss is NaN or infinite, or if their mean is above 4 times its best, and above 0.5 nats.
 
-    losses: of the batches so far, of which a running mean is taken that gives each new one a tenth; or a History,
-    whose mean losses while learning count (a validation loss that runs away is overfitting). Without a loss yet
+    losses: of the batches so far, of which a running mean is taken that gives each new one a tenth. Without a loss yet
     nothing fires.
     """
-    values = list(losses.column("running_loss") if isinstance(losses, History) else losses)
-    if any(isinstance(value, bool | str) or not isinstance(value, int | float | np.number) for value in values):
-        raise InvalidInputError(f"losses {values[:3]!r}… cannot be read. Allowed: a history, or one number per step")
-    values = [float(value) for value in values]
-    broken = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
-    unit = "epoch" if isinstance(losses, History) else "step"
+    if any(isinstance(loss, bool | str) or not isinstance(loss, int | float | np.number) for loss in losses):
+        raise InvalidInputError(f"losses {list(losses[:3])}… cannot be read. Allowed: one number per step")
+    losses = [float(loss) for loss in losses]
+    broken = next((step for step, loss in enumerate(losses, start=1) if not math.isfinite(loss)), None)
     if broken is not None:
-        fired, evidence = True, f"The loss is {values[broken]} at {unit} {broken + 1}."
-    elif not values:
+        fired, evidence = True, f"The loss is {losses[broken - 1]} at step {broken}."
+    elif not losses:
         fired, evidence = False, "No loss has been measured yet."
     else:
-        mean = values if isinstance(losses, History) else _running_mean(values)
+        mean = _running_mean(losses)
         best, last = min(mean), mean[-1]
         fired = last > DIVERGED * best and last > FLOOR
         evidence = (
-            f"The mean loss is {last:.2f} after {len(values)} {unit}{'s' * (len(values) > 1)}, its best was "
-            f"{best:.2f}; {DIVERGED:g} times that is divergence."
+            f"The mean loss is {last:.2f} after {len(losses)} step{'s' * (len(losses) > 1)}, its best was {best:.2f}; "
+            f"{DIVERGED:g} times that is divergence."
         )
     return Card(
         "divergence",

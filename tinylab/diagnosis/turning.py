@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylab.diagnosis.cards import change
-from tinylab.support.errors import InvalidInputError, check_int, check_range
+from tinylab.support.errors import InvalidInputError, check_range
 from tinylab.training.history import History
 
-WINDOW = 3  # epochs of the running median: the least that one odd epoch cannot move
+HALF = 1  # epochs that the running median takes on either side: 3 in all, the least that one odd epoch cannot move
 RISE = 0.02  # † share above the lowest: what a turned loss has risen at least (as in figures.curves)
 CONFIRM = 3  # † epochs at the end that all have to lie above: one epoch's rise is noise
 FLAT = 0.05  # † of the whole fall: what may be left of it where a loss counts as flat
@@ -70,11 +70,10 @@ class Turning:
     __repr__ = __str__
 
 
-def turning_point(losses: History | Sequence[float], *, window: int = WINDOW) -> Turning:
+def turning_point(losses: History | Sequence[float]) -> Turning:
     """Where the validation loss of a run is lowest, and whether it turns upwards there.
 
-    losses: a History, or one validation loss per epoch (nats). window: epochs of the running median, odd; a long and
-    noisy run may take 5 or 7.
+    losses: a History, or one validation loss per epoch (nats).
 
     The lowest point of the smoothed curve (there, the lowest epoch in the median's window) is a turn if each of the
     last 3 epochs, as measured, lies more than 2 % above it. `between` are the neighbouring epochs whose smoothed loss
@@ -84,11 +83,11 @@ def turning_point(losses: History | Sequence[float], *, window: int = WINDOW) ->
     """
     eval_split = losses.eval_split if isinstance(losses, History) else "validation"
     raw = _finite(losses.column("eval_loss") if isinstance(losses, History) else losses)
-    smooth = smoothed(raw, window)
+    smooth = smoothed(raw)
     bottom = int(smooth.argmin())
     # the median rounds a sharp corner off: of the epochs that take part in the lowest one, the lowest as measured
-    start = max(0, bottom - window // 2)
-    best = start + int(raw[start : bottom + window // 2 + 1].argmin())
+    start = max(0, bottom - HALF)
+    best = start + int(raw[start : bottom + HALF + 1].argmin())
     noise = float(np.median(np.abs(raw - smooth)))
     lowest = float(smooth[bottom])
     low, high = min(best, bottom), max(best, bottom)
@@ -123,26 +122,23 @@ class Flattening:
     __repr__ = __str__
 
 
-def flattening(losses: History | Sequence[float], *, window: int = WINDOW) -> Flattening:
+def flattening(losses: History | Sequence[float]) -> Flattening:
     """Where the training loss of a run flattens: from there on less than 5 % of its whole fall is left.
 
     losses: a History, or one training loss per epoch (nats). A loss that gets there only in the last fifth of the run
     still falls. Raises InvalidInputError for no epochs, or a loss that is not a finite number.
     """
     raw = _finite(losses.column("train_loss") if isinstance(losses, History) else losses)
-    smooth = smoothed(raw, window)
+    smooth = smoothed(raw)
     first = int(np.argmax(smooth <= smooth.min() + FLAT * (smooth[0] - smooth.min())))
     flat = len(raw) - first >= max(PLATEAU * len(raw), CONFIRM)
     return Flattening(first + 1 if flat else None, float(smooth[-1]), len(raw))
 
 
-def smoothed(losses: Sequence[float] | np.ndarray, window: int = WINDOW) -> np.ndarray:
-    """The running median over `window` epochs (odd), float64 (epochs,); fewer epochs take part at both ends."""
-    check_int("window", window, 1)
-    if window % 2 == 0:
-        raise InvalidInputError(f"window {window} is not possible. Allowed: an odd number, such as {window + 1}")
-    values, half = np.asarray(losses, dtype=np.float64), window // 2
-    return np.array([np.median(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])
+def smoothed(losses: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The running median over 3 epochs, float64 (epochs,); 2 take part at both ends."""
+    values = np.asarray(losses, dtype=np.float64)
+    return np.array([np.median(values[max(0, i - HALF) : i + HALF + 1]) for i in range(len(values))])
 
 
 def _finite(losses: Sequence[float]) -> np.ndarray:
