@@ -3,7 +3,6 @@
 
 const ASLEEP = 1500;  // milliseconds without an answer before the page says what it waits for
 const READ = 250;  // between two numbers while it trains: nobody reads faster, and each costs the page a layout
-const FRAME = 30;  // at least, between two pictures of batches: short ones leave the processor to the training
 const SPEAK = 6000;  // between two announcements while it trains: a screen reader reads each of them out
 const GONE = "The kernel of this laboratory is gone; this is what it had shown. Run the cell again to start a new one.";
 
@@ -111,7 +110,7 @@ function makeView(store, model, el) {
   const button = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {() => void} */ press, kind = "") =>
     make("button", {type: "button", title: hint, class: kind, onclick: press}, text);
   const view = {cursor: /** @type {number | null} */ (null), branch: "A", hover: /** @type {number | null} */ (null), log: false,
-    trains: "", spoken: 0, drawn: 0, at: 0, model: /** @type {string | null} */ (null)};
+    trains: "", spoken: 0, drawn: 0, model: /** @type {string | null} */ (null)};
   const networks = make("select", {"aria-label": "network", class: "network"});
   networks.addEventListener("change", () => { view.model = networks.value; refresh(); });
   const log = make("input", {type: "checkbox"});
@@ -278,7 +277,6 @@ function makeView(store, model, el) {
       canvas.dataset.step = store.state.step;  // what is drawn, for whoever looks from outside
       canvas.dataset.marks = store.state.marks.map((/** @type {any[]} */ mark) => mark[1]).join("; ");
       canvas.dataset.drawn = String(++view.drawn);
-      view.at = performance.now();
     });
   };
 
@@ -338,9 +336,9 @@ function makeView(store, model, el) {
   let late = 0;
   const told = (/** @type {string} */ what) => {
     if (what.startsWith("script ")) { text.value = what.slice(7); store.sent.delete("script"); }
-    const pace = calm.matches ? 1000 : FRAME;  // a picture a second instead of a moving one
     if (what !== "steps") refresh();
-    else late ||= window.setTimeout(() => { late = 0; draw(calm.matches); }, pace - (performance.now() - view.at));
+    else if (!calm.matches) draw(false);
+    else late ||= window.setTimeout(() => { late = 0; draw(); }, 1000);  // a picture a second instead of a moving one
   };
   store.views.add(told);
   const again = () => store.state && refresh();
