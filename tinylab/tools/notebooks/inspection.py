@@ -6,9 +6,9 @@ Nothing is believed because a program ended well: papermill only warns of a para
 """
 
 import ast
-import json
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def prepared(notebook: NotebookNode, values: Mapping[str, object]) -> NotebookNo
         if name not in known:
             listed = ", ".join(sorted(known)) or "nothing"
             raise NotebookError(f"the parameters cell does not assign {name!r}. It assigns: {listed}")
-    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    copy = deepcopy(notebook)
     code = "from tinylab.tools.notebooks import watch as _watch\n_watch.{}()"
     first, last = (
         nbformat.v4.new_code_cell(code.format(name), metadata={"tags": [WATCH_TAG]}) for name in ("start", "finish")

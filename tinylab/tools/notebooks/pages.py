@@ -15,11 +15,11 @@ import mimetypes
 import platform
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 
 from tinylab.support.files import atomic_write
@@ -220,7 +220,8 @@ def embedded(body: str, folder: Path) -> str:
 
 def _readable(outcome: Outcome, kept: list[str]) -> NotebookNode:
     """A copy of the notebook that needs neither network nor kernel; formulas go to `kept`."""
-    notebook = nbformat.from_dict(json.loads(json.dumps(outcome.notebook)))
+    assert outcome.notebook is not None
+    notebook = deepcopy(outcome.notebook)
     at_fault = {fault.cell for fault in outcome.faults}
     number = 0
     for cell in notebook.cells:

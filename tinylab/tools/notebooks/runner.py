@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def _parameterized(notebook: NotebookNode, values: dict[str, object]) -> Noteboo
     """A copy with the cell of parameters that papermill writes, after the author's."""
     from papermill.translators import translate_parameters
 
-    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    copy = deepcopy(notebook)
     source = translate_parameters("python3", "python", values, "Parameters")
     place = next(place for place, cell in enumerate(copy.cells) if "parameters" in inspection.tags(cell))
     copy.cells.insert(place + 1, nbformat.v4.new_code_cell(source, metadata={"tags": [inspection.INJECTED_TAG]}))

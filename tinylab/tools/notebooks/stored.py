@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import nbformat
@@ -48,7 +49,7 @@ _DROPPED = {"application/vnd.jupyter.widget-view+json", course.SETTINGS_MIME}
 
 def cleaned(notebook: NotebookNode) -> NotebookNode:
     """A copy of an executed notebook fit to be stored: sources, slides, tags and outputs, and nothing else."""
-    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    copy = deepcopy(notebook)
     copy.metadata = nbformat.from_dict(METADATA)
     for cell in copy.cells:
         cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in sorted(_KEPT & set(cell.metadata))})
@@ -62,7 +63,7 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
 
 def sealed(notebook: NotebookNode) -> NotebookNode:
     """A copy of a cleaned notebook, with the digest of its code and outputs and the versions that made them."""
-    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    copy = deepcopy(notebook)
     versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
     copy.metadata[SEAL] = {"digest": _digest(copy, versions), "versions": versions}
     return copy

@@ -10,8 +10,8 @@ The lecturer's copy has solutions, sample answers and rubrics, in the marks of n
 
 import ast
 import hashlib
-import json
 import secrets
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,7 @@ os.environ.setdefault("TINYLAB_PROFILE", "smoke")  # the trainings of a lecture 
 
 def student(notebook: NotebookNode) -> NotebookNode:
     """A copy without solutions and outputs. Raises NotebookError for a solution that is not Python."""
-    copy = _copied(notebook)
+    copy = deepcopy(notebook)
     copy.metadata[OURS] = {"edition": "student"}
     _mark(copy)
     for number, cell in enumerate(copy.cells, start=1):
@@ -57,7 +57,7 @@ def is_student(notebook: NotebookNode) -> bool:
 
 def lecturer(notebook: NotebookNode, seed: int | None = None) -> NotebookNode:
     """A copy with solutions, rubrics, and hidden checks on the inputs of `seed` (None: drawn), as nbgrader's source."""
-    copy = _copied(notebook)
+    copy = deepcopy(notebook)
     seed = secrets.randbelow(2**32) if seed is None else seed
     words = {task.question.id: task for task in tasks(copy)}
     _mark(copy)
@@ -209,7 +209,7 @@ def _changed(cell: NotebookNode) -> bool:
 
 def _own(cell: NotebookNode) -> NotebookNode:
     """A copy of a cell that no later edition takes for the course's."""
-    copy = nbformat.from_dict(json.loads(json.dumps(cell)))
+    copy = deepcopy(cell)
     copy.id = f"own-{secrets.token_hex(6)}"
     copy.metadata = nbformat.from_dict({})
     return copy
@@ -254,7 +254,3 @@ def _without_body(function: ast.FunctionDef) -> str:
     told = ast.get_docstring(function, clean=False)
     kept: list[ast.stmt] = [] if told is None else [function.body[0]]
     return ast.unparse(ast.FunctionDef(**{**vars(function), "body": [*kept, ast.Expr(ast.Constant(...))]}))
-
-
-def _copied(notebook: NotebookNode) -> NotebookNode:
-    return nbformat.from_dict(json.loads(json.dumps(notebook)))
