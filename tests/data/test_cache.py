@@ -398,16 +398,10 @@ def test_verify_finds_one_flipped_bit(cache, root):
         verify("tiny")
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 101, "sample"])
-def test_names_that_cannot_be(source, name):
-    with pytest.raises(InvalidInputError):
-        prepared(source, name)
-
-
-@pytest.mark.parametrize("options", [{"size": 0}, {"size": -2}, {"size": 64.0}, {"size": "2"}])
-def test_numbers_that_cannot_be(source, options):
-    with pytest.raises(InvalidInputError, match="Allowed: a whole number from 1"):
-        prepared(source, **options)
+def test_names_that_cannot_be(source):
+    for name in ("", "../x", "a/b", ".hidden", "x" * 101, "sample"):
+        with pytest.raises(InvalidInputError):
+            prepared(source, name)
 
 
 def test_info_says_what_is_where(cache, root):

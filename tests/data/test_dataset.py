@@ -34,16 +34,14 @@ def pixels(members, file):
 # --- splits ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.25, 0.5, 0.9])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_training_and_development_are_disjoint_cover_all_and_are_stratified(tiny, share, seed):
-    data = load(tiny, development=share, seed=seed)
-    train, held = set(names(data.train)), set(names(data.development))
-    assert not train & held
-    assert train | held == {f"{w}_{i}.JPEG" for w in ("n01", "n02", "n03") for i in range(12)}
-    expected = {0.0: 0, 0.01: 1, 0.25: 3, 0.5: 6, 0.9: 11}[share]  # of 12; at least one if any
-    assert np.bincount(data.development.targets, minlength=3).tolist() == [expected] * 3
-    assert np.bincount(data.train.targets, minlength=3).tolist() == [12 - expected] * 3
+def test_training_and_development_are_disjoint_cover_all_and_are_stratified(tiny):
+    for share, expected in {0.0: 0, 0.01: 1, 0.25: 3, 0.5: 6, 0.9: 11}.items():  # of 12; at least one if any
+        data = load(tiny, development=share, seed=1)
+        train, held = set(names(data.train)), set(names(data.development))
+        assert not train & held
+        assert train | held == {f"{w}_{i}.JPEG" for w in ("n01", "n02", "n03") for i in range(12)}
+        assert np.bincount(data.development.targets, minlength=3).tolist() == [expected] * 3
+        assert np.bincount(data.train.targets, minlength=3).tolist() == [12 - expected] * 3
 
 
 def test_the_split_depends_on_the_seed_alone(tiny):
@@ -110,16 +108,7 @@ def test_a_number_of_classes_is_the_first_of_wnids(tiny):
     assert data.validation.targets.tolist() == [0, 1] * 4
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        ["n02", "n03"],
-        ["crane", "Egyptian cat"],
-        ["CRANE", " n03 "],
-        ("crane", "n03"),
-        np.array(["n02", "n03"]),
-    ],
-)
+@pytest.mark.parametrize("asked", [("CRANE", " n03 "), np.array(["n02", "Egyptian cat"])])
 def test_a_list_of_wnids_or_words_gives_the_labels_its_order(tiny, asked):
     data = load(tiny, classes=asked)
     assert data.classes == ("n02", "n03")
@@ -183,39 +172,6 @@ def test_the_smallest_class_says_how_many_may_be_taken(tiny):
     assert data.train.fewest == np.bincount(data.train.targets).min()
     assert data.test.fewest == 0
     assert load(tiny, development=0).development.fewest == 0
-
-
-BAD = {
-    "classes=0": ({"classes": 0}, "classes=0; tiny has 3, so allowed is 1 to 3"),
-    "classes=4": ({"classes": 4}, "allowed is 1 to 3"),
-    "classes=True": ({"classes": True}, "classes=True; allowed are a number, a list"),
-    "classes=str": ({"classes": "n01"}, "classes='n01'; allowed are a number, a list"),
-    "classes=2.0": ({"classes": 2.0}, "allowed are a number, a list"),
-    "classes=[]": ({"classes": []}, "classes is empty"),
-    "unknown": ({"classes": ["goldfsh"]}, "'goldfsh' is not in tiny, did you mean 'goldfish'?"),
-    "nonsense": ({"classes": ["qqqqqq"]}, "'qqqqqq' is not in tiny. Its 3"),
-    "twice": ({"classes": ["n01", "goldfish"]}, r"'goldfish' \(n01\) is asked for twice"),
-    "development=1": ({"development": 1}, "development 1 is not possible. Allowed: a number 0 or more, and below 1"),
-    "development<0": ({"development": -0.1}, "development -0.1"),
-    "development nan": ({"development": float("nan")}, "development nan"),
-    "development str": ({"development": "0.1"}, "development '0.1'"),
-    "development all": ({"development": 0.99}, "leaves no training image of class n03, which has 12"),
-    "per_class=0": ({"per_class": 0}, "per_class 0 is not possible. Allowed: a whole number from 1"),
-    "per_class=1.5": ({"per_class": 1.5}, "per_class 1.5"),
-    "per_class=12": (
-        {"per_class": 12},
-        "per_class=12, but class 0 has 11 images in train; allowed is 1 to 11",
-    ),
-    "seed": ({"seed": -1}, "seed -1 is not possible. Allowed: a whole number from 0"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_arguments_say_what_is_allowed(tiny, case):
-    options, expected = BAD[case]
-    with pytest.raises(InvalidInputError, match=expected) as caught:
-        load(tiny, **options)
-    assert "\n" not in str(caught.value)
 
 
 def test_unlabelled_images_cannot_be_divided_by_class(tiny):
@@ -363,24 +319,14 @@ def test_tiny_imagenet_that_is_not_prepared_says_the_two_commands(root):
         load("tiny-imagenet")
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("smaple", "no data set or path 'smaple', did you mean 'sample'"),
-        ("tiny-imgenet", "did you mean 'tiny-imagenet'"),
-        ("tony", "did you mean 'tiny'"),
-        ("no/such/path", "nothing at .*no/such/path; expected a zip, a tar or a folder"),
-        ("gone.zip", "nothing at .*gone.zip"),
-    ],
-)
-def test_unknown_names_and_paths(tiny, name, expected):
-    with pytest.raises(DataError, match=expected):
-        load(name)
-
-
-def test_an_empty_name(tiny):
-    with pytest.raises(InvalidInputError, match="allowed are"):
-        load(" ")
+def test_unknown_names_and_paths(tiny):
+    for name, expected in {
+        "tiny-imgenet": "no data set or path 'tiny-imgenet', did you mean 'tiny-imagenet'",
+        "tony": "did you mean 'tiny'",
+        "gone.zip": "nothing at .*gone.zip; expected a zip, a tar or a folder",
+    }.items():
+        with pytest.raises(DataError, match=expected):
+            load(name)
 
 
 def test_the_sample_is_drawn_once_and_leaves_only_its_cache(source, root, monkeypatch):

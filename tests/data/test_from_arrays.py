@@ -47,14 +47,10 @@ def test_a_network_learns_from_it():
     [
         ({"images": np.zeros((58, 16, 16, 3))}, r"images float64 \(58, 16, 16, 3\) are not possible"),
         ({"images": np.zeros((58, 16, 12, 3), np.uint8)}, r"Allowed: uint8 \(N, S, S, 3\), square and RGB"),
-        ({"images": np.zeros((58, 3, 16, 16), np.uint8)}, "square and RGB"),
         ({"labels": np.zeros(57, int)}, r"labels int64 \(57,\) are not possible. Allowed: whole numbers \(58,\)"),
-        ({"labels": np.zeros(58)}, "whole numbers"),
         ({"labels": np.full(58, 3)}, "labels 3 to 3 do not fit 3 classes"),
-        ({"labels": np.full(58, -1)}, "labels -1 to -1 do not fit"),
         ({"labels": np.zeros(58, int)}, "class 'dog' has 0 images. Allowed: 3 or more"),
         ({"classes": ("a", "a", "b")}, "Allowed: two or more different names"),
-        ({"classes": ("a",)}, "two or more"),
     ],
 )
 def test_what_does_not_fit_is_named(change, said):

@@ -18,14 +18,14 @@ from tinylab.data import drawing, sample
 from tinylab.data.archive import open_archive
 from tinylab.data.layout import read_layout
 from tinylab.data.sample import KINDS, write_sample
-from tinylab.support.errors import DataError, InvalidInputError
+from tinylab.support.errors import FileError, InvalidInputError
 
 TRAIN, VAL, TEST, CLASSES = 30, 12, 11, 10
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sample(tmp_path_factory.mktemp("sample") / "new" / "sample.zip", 3, CLASSES, TRAIN, VAL, TEST)
+    return write_sample(tmp_path_factory.mktemp("sample") / "new" / "sample.zip", CLASSES, TRAIN, VAL, TEST)
 
 
 @pytest.fixture(scope="module")
@@ -145,26 +145,16 @@ def test_identical_files_carry_conflicting_labels_within_train_and_across_splits
     assert splits == ["test–train", "train–train", "train–train", "train–train", "train–val"]
 
 
-def test_the_same_seed_gives_the_same_bytes_whatever_the_threads(
+def test_it_has_the_same_bytes_whatever_the_threads(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample.os, "cpu_count", lambda: 1)
-    again = write_sample(tmp_path / "again.zip", 3, CLASSES, TRAIN, VAL, TEST)
+    monkeypatch.setattr(sample, "core_count", lambda: 1)
+    again = write_sample(tmp_path / "again.zip", CLASSES, TRAIN, VAL, TEST)
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_another_seed_gives_other_pictures_and_another_numbering(path: Path, tmp_path: Path) -> None:
-    other = write_sample(tmp_path / "other.zip", 4, 2, 2, 12, 2)
-    base = write_sample(tmp_path / "base.zip", 3, 2, 2, 12, 2)
-    with zipfile.ZipFile(other) as a, zipfile.ZipFile(base) as b:
-        assert a.namelist() == b.namelist()
-        changed = {name.split("/", 1)[1] for name in a.namelist() if a.read(name) != b.read(name)}
-    assert all(name in changed for name in (f"val/images/val_{i}.JPEG" for i in range(24)))
-    assert "val/val_annotations.txt" in changed
-
-
 def test_a_smaller_sample_holds_pictures_of_the_larger(members: dict[str, bytes], tmp_path: Path) -> None:
-    small = write_sample(tmp_path / "small.zip", 3, 3, 5, 4, 3)
+    small = write_sample(tmp_path / "small.zip", 3, 5, 4, 3)
     large = set(members.values())
     with zipfile.ZipFile(small) as archive:
         images = [name for name in archive.namelist() if name.endswith(".JPEG")]
@@ -180,27 +170,16 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch:
     destination = tmp_path / "sample.zip"
     destination.write_bytes(b"the old one")
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(DataError, match=r"not enough disk: needs .* MB, has .* at "):
-        write_sample(destination, 0, 2, 1, 1, 1)
+    with pytest.raises(FileError, match=r"could not be written \(No space left on device\)"):
+        write_sample(destination, 2, 1, 1, 1)
     assert [file.name for file in tmp_path.iterdir()] == ["sample.zip"]
     assert destination.read_bytes() == b"the old one"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"classes": 1}, r"classes 1 .* 2 to 20"),
-        ({"classes": 21}, r"classes 21 .* 2 to 20"),
-        ({"train": 0}, r"train 0 .* 1 to 10000"),
-        ({"val": -1}, r"val -1 .* 1 to 10000"),
-        ({"test": 10_001}, r"test 10001 .* 1 to 10000"),
-        ({"seed": -1}, r"seed -1 .* from 0"),
-    ],
-)
-def test_impossible_counts_are_refused_in_one_line(tmp_path: Path, arguments: dict[str, int], words: str) -> None:
-    with pytest.raises(InvalidInputError, match=words) as caught:
-        write_sample(tmp_path / "sample.zip", **arguments)
-    assert "\n" not in str(caught.value)
+def test_impossible_counts_are_refused(tmp_path: Path) -> None:
+    for name, count, words in (("classes", 21, "2 to 20"), ("train", 0, "1 to 10000"), ("test", 10_001, "1 to 10000")):
+        with pytest.raises(InvalidInputError, match=f"{name} {count} .* {words}"):
+            write_sample(tmp_path / "sample.zip", **{name: count})
     assert not list(tmp_path.iterdir())
 
 
@@ -208,7 +187,7 @@ def test_impossible_counts_are_refused_in_one_line(tmp_path: Path, arguments: di
 
 
 @pytest.mark.parametrize("wnid", KINDS)
-def test_every_class_draws_varied_pictures_with_an_object_in_its_box(wnid: str) -> None:
+def test_every_class_draws_an_object_without_gaps_varied_and_in_its_box(wnid: str) -> None:
     kind = KINDS[wnid][1]
     images, boxes = drawing.draw(kind, 12, np.random.default_rng(5))
     again, _ = drawing.draw(kind, 12, np.random.default_rng(5))
@@ -221,10 +200,6 @@ def test_every_class_draws_varied_pictures_with_an_object_in_its_box(wnid: str) 
     assert min(width.min(), height.min()) >= 12  # pixels: large enough to be seen
     assert len({tuple(box) for box in boxes}) >= 10
 
-
-@pytest.mark.parametrize("wnid", KINDS)
-def test_shapes_are_bounded_filled_and_without_gaps(wnid: str) -> None:
-    kind = KINDS[wnid][1]
     grid = np.mgrid[-2:2:161j, -2:2:161j]
     distance, accent = kind.shape(grid[1], grid[0])
     inside = distance > 0

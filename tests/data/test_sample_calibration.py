@@ -41,25 +41,23 @@ def pixels(data: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     return *standardised(data.train, mean, scale), *standardised(data.validation, mean, scale)
 
 
-@pytest.mark.parametrize("neighbours", [1, 5, 15])
-def test_nearest_neighbours_on_pixels_stay_poor(
-    pixels: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], neighbours: int
-) -> None:
+def test_nearest_neighbours_on_pixels_stay_poor(pixels: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
     x, y, queries, truth = pixels
     distances = (x**2).sum(axis=1) - 2 * queries @ x.T  # up to a constant of each query
-    nearest = y[np.argsort(distances, axis=1)[:, :neighbours]]
-    guesses = [np.bincount(votes, minlength=CLASSES).argmax() for votes in nearest]
-    assert 0.10 < np.mean(guesses == truth) < 0.27  # measured: 0.21, 0.22, 0.20
+    for neighbours in (1, 5, 15):
+        nearest = y[np.argsort(distances, axis=1)[:, :neighbours]]
+        guesses = [np.bincount(votes, minlength=CLASSES).argmax() for votes in nearest]
+        assert 0.10 < np.mean(guesses == truth) < 0.27  # measured: 0.21, 0.22, 0.20
 
 
-@pytest.mark.parametrize("ridge", [1e3, 1e4, 1e5])
 def test_a_linear_classifier_on_pixels_stays_poor(
-    pixels: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], ridge: float
+    pixels: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     x, y, queries, truth = pixels
     targets = np.eye(CLASSES)[y] - 1 / CLASSES
-    weights = np.linalg.solve(x @ x.T + ridge * np.eye(len(x)), targets)  # dual form: images instead of pixels
-    assert 0.12 < np.mean((queries @ x.T @ weights).argmax(axis=1) == truth) < 0.37  # measured: 0.29, 0.33, 0.31
+    for ridge in (1e3, 1e4, 1e5):
+        weights = np.linalg.solve(x @ x.T + ridge * np.eye(len(x)), targets)  # dual form: images instead of pixels
+        assert 0.12 < np.mean((queries @ x.T @ weights).argmax(axis=1) == truth) < 0.37  # measured: 0.29, 0.33, 0.31
 
 
 def run(data: Dataset, recipe: Recipe) -> History:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tinylab.data import load, prepare
 from tinylab.data.archive import open_archive
-from tinylab.data.decode import decode
+from tinylab.data.decode import Wanted, decode
 from tinylab.data.layout import read_layout
 from tinylab.support.errors import DataError
 
@@ -212,7 +212,7 @@ def encoded(mode: str, size=(64, 64), kind: str = "PNG") -> bytes:
 def test_what_is_no_colour_or_grey_image_of_the_right_size_is_named(raw, said):
     """greyscale, CMYK, wrong size: all others are refused in one line."""
     with pytest.raises(DataError) as caught:
-        decode(raw, 64, "train/x.JPEG")
+        decode(raw, Wanted(), "train/x.JPEG")
     assert str(caught.value).startswith("train/x.JPEG ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -221,7 +221,7 @@ def test_what_is_no_colour_or_grey_image_of_the_right_size_is_named(raw, said):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_greyscale_works(kind):
     """greyscale, CMYK, wrong size: grey becomes three equal channels."""
-    pixels, grey = decode(encoded("L", kind=kind), 64, "x")
+    pixels, grey, _ = decode(encoded("L", kind=kind), Wanted(), "x")
     assert grey
     assert pixels.shape == (64, 64, 3)
     assert np.ptp(pixels, axis=2).max() == 0

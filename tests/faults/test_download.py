@@ -19,14 +19,15 @@ pytestmark = pytest.mark.usefixtures("root")
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", 0.5)
     with servers.running() as server:
         yield server
 
 
-def get(server, target, *paths: str, **options):
+def get(server, target, *paths: str):
     urls = [server.url + path for path in paths]
-    return fetch(target, urls, md5=MD5, size=len(BODY), progress=False, **options)
+    return fetch(target, urls, md5=MD5, size=len(BODY), progress=False)
 
 
 def left(folder) -> set[str]:
@@ -53,7 +54,7 @@ def test_every_failure_is_told_and_the_next_mirror_tried(server, tmp_path, caplo
     """archive URL dead, or returns HTML: URL, bytes received, why, the next mirror; never a wrong file."""
     target = tmp_path / "a.zip"
     caplog.set_level(logging.WARNING)
-    assert get(server, target, path, "/good", timeout=0.5).read_bytes() == BODY
+    assert get(server, target, path, "/good").read_bytes() == BODY
     assert (server.asked[0], server.asked[-1]) == (path, "/good")
     assert f"trying {server.url}/good" in caplog.text
     for fragment in [server.url + path, *FAILURES[path]]:
@@ -64,7 +65,7 @@ def test_when_all_fail_the_error_says_everything_and_no_file_appears(server, tmp
     """archive URL dead, or returns HTML: after the last mirror, the path for manual placement."""
     target = tmp_path / "a.zip"
     with pytest.raises(DataError) as caught:
-        get(server, target, *FAILURES, timeout=0.5)
+        get(server, target, *FAILURES)
     message = str(caught.value)
     for fragment in [
         *(server.url + path for path in FAILURES),

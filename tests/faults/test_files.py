@@ -159,10 +159,10 @@ def test_all_writers_follow_links_and_spare_devices(tmp_path):
 
     link = tmp_path / "link.zip"
     link.symlink_to(tmp_path / "real.zip")
-    write_sample(link, 0, 2, 1, 1, 1)
+    write_sample(link, 2, 1, 1, 1)
     assert link.is_symlink()
     assert (tmp_path / "real.zip").stat().st_size > 1000
-    write_sample(os.devnull, 0, 2, 1, 1, 1)
+    write_sample(os.devnull, 2, 1, 1, 1)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
     (tmp_path / "mean.npz").symlink_to(tmp_path / "real.npz")
     _write(tmp_path / "mean.npz", Normalisation(np.zeros((2, 2, 3)), 1.0))

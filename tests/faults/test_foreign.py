@@ -15,7 +15,7 @@ from tests.faults.test_other_data import made, turned
 from tests.tools.notebooks import crafted
 from tinylab import course, training
 from tinylab.data import Normalisation, load, open_archive, open_cache, prepare
-from tinylab.data.decode import decode
+from tinylab.data.decode import Wanted, decode
 from tinylab.support.errors import DataError, InvalidInputError
 from tinylab.training import checkpoints
 
@@ -51,7 +51,7 @@ def test_pixels_of_a_class_are_its_own(tmp_path):
     data = load(write_zip(tmp_path / "pets.zip", content), development=0)
     for name, pixels, label in zip(data.train.names, *data.train.take(slice(None)), strict=True):
         assert name.startswith(data.classes[label])
-        np.testing.assert_array_equal(pixels, decode(content[f"train/{name}"], 64, name)[0])
+        np.testing.assert_array_equal(pixels, decode(content[f"train/{name}"], Wanted(), name)[0])
 
 
 @pytest.mark.parametrize("write", [write_zip, write_folder])
@@ -187,15 +187,15 @@ def test_other_kinds_are_named_or_converted(kind):
     """remedies that do not exist: grey with alpha, palette, RGBA, CMYK, 16 bits, WebP become RGB if asked for."""
     raw, _ = photograph(kind)
     with pytest.raises(DataError, match="or ask for it to be converted"):
-        decode(raw, 64, "x")
-    pixels, grey = decode(raw, 64, "x", convert=True)
+        decode(raw, Wanted(), "x")
+    pixels, grey, _ = decode(raw, Wanted(convert=True), "x")
     colour, was_grey = EXPECTED[kind]
     np.testing.assert_allclose(pixels[:, 40:], np.broadcast_to(colour, (64, 24, 3)), atol=3)
     assert grey == was_grey
     if kind == "RGBA":
         assert (pixels[:, :30] == 255).all()  # transparent is white
     large = photograph(kind, (100, 80))[0]
-    assert decode(large, 64, "x", resize=True, convert=True)[0].shape == (64, 64, 3)
+    assert decode(large, Wanted(resize=True, convert=True), "x")[0].shape == (64, 64, 3)
 
 
 def test_what_was_converted_is_counted_and_what_was_not_is_named(tmp_path, call):
@@ -231,7 +231,7 @@ def test_an_image_of_the_right_size_is_turned_too(kind):
     """remedies that do not exist: what the camera held upside down is turned, and nobody has to ask."""
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:16] = 255
-    found, _ = decode(turned(pixels, kind), 64, "x")
+    found = decode(turned(pixels, kind), Wanted(), "x")[0]
     assert found[-10:].mean() > 240 > 10 > found[:10].mean()
 
 
@@ -240,7 +240,7 @@ def test_notes_that_are_damaged_spoil_no_pixel():
     raw = turned(np.full((64, 64, 3), 128, np.uint8))
     place = raw.index(b"Exif\0\0") + 6
     broken = raw[:place] + b"\xff" * 8 + raw[place + 8 :]
-    assert decode(broken, 64, "x")[0].mean() == pytest.approx(128, abs=2)
+    assert decode(broken, Wanted(), "x")[0].mean() == pytest.approx(128, abs=2)
 
 
 def test_photographs_are_predicted_as_they_were_trained_on(tmp_path, call):

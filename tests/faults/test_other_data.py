@@ -9,10 +9,11 @@ from PIL import Image
 from tests.data.crafted import write_folder, write_zip
 from tinylab import models, training
 from tinylab.data import load, open_cache, prepare
-from tinylab.data.decode import LARGEST, decode
+from tinylab.data.decode import LARGEST, Wanted, decode
 from tinylab.support.errors import DataError, InvalidInputError
 from tinylab.training import Recipe
 
+RESIZED = Wanted(resize=True)
 pytestmark = pytest.mark.usefixtures("root")
 
 
@@ -119,17 +120,17 @@ def test_a_resize_keeps_the_middle_and_the_camera_s_way_up():
     wide[:, :30] = (0, 0, 255)
     stream = io.BytesIO()
     Image.fromarray(wide).save(stream, "PNG")
-    pixels, grey = decode(stream.getvalue(), 20, "x", resize=True)
+    pixels, grey, _ = decode(stream.getvalue(), Wanted(20, resize=True), "x")
     assert pixels.shape == (20, 20, 3)
     assert not grey
     np.testing.assert_allclose(pixels[:, 2:18], np.broadcast_to((200, 100, 50), (20, 16, 3)), atol=2)
     top = np.zeros((128, 128, 3), np.uint8)
     top[:32] = 255
-    pixels, _ = decode(turned(top), 64, "x", resize=True)
+    pixels = decode(turned(top), RESIZED, "x")[0]
     assert pixels[-8:].mean() > 240 > 10 > pixels[:8].mean()
     stream = io.BytesIO()
     Image.fromarray(top).convert("L").save(stream, "JPEG")
-    assert decode(stream.getvalue(), 64, "x", resize=True)[1]
+    assert decode(stream.getvalue(), RESIZED, "x")[1]
 
 
 def test_images_that_fit_are_the_same_with_and_without_a_resize(source):
@@ -141,7 +142,7 @@ def test_images_that_fit_are_the_same_with_and_without_a_resize(source):
     np.testing.assert_array_equal(one.train.greyscale, other.train.greyscale)
     for kind in ("JPEG", "PNG"):
         raw = turned(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), kind)
-        np.testing.assert_array_equal(decode(raw, 64, "x", resize=True)[0], decode(raw, 64, "x")[0])
+        np.testing.assert_array_equal(decode(raw, RESIZED, "x")[0], decode(raw, Wanted(), "x")[0])
 
 
 def test_asking_again_without_a_resize_does_not_take_the_resized_one(tmp_path, caplog):
@@ -162,4 +163,4 @@ def test_an_image_too_large_to_resize_is_refused_by_its_header():
     Image.new("1", (9_000, 9_000)).save(stream, "PNG")
     assert LARGEST < 9_000**2
     with pytest.raises(DataError, match=r"x has 9000×9000 pixels; expected at most 50,000,000 of them"):
-        decode(stream.getvalue(), 64, "x", resize=True)
+        decode(stream.getvalue(), RESIZED, "x")

@@ -25,7 +25,7 @@ from tests.data.crafted import craft, write_zip
 from tinylab import models
 from tinylab.data import open_cache, prepare, verify
 from tinylab.data.archive import open_archive
-from tinylab.data.decode import decode
+from tinylab.data.decode import Wanted, decode
 from tinylab.data.layout import SPLITS, read_layout
 from tinylab.lab.live import script
 from tinylab.models import notation
@@ -340,7 +340,7 @@ def content(path) -> tuple[object, ...]:
         for split, listing in layout.splits.items():
             labels = [None] * len(listing.members) if listing.labels is None else listing.labels.tolist()
             for member, label in zip(listing.members, labels, strict=True):
-                pixels, grey = decode(opened.read(member), 64, member)
+                pixels, grey, _ = decode(opened.read(member), Wanted(), member)
                 found.append((split, member, label, grey, pixels.tobytes()))
         return layout.classes, layout.names, found
 
@@ -431,7 +431,8 @@ def test_any_damage_to_an_image_gives_pixels_or_one_line(data):
     cut = data.draw(st.integers(0, len(raw)))
     resize = data.draw(st.booleans())
     try:
-        pixels, _ = decode(bytes(raw[:cut] if data.draw(st.booleans()) else raw), 64, "x.JPEG", resize)
+        whole = bytes(raw[:cut] if data.draw(st.booleans()) else raw)
+        pixels = decode(whole, Wanted(resize=resize), "x.JPEG")[0]
     except TinylabError as error:
         one_line(error)
         return
@@ -446,7 +447,7 @@ def test_every_byte_of_an_image_s_head_flipped():
                 broken = bytearray(raw)
                 broken[place] ^= 1 << bit
                 try:
-                    pixels, _ = decode(bytes(broken), 64, "x.JPEG", resize=True)
+                    pixels = decode(bytes(broken), Wanted(resize=True), "x.JPEG")[0]
                 except TinylabError as error:
                     one_line(error)
                     continue

@@ -184,7 +184,7 @@ def test_the_network_s_own_words(tmp_path, monkeypatch, variables, words):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(DataError, match=words) as caught:
-        fetch(tmp_path / "a.zip", ["https://tinylab.invalid/a.zip"], progress=False, size=1, timeout=5)
+        fetch(tmp_path / "a.zip", ["https://tinylab.invalid/a.zip"], progress=False, size=1)
     assert "disk" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -209,7 +209,7 @@ def test_a_library_s_own_words(tmp_path, monkeypatch, error, words):
 
     monkeypatch.setattr("pooch.HTTPDownloader.__call__", fails)
     with pytest.raises(DataError, match=words) as caught:
-        downloads._download("https://tinylab.invalid/a.zip", tmp_path, "0" * 32, 1, False, 1)
+        downloads._download("https://tinylab.invalid/a.zip", tmp_path, "0" * 32, 1, False)
     assert "disk" not in str(caught.value)
 
 

@@ -50,8 +50,7 @@ class Archive(ABC):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path  # for people
-        self.opened = path  # for another process that is to read the same
+        self.path = path
 
     @property
     @abstractmethod
@@ -102,12 +101,11 @@ def _damage(what: str, error: Exception) -> Exception:
     return DataError(f"{what} is damaged ({why}); get a fresh copy of the archive")
 
 
-def open_archive(path: str | Path, scratch: Path | None = None, known_as: Path | None = None) -> Archive:
+def open_archive(path: str | Path, scratch: Path | None = None) -> Archive:
     """The archive at `path`, a zip, a tar or a folder; DataError if it is none of them, or holds no data set.
 
-    scratch     where a tar, which cannot be read but from its beginning, is copied to; None: where the system keeps
-                temporary files. The copy goes when the archive is closed
-    known_as    what messages call it; None: `path`
+    scratch  where a tar, which cannot be read but from its beginning, is copied to; None: where the system keeps
+             temporary files. The copy goes when the archive is closed
     """
     path = as_path(path)
     there = status(path)
@@ -119,7 +117,7 @@ def open_archive(path: str | Path, scratch: Path | None = None, known_as: Path |
         raise DataError(f"{path} is neither a file nor a folder; expected a zip, a tar or a folder")
     try:
         if zipfile.is_zipfile(path):  # reads the end of the file only, so a fingerprint costs nothing
-            return _Zip(path, known_as)
+            return _Zip(path)
         if tarfile.is_tarfile(path):
             return _Tar(path, scratch)
     except Exception as error:
@@ -128,19 +126,15 @@ def open_archive(path: str | Path, scratch: Path | None = None, known_as: Path |
 
 
 class _Zip(Archive):
-    def __init__(self, path: Path, known_as: Path | None = None) -> None:
-        super().__init__(known_as or path)
-        self.opened = path
-
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
         try:
-            opened = zipfile.ZipFile(self.opened)
+            opened = zipfile.ZipFile(self.path)
         except Exception as error:
             raise _damage(f"the table of contents of {self.path}", error) from None
         # zipfile does not compare these: one wrong length in the table swallows the entries behind it
         found = len(opened.infolist())
-        if found != (promised := _promised(self.opened, found)):
+        if found != (promised := _promised(self.path, found)):
             opened.close()
             raise DataError(f"{self.path} is damaged: its table of contents lists {found:,} of {promised:,} members")
         return opened
@@ -148,7 +142,8 @@ class _Zip(Archive):
     @cached_property
     def _infos(self) -> dict[str, zipfile.ZipInfo]:
         """The zip's entries by member name; DataError for what must not be read."""
-        entries = [(_slashed(info.filename), info) for info in self._zip.infolist()]
+        # some programs on Windows write `train\\n01` into a zip
+        entries = [(info.filename.replace("\\", "/"), info) for info in self._zip.infolist()]
         for name, info in entries:
             if ".." in (parts := name.split("/")) or not parts[0] or ":" in name:
                 raise DataError(f"{info.filename!r} in {self.path} points outside the archive; refused")
@@ -181,7 +176,6 @@ class _Zip(Archive):
 
     def _bytes(self, member: str) -> bytes:
         info = self._infos[member]
-        _check_member(member, info.file_size, self.path)
         with self._zip.open(info) as stream:  # compares the name at the beginning, the CRC at the end
             return stream.read(info.file_size + 1)  # no more is inflated; read() would inflate all of a zip bomb
 
@@ -197,7 +191,7 @@ class _Zip(Archive):
 
     def fingerprint(self) -> str:
         there = self.path.stat()
-        return _sha1(f"zip {there.st_size} {there.st_mtime_ns}")
+        return hashlib.sha1(f"zip {there.st_size} {there.st_mtime_ns}".encode(), usedforsecurity=False).hexdigest()
 
     def close(self) -> None:
         if "_zip" in vars(self):
@@ -214,11 +208,11 @@ class _Tar(_Zip):
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
         self._copies = tempfile.TemporaryDirectory(prefix="tinylab-tar-", dir=self._scratch)
-        self.opened = Path(self._copies.name) / "copy.zip"
-        with zipfile.ZipFile(self.opened, "w") as copy:
+        path = Path(self._copies.name) / "copy.zip"
+        with zipfile.ZipFile(path, "w") as copy:
             for name, content in self._members():
                 copy.writestr(zipfile.ZipInfo(name), content)
-        return zipfile.ZipFile(self.opened)
+        return zipfile.ZipFile(path)
 
     def _members(self) -> Iterator[tuple[str, bytes]]:
         """Name and content of every file, in the tar's order."""
@@ -321,11 +315,6 @@ def _check_member(member: str, size: int, path: Path) -> None:
         raise DataError(f"{member!r} in {path} has {size:,} bytes, more than the {MEMBER_LIMIT:,} allowed; refused")
 
 
-def _slashed(name: str) -> str:
-    """Some programs on Windows write `train\\n01` into a zip."""
-    return name.replace("\\", "/")
-
-
 def _top_folder(names: Sequence[str], path: Path) -> str:
     """The prefix before the shallowest `wnids.txt`, or if there is none, before the shallowest folder `train`."""
     split = [parts for name in names if not _clutter(parts := name.split("/"))]
@@ -358,7 +347,3 @@ def _top_of_folder(path: Path) -> Path:
 def _no_top(path: Path, found: Sequence[str]) -> str:
     what = f"several data sets (in {', '.join(found[:5])})" if found else "no wnids.txt and no folder train"
     return f"{path} has {what}; expected {LAYOUT}"
-
-
-def _sha1(text: str) -> str:
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

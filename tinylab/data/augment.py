@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinylab.support.errors import InvalidInputError, check_range
+from tinylab.support.errors import InvalidInputError, check_int, check_range
 from tinylab.support.seeds import derive_seed
 
 
@@ -20,8 +20,7 @@ class Augment:
     erase: float = 0.0  # chance of an image, 0 ≤ erase < 1, to lose a box, which then shows the mean image
 
     def __post_init__(self) -> None:
-        if isinstance(self.crop, bool) or not isinstance(self.crop, int) or not 0 <= self.crop <= 32:
-            raise InvalidInputError(f"crop {self.crop!r} is not possible. Allowed: whole pixels from 0 to 32")
+        check_int("crop", self.crop, 0, 32)
         if not isinstance(self.flip, bool):
             raise InvalidInputError(f"flip {self.flip!r} is not possible. Allowed: True or False")
         check_range("erase", self.erase, 0, 1)

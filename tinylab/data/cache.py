@@ -18,8 +18,7 @@ import re
 import shutil
 import sys
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from tinylab.data.archive import Archive, open_archive
-from tinylab.data.decode import BLOCK, REMEDIES, Block, Report, Wanted, run_blocks
+from tinylab.data.decode import BLOCK, REMEDIES, Block, Report, Wanted, kept, run_blocks
 from tinylab.data.folders import (
     ARCHIVE,
     VARIABLE,
@@ -116,29 +115,18 @@ def prepare(
     source = as_path(source).absolute()
     with open_archive(source) as archive:
         fingerprint = archive.fingerprint()
-
-    @contextlib.contextmanager
-    def given() -> Iterator[Path]:
-        yield source
-
-    return ensure(
-        name,
-        fingerprint,
-        given,
-        root=root,
-        wanted=Wanted(size, resize, convert),
-        progress=progress,
-        rebuild=rebuild,
-    )
+    wanted = Wanted(size, resize, convert)
+    given = contextlib.nullcontext(source)
+    return ensure(name, fingerprint, lambda: given, wanted, root=root, progress=progress, rebuild=rebuild)
 
 
 def ensure(
     name: str,
     fingerprint: str,
     provide: Callable[[], AbstractContextManager[Path]],
+    wanted: Wanted,
     *,
     root: Path | None = None,
-    wanted: Wanted = Wanted(64),  # noqa: B008 (frozen)
     progress: bool = True,
     rebuild: bool = False,
 ) -> Path:
@@ -217,15 +205,13 @@ def _decode(archive: Archive, layout: Layout, build: Path, wanted: Wanted, progr
         offsets |= _create(build, split, layout.splits[split], wanted.size)
         members = layout.splits[split].members
         blocks += [Block(split, first, members[first : first + BLOCK]) for first in range(0, len(members), BLOCK)]
-    count = sum(len(block.members) for block in blocks)
-    total, converted = Report(), Counter[str]()
+    total, count = Report(), sum(len(block.members) for block in blocks)
     shown = progress and (True if sys.stderr.isatty() else None)  # not in a file, where it would hide an error's line
     with notebook.bar(shown, total=count, desc=f"decoding {build.parent.name}", unit=" images") as bar:
         for report in run_blocks(archive, build, offsets, blocks, wanted):
             bar.update(report.images)
-            converted.update(report.converted)
+            total.converted += report.converted
             total.faults += report.faults
-    total.converted = dict(sorted(converted.items()))
     return total
 
 
@@ -249,8 +235,7 @@ def _create(build: Path, split: str, listing: Listing, size: int) -> dict[str, i
         _save(build / f"{split}_labels.npy", listing.labels)
     _save(build / f"{split}_files.npy", np.array(listing.files, np.str_))
     offsets = {}
-    kinds = (("images", (size, size, 3), np.uint8), ("greyscale", (), np.bool_), ("digests", (20,), np.uint8))
-    for kind, shape, dtype in kinds:
+    for kind, (shape, dtype) in kept(size).items():
         path = build / f"{split}_{kind}.npy"
         # a sparse file: the disk fills as rows are written
         array = np.lib.format.open_memmap(path, "w+", dtype, (count, *shape))
@@ -290,18 +275,17 @@ def open_cache(name: str | Path, root: Path | None = None) -> Cache:
 
 
 def _map(folder: Path, manifest: dict[str, Any]) -> Cache:
-    build, size = folder / manifest["build"], manifest["size"]
-    kinds = {"images": ((size, size, 3), "u1"), "files": ((), "U"), "greyscale": ((), "?"), "digests": ((20,), "u1")}
+    build = folder / manifest["build"]
+    kinds = kept(manifest["size"]) | {"files": ((), np.str_)}
 
     def decoded(split: str) -> Decoded:
         entry = manifest["splits"][split]
         arrays = {kind: np.load(build / f"{split}_{kind}.npy", mmap_mode="c") for kind in kinds}
         labels = np.load(build / f"{split}_labels.npy") if entry["labelled"] else None
-        for kind, (shape, code) in kinds.items():
-            if arrays[kind].shape != (entry["images"], *shape) or not arrays[kind].dtype.str[1:].startswith(
-                np.dtype(code).str[1:2]
-            ):
-                raise ValueError(f"{split}_{kind} is {arrays[kind].dtype} {arrays[kind].shape}")
+        for kind, (shape, dtype) in kinds.items():
+            found = arrays[kind]
+            if found.shape != (entry["images"], *shape) or found.dtype.type != dtype:
+                raise ValueError(f"{split}_{kind} is {found.dtype} {found.shape}")
         places = range(len(manifest["classes"]))
         if labels is not None and (labels.shape != (entry["images"],) or not np.isin(labels, places).all()):
             raise ValueError(f"{split}_labels do not fit")

@@ -7,15 +7,15 @@ One thread, unless photographs are to be resized: of a 64×64 image most of the 
 import contextlib
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
 from tinylab.data.archive import Archive
 from tinylab.support.cores import core_count
@@ -26,11 +26,6 @@ REMEDIES = {"--resize": "or ask for a resize", "--convert": "or ask for it to be
 FORMATS = ("JPEG", "PNG")
 OTHERS = ("WEBP", "GIF", "BMP", "TIFF")  # taken if they are to be converted
 _GREY = ("L", "LA", "La", "1", "I", "I;16", "I;16B", "I;16L")  # colour modes, in Pillow's words
-_TURNS = {  # from what Exif calls an orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
 _JPEG = b"\xff\xd8\xff"
 LARGEST = 50_000_000  # pixels of an image that may be resized: a camera's, not a bomb's
 
@@ -49,7 +44,7 @@ class Report:
     """What became of a block."""
 
     images: int = 0
-    converted: dict[str, int] = field(default_factory=dict)  # how many by what they were: {"CMYK": 3}
+    converted: Counter[str] = field(default_factory=Counter)  # how many by what they were: {"CMYK": 3}
     faults: list[str] = field(default_factory=list)  # a sentence for each image that cannot be used
 
 
@@ -57,23 +52,15 @@ class Report:
 class Wanted:
     """What images are made to be."""
 
-    size: int  # pixels, width and height
+    size: int = 64  # pixels, width and height
     resize: bool = False  # an image of another size is scaled until its shorter side fits, and its middle is taken
     convert: bool = False  # another format or colour mode becomes RGB; what is transparent becomes white
 
 
-def decode(raw: bytes, size: int, name: str, resize: bool = False, convert: bool = False) -> tuple[np.ndarray, bool]:
-    """Pixels, uint8 (size, size, 3) in RGB, turned as the camera was held, and whether the file was greyscale.
-
-    name     is for a DataError
-    resize   an image of another size is scaled until its shorter side fits, and its middle is taken
-    convert  WebP, GIF, BMP and TIFF, and other colour modes than RGB and greyscale are taken, too
+def decode(raw: bytes, wanted: Wanted, name: str) -> tuple[np.ndarray, bool, str]:
+    """Pixels, uint8 (size, size, 3) in RGB, turned as the camera was held; whether the file was greyscale; and what it
+    was before it was converted, such as "CMYK" or "WEBP", "" if nothing had to be. `name` is for a DataError.
     """
-    return _decoded(raw, Wanted(size, resize, convert), name)[:2]
-
-
-def _decoded(raw: bytes, wanted: Wanted, name: str) -> tuple[np.ndarray, bool, str]:
-    """The same, and what it was before it was converted, such as "CMYK" or "WEBP"; "" if nothing had to be."""
     size = wanted.size
     if (plain := _plain(raw, size)) is not None:
         return *plain, ""
@@ -91,10 +78,13 @@ def _decoded(raw: bytes, wanted: Wanted, name: str) -> tuple[np.ndarray, bool, s
                 raise DataError(f"{name} is {what}; expected {expected}, or ask for it to be converted")
             image.draft(None, (2 * size, 2 * size))  # a JPEG can be decoded at a half, a quarter or an eighth
             grey = image.mode in _GREY
-            turned = _turned(_flat(image) if kind else image, image)
-            if turned.size != (size, size):
-                turned = ImageOps.fit(turned, (size, size), Image.Resampling.LANCZOS)
-            return np.asarray(turned.convert("RGB")), grey, str(kind)
+            image.load()
+            with contextlib.suppress(Exception):  # notes that are damaged spoil no pixel
+                ImageOps.exif_transpose(image, in_place=True)
+            flat = _flat(image) if kind else image
+            if flat.size != (size, size):
+                flat = ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS)
+            return np.asarray(flat.convert("RGB")), grey, str(kind)
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -116,15 +106,6 @@ def _flat(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _turned(image: Image.Image, source: Image.Image) -> Image.Image:
-    """`image`, made from `source`, which may say how the camera was held."""
-    orientation: Any = 1
-    with contextlib.suppress(Exception):  # notes that are damaged spoil no pixel
-        orientation = source.getexif().get(ExifTags.Base.Orientation)
-    turn = _TURNS.get(orientation or 1)
-    return image if turn is None else image.transpose(turn)
-
-
 def _plain(raw: bytes, size: int) -> tuple[np.ndarray, bool] | None:
     """What nearly every file is, a sound JPEG of the right size, in colour or grey; None: let Pillow see to it.
 
@@ -141,27 +122,35 @@ def _plain(raw: bytes, size: int) -> tuple[np.ndarray, bool] | None:
         return None
 
 
+def kept(size: int) -> dict[str, tuple[tuple[int, ...], type]]:
+    """What is kept of each image beside its label and its name, an array of a split each: shape and type of a row."""
+    # SHA-1 of the file, to find identical ones without the archive
+    return {"images": ((size, size, 3), np.uint8), "greyscale": ((), np.bool_), "digests": ((20,), np.uint8)}
+
+
 def write_block(archive: Archive, folder: Path, offsets: dict[str, int], block: Block, wanted: Wanted) -> Report:
     """Decode the members of a block, write their rows to `<split>_<kind>.npy` behind `offsets` header bytes.
 
     Plain writes, because a full disk then raises an OSError; a store into a memory map would kill the
     process. The row of an image that cannot be used stays empty.
     """
-    rows, report = len(block.members), Report(len(block.members))
-    images = np.zeros((rows, wanted.size, wanted.size, 3), np.uint8)
-    greyscale = np.zeros(rows, np.bool_)
-    digests = np.zeros((rows, 20), np.uint8)  # SHA-1 of the file, to find identical ones without the archive
+    count = len(block.members)
+    report = Report(count)
+    arrays: dict[str, np.ndarray] = {
+        kind: np.zeros((count, *shape), dtype) for kind, (shape, dtype) in kept(wanted.size).items()
+    }
     for row, member in enumerate(block.members):
         try:
             raw = archive.read(member)
-            images[row], greyscale[row], kind = _decoded(raw, wanted, f"{member} in {archive.path}")
+            pixels, grey, was = decode(raw, wanted, f"{member} in {archive.path}")
         except DataError as error:
             report.faults.append(str(error))
             continue
-        if kind:
-            report.converted[kind] = report.converted.get(kind, 0) + 1
-        digests[row] = np.frombuffer(hashlib.sha1(raw, usedforsecurity=False).digest(), np.uint8)
-    for kind, array in (("images", images), ("greyscale", greyscale), ("digests", digests)):
+        if was:
+            report.converted[was] += 1
+        arrays["images"][row], arrays["greyscale"][row] = pixels, grey
+        arrays["digests"][row] = np.frombuffer(hashlib.sha1(raw, usedforsecurity=False).digest(), np.uint8)
+    for kind, array in arrays.items():
         name = f"{block.split}_{kind}.npy"
         with (folder / name).open("r+b") as stream:
             stream.seek(offsets[name] + block.first * array[0].nbytes)

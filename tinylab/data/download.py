@@ -21,13 +21,14 @@ from tinylab.data.folders import (
     require_space,
     writable_folder,
 )
-from tinylab.support.errors import DataError, InvalidInputError, check_range
+from tinylab.support.errors import DataError, InvalidInputError
 from tinylab.support.files import move_into_place, reason, replaceable
 
 log = logging.getLogger("tinylab.data")
 
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"  # of the published archive
 SIZE = 248_100_043  # bytes of the published archive
+TIMEOUT = 30  # seconds without a byte
 _LINE = 300  # letters of a library's message that are passed on
 MIRRORS = (
     "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
@@ -42,19 +43,17 @@ def fetch(
     md5: str = MD5,
     size: int = SIZE,
     progress: bool = True,
-    timeout: float = 30,
 ) -> Path:
     """Download the Tiny ImageNet archive; returns where it lies.
 
     `destination` is a file or an existing folder; None is the cache folder. A file that is there already and
     has the right digest is kept. The bytes arrive under another name and get their own only once size (bytes)
-    and `md5` are right, so a partial file never bears the final name. A mirror that sends nothing for `timeout`
-    seconds is given up. DataError if every mirror fails: it says per URL how many bytes came and what was wrong
+    and `md5` are right, so a partial file never bears the final name. A mirror that sends nothing for half a
+    minute is given up. DataError if every mirror fails: it says per URL how many bytes came and what was wrong
     with them, and where to place the file by hand. Terms of the data set: non-commercial research and education.
     """
     if isinstance(mirrors, str) or not mirrors:
         raise InvalidInputError(f"mirrors {mirrors!r} are not possible. Allowed: a list of one URL or more")
-    check_range("timeout", timeout, 0, 86_400, low_open=True)
     target = as_path(destination) if destination is not None else cache_root() / ARCHIVE
     target = target / ARCHIVE if target.is_dir() else target
     if (real := replaceable(target)) is None:
@@ -74,7 +73,7 @@ def fetch(
         failures: list[str] = []
         for position, url in enumerate(mirrors):
             try:
-                move_into_place(_download(url, partial, md5, size, progress, timeout), target)
+                move_into_place(_download(url, partial, md5, size, progress), target)
                 shutil.rmtree(partial, ignore_errors=True)
                 if destination is None:
                     open_like(target.parent, target)
@@ -115,7 +114,7 @@ class _Bounded:
         self.file.flush()
 
 
-def _download(url: str, folder: Path, md5: str, size: int, progress: bool, timeout: float) -> Path:
+def _download(url: str, folder: Path, md5: str, size: int, progress: bool) -> Path:
     """One mirror, through pooch, into `folder`; DataError with URL, bytes received and the reason."""
     import pooch
     import requests
@@ -125,7 +124,7 @@ def _download(url: str, folder: Path, md5: str, size: int, progress: bool, timeo
     def download(url: str, output: str, manager: object) -> None:
         nonlocal received
         # pooch's own blocks of 1 KiB would cost much processor time
-        loader = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**17, timeout=timeout)
+        loader = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**17, timeout=TIMEOUT)
         with open(output, "wb") as stream:
             bounded = _Bounded(stream, size)
             try:

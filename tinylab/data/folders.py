@@ -88,7 +88,7 @@ def cannot_write(folder: Path, error: OSError | FileError, needed: int = 0) -> D
         return DataError(str(error))
     full = cause.errno in FULL
     if full and needed:
-        return DataError(no_space(folder, needed, shutil.disk_usage(folder).free))
+        return DataError(_no_space(folder, needed, shutil.disk_usage(folder).free))
     return DataError(
         f"cannot write to {folder} ({reason(cause)}); set {VARIABLE} to a folder that you may write to"
         + (", on a disk with room" if full else "")
@@ -99,10 +99,10 @@ def require_space(folder: Path, needed: int) -> None:
     """DataError if the disk of `folder` has fewer than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DataError(no_space(folder, needed, free))
+        raise DataError(_no_space(folder, needed, free))
 
 
-def no_space(folder: Path, needed: int, free: int) -> str:
+def _no_space(folder: Path, needed: int, free: int) -> str:
     """The message for a disk that is too small; `needed` and `free` in bytes."""
     return (
         f"not enough disk: needs {readable(needed)}, has {readable(free)} at {folder}; "

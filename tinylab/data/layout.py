@@ -117,7 +117,7 @@ def _classes(archive: Archive, val: str) -> tuple[str, ...]:
         if not classes:
             raise DataError(f"wnids.txt in {archive.path} is empty; expected one class a line")
     else:
-        classes = sorted({parts[1] for m in archive.sizes if (parts := m.split("/"))[0] == "train" and len(parts) > 2})
+        classes = sorted(_train_folders(archive))
         if not classes:
             raise DataError(f"train in {archive.path} has no folders; expected train/<class>/*.JPEG")
     for wnid, count in Counter(classes).items():
@@ -126,6 +126,10 @@ def _classes(archive: Archive, val: str) -> tuple[str, ...]:
         if "/" in wnid or "\t" in wnid or wnid in (".", ".."):
             raise DataError(f"wnids.txt in {archive.path} has {wnid!r}, which cannot name a folder")
     return tuple(classes)
+
+
+def _train_folders(archive: Archive) -> set[str]:
+    return {parts[1] for member in archive.sizes if (parts := member.split("/"))[0] == "train" and len(parts) > 2}
 
 
 def _names(archive: Archive, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -159,7 +163,7 @@ def _images(archive: Archive, tops: set[str]) -> dict[str, list[str]]:
 
 
 def _train(archive: Archive, position: dict[str, int], images: dict[str, list[str]]) -> Listing:
-    present = {parts[1] for m in archive.sizes if (parts := m.split("/"))[0] == "train" and len(parts) > 2}
+    present = _train_folders(archive)
     if unknown := sorted(present - position.keys()):
         raise DataError(f"train/{unknown[0]} in {archive.path} is a class that wnids.txt does not list")
     for wnid in position:

@@ -22,10 +22,11 @@ from tinylab.data import cache as caches
 from tinylab.data.archive import ENDINGS, open_archive, stem
 from tinylab.data.cache import Cache, Decoded
 from tinylab.data.dataset import Dataset
+from tinylab.data.decode import Wanted
 from tinylab.data.folders import ARCHIVE, as_path, cache_root, cannot_write, writable_folder
 from tinylab.data.split import Split, by_class
 from tinylab.support import files
-from tinylab.support.errors import DataError, InvalidInputError, check_int, check_range, nearest
+from tinylab.support.errors import DataError, FileError, InvalidInputError, check_int, check_range, nearest
 
 log = logging.getLogger("tinylab.data")
 
@@ -46,10 +47,8 @@ def load(
     classes:      None for all; a number for so many of the first in wnids.txt; or a list of wnids or words, whose
                   order then gives the labels 0, 1, 2, …
     per_class:    so many training images of each class; None for all. Larger numbers contain the smaller.
-    development:  share of the official training images that is held out, stratified; 0 to below 1. At least
-    one
-                  image of each class if above 0. Which ones depends on `seed` and the class, not on
-                  `classes`.
+    development:  share of the official training images that is held out, stratified; 0 to below 1. At least one image
+                  of each class if above 0. Which ones depends on `seed` and the class, not on `classes`.
     cache:        the cache folder; None for `cache_root()`.
 
     The sample and paths are prepared on first use (a few seconds to a minute); afterwards loading is instant.
@@ -124,7 +123,9 @@ def _find(name_or_path: str | Path, cache: Path | None) -> Cache:
         fingerprint = archive.fingerprint()
     # the same file always lands in the same place, so that a changed one replaces what was made of it
     name = f"{_slug(stem(path))}-{hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()[:8]}"
-    return caches.open_cache(caches.ensure(name, fingerprint, lambda: contextlib.nullcontext(path), root=root))
+    return caches.open_cache(
+        caches.ensure(name, fingerprint, lambda: contextlib.nullcontext(path), Wanted(), root=root)
+    )
 
 
 def _absent(name: str, root: Path) -> DataError:
@@ -155,10 +156,10 @@ def _sample(root: Path) -> Path:
         try:
             with tempfile.TemporaryDirectory(dir=writable_folder(root), prefix=".sample-") as folder:
                 yield write_sample(Path(folder) / "sample.zip")
-        except OSError as error:
+        except (OSError, FileError) as error:
             raise cannot_write(root, error, SAMPLE_BYTES) from None
 
-    return caches.ensure("sample", hashlib.sha1(code, usedforsecurity=False).hexdigest(), draw, root=root)
+    return caches.ensure("sample", hashlib.sha1(code, usedforsecurity=False).hexdigest(), draw, Wanted(), root=root)
 
 
 def _choose(found: Cache, classes: int | Sequence[str] | None) -> np.ndarray:

@@ -114,7 +114,7 @@ def describe(
         "source": {"path": str(source), "fingerprint": fingerprint},
         "size": wanted.size,
         "resized": wanted.resize,  # whether images of another size were made to fit
-        "converted": converted,  # images by what they were before they became RGB: {"CMYK": 3}
+        "converted": dict(sorted(converted.items())),  # images by what they were before they became RGB: {"CMYK": 3}
         "splits": splits,
         "build": build.name,
         "arrays": arrays,

@@ -5,11 +5,10 @@ that are easily confused. It copies the traps of the real archive too: `wnids.tx
 test files are numbered without regard to class, some JPEGs are greyscale, and a few files are byte for byte the
 same under two different labels. Unlike the real one, its test images have labels (`test/test_annotations.txt`).
 
-    write_sample("sample.zip")  # the same bytes for the same seed, and the same versions of numpy and Pillow
+    write_sample("sample.zip")  # the same bytes with the same versions of numpy and Pillow
 """
 
 import io
-import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,15 +19,16 @@ from PIL import Image
 
 from tinylab.data import drawing
 from tinylab.data.drawing import Kind
-from tinylab.data.folders import as_path, cannot_write
+from tinylab.data.folders import as_path
 from tinylab.support.cores import core_count
-from tinylab.support.errors import DataError, FileError, check_int
-from tinylab.support.files import atomic_write
+from tinylab.support.errors import check_int
+from tinylab.support.files import atomic_write, replaceable
 
 ROOT = "tinylab-sample"  # the folder that holds everything, as `tiny-imagenet-200` does in the real archive
 QUALITY = 88  # of the JPEGs: about 2.5 kB each, as in the real archive
 GREYSCALE = 0.018  # share of greyscale files, as in the real archive
 SPLITS = ("train", "val", "test")
+SEED = 0  # of everything random
 STACK = 25  # pictures drawn at a time: large enough to keep numpy busy, small enough for the processor's cache
 
 # Paints: hue, spread of the hue (0.5: any), saturation, brightness
@@ -84,29 +84,26 @@ class _File:
     box: tuple[int, ...]
 
 
-def write_sample(
-    destination: Path | str, seed: int = 0, classes: int = 20, train: int = 200, val: int = 50, test: int = 50
-) -> Path:
+def write_sample(destination: Path | str, classes: int = 20, train: int = 200, val: int = 50, test: int = 50) -> Path:
     """Draw the sample and write it as one zip; returns the path.
 
     `classes` (2 to 20) are the first of `KINDS`; `train`, `val` and `test` count pictures per class. A picture
-    depends on seed, split, class and number only, so a smaller sample holds a part of the larger one's pictures
-    (file numbers of val and test differ). The file appears under its name only when it is complete.
-    Raises InvalidInputError for counts out of range, DataError for a path where no file can be
-    (before anything is drawn) and for a full disk.
+    depends on split, class and number only, so a smaller sample holds a part of the larger one's pictures (file
+    numbers of val and test differ). The file appears under its name only when it is complete. Raises InvalidInputError
+    for counts out of range, FileError for a place where nothing can be written.
     """
     check_int("classes", classes, 2, len(KINDS))
     counts = {"train": train, "val": val, "test": test}
     for split, count in counts.items():
         check_int(split, count, 1, 10_000)
-    check_int("seed", seed, 0)
-    destination = _possible(as_path(destination))
+    destination = as_path(destination)
+    replaceable(destination)  # said now rather than when all pictures have been drawn
 
     wnids = list(KINDS)[:classes]
     with ThreadPoolExecutor(min(core_count(), 8)) as threads:
         pending = {
             (split, wnid): [
-                threads.submit(_stack, seed, split, wnid, first, min(STACK, count - first))
+                threads.submit(_stack, split, wnid, first, min(STACK, count - first))
                 for first in range(0, count, STACK)
             ]
             for split, count in counts.items()
@@ -114,34 +111,14 @@ def write_sample(
         }
         drawn = {key: [file for stack in stacks for file in stack.result()] for key, stacks in pending.items()}
     _plant_duplicates(drawn, wnids)
-    try:
-        return _write(destination, seed, wnids, drawn)
-    except FileError as error:
-        needed = sum(len(file.data) for files in drawn.values() for file in files)
-        raise cannot_write(destination.parent, error, needed) from error
-
-
-def _possible(destination: Path) -> Path:
-    """The path, its folder made; DataError if no file can be written there."""
-    if destination.is_dir():
-        raise _impossible(destination, "it is a folder")
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _impossible(destination, f"its folder cannot be made: {error.strerror}") from None
-    if not os.access(destination.parent, os.W_OK | os.X_OK):
-        raise _impossible(destination, "its folder is read-only")
+    _write(destination, wnids, drawn)
     return destination
 
 
-def _impossible(destination: Path, why: str) -> DataError:
-    return DataError(f"the sample cannot be written to {destination} ({why}). Name a file in a folder of your own")
-
-
-def _stack(seed: int, split: str, wnid: str, first: int, count: int) -> list[_File]:
+def _stack(split: str, wnid: str, first: int, count: int) -> list[_File]:
     """Draw and encode pictures `first` to `first + count - 1` of one class in one split."""
     # A whole stack is drawn even if less is wanted: then a picture does not depend on how many there are
-    rng = np.random.default_rng([seed, SPLITS.index(split), list(KINDS).index(wnid), first])
+    rng = np.random.default_rng([SEED, SPLITS.index(split), list(KINDS).index(wnid), first])
     images, boxes = drawing.draw(KINDS[wnid][1], STACK, rng)
     grey = rng.random(STACK) < GREYSCALE
     return [_File(wnid, _jpeg(images[i], bool(grey[i])), tuple(int(edge) for edge in boxes[i])) for i in range(count)]
@@ -166,7 +143,7 @@ def _plant_duplicates(drawn: dict[tuple[str, str], list[_File]], wnids: list[str
         copies[-1] = _File(target, original.data, original.box)
 
 
-def _write(destination: Path, seed: int, wnids: list[str], drawn: dict[tuple[str, str], list[_File]]) -> Path:
+def _write(destination: Path, wnids: list[str], drawn: dict[tuple[str, str], list[_File]]) -> None:
     members: dict[str, bytes | str] = {
         "wnids.txt": "".join(f"{wnid}\n" for wnid in wnids),
         "words.txt": "".join(f"{wnid}\t{words}\n" for wnid, words in sorted(_words().items())),
@@ -179,7 +156,7 @@ def _write(destination: Path, seed: int, wnids: list[str], drawn: dict[tuple[str
         members |= {f"train/{wnid}/images/{wnid}_{n}.JPEG": file.data for n, file in enumerate(files)}
     for position, split in enumerate(("val", "test")):
         files = [file for wnid in wnids for file in drawn[split, wnid]]
-        order = np.random.default_rng([seed, 1000 + position]).permutation(len(files))
+        order = np.random.default_rng([SEED, 1000 + position]).permutation(len(files))
         members[f"{split}/{split}_annotations.txt"] = "".join(
             _line(f"{split}_{number}.JPEG", files[i].wnid, *files[i].box) for number, i in enumerate(order)
         )
@@ -192,7 +169,6 @@ def _write(destination: Path, seed: int, wnids: list[str], drawn: dict[tuple[str
             info.external_attr = 0o644 << 16
             archive.writestr(info, data)
     atomic_write(destination, stream.getbuffer())
-    return destination
 
 
 def _words() -> dict[str, str]:

@@ -94,7 +94,7 @@ def _split(paths: list[Path], wanted: Wanted) -> Split:
 
 def _decoded(path: Path, wanted: Wanted) -> np.ndarray:
     try:
-        return decode(path.read_bytes(), wanted.size, str(path), wanted.resize, wanted.convert)[0]
+        return decode(path.read_bytes(), wanted, str(path))[0]
     except OSError as error:
         raise DataError(f"{path} cannot be read ({reason(error)}). Check it") from None
     except DataError as error:
