@@ -42,8 +42,8 @@ NOTEBOOKS = {
     ),
     "callback": (
         [
-            "from tinylab.lab.control import Control\nfrom tinylab.figures.style import Picture, look",
-            "control = Control(picture=Picture(1, 1, look()))\n"
+            "from tinylab.lab.control import Control\nfrom tinylab.figures import Picture",
+            "control = Control(picture=Picture(1, 1))\n"
             "def wrong():\n    raise ValueError('in the callback of a control')",
             "import ipywidgets\nbutton = ipywidgets.Button()\nbutton.on_click(control.guarded(wrong))\n"
             "button._handle_button_msg(None, {'event': 'click'}, [])",

@@ -102,12 +102,11 @@ def test_neighbours_are_a_line_of_accuracy() -> None:
     assert "k-NN: 31.0 %" in [text.get_text() for text in picture.axes[1].texts]
 
 
-@pytest.mark.parametrize("style", ["page", "projector"])
 def test_size_does_not_depend_on_what_is_shown(style: str) -> None:
     images = np.zeros((5, 16, 16, 3), np.uint8)
     strip = Strip(Watched(images, ["cat"] * 5), ["cat", "a very long name of a dog", "cat", "cat", "cat"], [0.5] * 5)
-    empty = figures.laboratory(scene(branch("A", [], extra=0)), style=style)
-    full = figures.laboratory(scene(*(branch(x, [1.0, 0.9]) for x in "ABCD"), strip=strip), style=style)
+    empty = figures.laboratory(scene(branch("A", [], extra=0)))
+    full = figures.laboratory(scene(*(branch(x, [1.0, 0.9]) for x in "ABCD"), strip=strip))
     assert empty.css_size() == full.css_size()
     assert "no epoch has finished" in empty.alt
     assert "cat taken for a very long name of a dog (50 %)" in full.alt

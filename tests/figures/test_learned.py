@@ -88,7 +88,7 @@ def test_the_overlay_is_grey_where_the_map_is_zero_and_grows_brighter_with_it() 
     values = np.zeros((4, 4))
     values[1, 2] = 1.0
     values[3, 3] = 0.5
-    over = _overlaid(np.full((16, 16, 3), 90, np.uint8), values, 0.65)
+    over = _overlaid(np.full((16, 16, 3), 90, np.uint8), values)
     assert (over[0, 0] == 90).all()
     cell = over[4:8, 8:12].reshape(-1, 3)
     assert (cell == cell[0]).all()

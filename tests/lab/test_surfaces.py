@@ -15,7 +15,9 @@ def _live(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_paths_are_those_of_the_sliders() -> None:
-    explorer = lab.surface_explorer("Beale", ("SGD", "Adam"), sgd=0.01, adam=0.1, steps=20)
+    explorer = lab.surface_explorer("Beale", sgd=0.01, adam=0.1)
+    explorer.walkers["SGD with momentum"].value = False
+    explorer.steps.value = 20
     assert set(explorer.paths()) == {"SGD", "Adam"}
     expected = optimizers.path("Beale", "Adam", learning_rate=0.1, steps=20)
     np.testing.assert_allclose(explorer.paths()["Adam"].positions, expected.positions)
@@ -26,7 +28,7 @@ def test_the_paths_are_those_of_the_sliders() -> None:
 
 
 def test_each_control_redraws_picture_and_text() -> None:
-    explorer = lab.surface_explorer(steps=10)
+    explorer = lab.surface_explorer()
     moves = (
         lambda: setattr(explorer.choice, "value", "Rosenbrock"),
         lambda: setattr(explorer.walkers["SGD"], "value", False),
@@ -46,18 +48,20 @@ def test_each_control_redraws_picture_and_text() -> None:
 
 
 def test_nobody_has_to_run() -> None:
-    explorer = lab.surface_explorer(walkers=())
+    explorer = lab.surface_explorer()
+    for box in explorer.walkers.values():
+        box.value = False
     assert "No optimizer is chosen" in explorer.picture.alt
     assert explorer.message.value == ""
 
 
 def test_headless_it_is_a_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(lab.VARIABLE, "1")
-    data, metadata = lab.surface_explorer(steps=5)._repr_mimebundle_()
+    data, metadata = lab.surface_explorer()._repr_mimebundle_()
     assert WIDGET not in data
     assert metadata["image/png"]["alt"] == data["text/plain"]
     monkeypatch.setenv(lab.VARIABLE, "0")
-    data, _ = lab.surface_explorer(steps=5)._repr_mimebundle_()
+    data, _ = lab.surface_explorer()._repr_mimebundle_()
     assert WIDGET in data
 
 
@@ -65,10 +69,7 @@ def test_headless_it_is_a_still(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "said"),
     [
         ({"surface": "Bale"}, "did you mean 'Beale'"),
-        ({"walkers": ("SGDD",)}, "did you mean 'SGD'"),
         ({"adam": -1.0}, "learning_rate -1.0 is not possible"),
-        ({"momentum": 1.0}, "momentum 1.0 is not possible"),
-        ({"steps": 501}, "steps 501 is not possible. Allowed: 1 to 500"),
     ],
 )
 def test_refusals(arguments: dict, said: str) -> None:

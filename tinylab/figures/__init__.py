@@ -1,6 +1,6 @@
 """Every picture of the course: each function takes results and returns a `Picture` with a text twin.
 
-style       what all share: Picture, colours, the styles "page" and "projector", labels at the ends of lines
+style       what all share: Picture, colours, the styles "page" and "projector", notes, labels at the ends of lines
 images      grids of images, augmentations, duplicates, first-layer filters
 transforms  what is done to an image: mean image and scale, batch before and after, convolution
 curves      training curves of one run, of several, of a run in progress
@@ -15,20 +15,13 @@ trajectories  validation over training accuracy, a dot for each epoch
 architecture  networks to scale; where parameters and arithmetic sit
 confidence  the probability of the right class, early and late; activations over time
 fields      receptive fields and a gradient's footprint; one convolution window in numbers
-charts      bars, comparisons, times, parameters by layer, activation spread, confusion
+charts      comparisons, times, activation spread, confusion
 """
 
 from tinylab.figures.ablations import fingerprints, one_factor, turning
 from tinylab.figures.architecture import networks
 from tinylab.figures.beyond import costs, few_images, ladder, longer
-from tinylab.figures.charts import (
-    activation_spread,
-    bars,
-    comparison,
-    confusion,
-    crossing,
-    duration,
-)
+from tinylab.figures.charts import activation_spread, comparison, confusion, crossing, duration
 from tinylab.figures.confidence import activity, confidence
 from tinylab.figures.curves import best_epoch, curves, verdict
 from tinylab.figures.fields import receptive_field, window
@@ -37,21 +30,18 @@ from tinylab.figures.laboratory import Scene, laboratory
 from tinylab.figures.learned import cam_overlay, feature_maps, rankings, side_by_side, with_top_images
 from tinylab.figures.lines import lines, reported_losses
 from tinylab.figures.scoring_errors import signatures
-from tinylab.figures.style import STYLES, Picture, Style, look
+from tinylab.figures.style import Picture, look
 from tinylab.figures.surfaces import bands, range_tests, surface
 from tinylab.figures.trajectories import trajectories
 from tinylab.figures.transforms import batch_before_after, convolution, mean_image
 
 __all__ = [
-    "STYLES",
     "Picture",
     "Scene",
-    "Style",
     "activation_spread",
     "activity",
     "augmentations",
     "bands",
-    "bars",
     "batch_before_after",
     "best_epoch",
     "cam_overlay",

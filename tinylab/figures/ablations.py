@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from tinylab.figures.style import (
+    AT_X,
     BLACK,
+    DASHES,
     GREY,
     HUES,
     INK,
@@ -19,13 +21,14 @@ from tinylab.figures.style import (
     VALIDATION,
     EndLabel,
     Picture,
-    Style,
     array,
+    compared,
     drawn,
     dress,
     label_ends,
-    look,
+    note,
     percent,
+    style_of,
 )
 from tinylab.support.errors import InvalidInputError
 
@@ -34,34 +37,27 @@ if TYPE_CHECKING:
     from tinylab.training import History
 
 MOST_PATHS = 8  # of settings that can still be told apart in one plane
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 3)), (0, (3, 1, 1, 1)))
+_AROUND = 0.05  # of a reported row: the radius of its circle
 
 
 @drawn
-def turning(
-    history: "History",
-    found: "Turning",
-    flat: "Flattening | None" = None,
-    *,
-    title: str = "",
-    style: str | None = None,
-) -> Picture:
+def turning(history: "History", found: "Turning", flat: "Flattening | None" = None, *, title: str = "") -> Picture:
     """Figure 2: training and validation loss over the epochs, the turning point marked, the noise around it shaded.
 
     found, flat: from `diagnosis.turning_point` and `diagnosis.flattening` of the same history. Raises
     InvalidInputError for a history without an epoch.
     """
-    look_ = look(style)
     epochs = np.array(history.column("epoch"), dtype=float)
     if not len(epochs):
         raise InvalidInputError("turning got a history without an epoch. Train first")
-    picture = Picture(7.6 * look_.size, 3.6 * look_.size, look_)
+    picture = Picture(7.6, 3.6)
+    style = picture.style
     ax = picture.subplots()
-    dress(ax, look_, x="epoch", y="loss (nats per image)")
+    dress(ax, x="epoch", y="loss (nats per image)")
     train, validation = (np.array(history.column(f"{kind}_loss")) for kind in ("train", "eval"))
     marker = "o" if len(epochs) <= 20 else ""
-    ax.plot(epochs, train, "-", color=TRAINING, lw=look_.line, marker=marker, ms=look_.marker * 0.7)
-    ax.plot(epochs, validation, "--", color=VALIDATION, lw=look_.line, marker=marker, ms=look_.marker * 0.7)
+    ax.plot(epochs, train, "-", color=TRAINING, lw=style.line, marker=marker, ms=style.marker * 0.7)
+    ax.plot(epochs, validation, "--", color=VALIDATION, lw=style.line, marker=marker, ms=style.marker * 0.7)
     ax.set_xlim(*((1, epochs[-1]) if len(epochs) > 1 else (0.5, 1.5)))
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -74,168 +70,114 @@ def turning(
         notes.append((flat.epoch, f"training flat: epoch {flat.epoch}", TRAINING))
     for row, (epoch, text, colour) in enumerate(notes):
         ax.axvline(epoch, color=colour, lw=0.8, alpha=0.6)
-        left = epoch > 0.6 * epochs[-1]
         # above the panel, one line of text for each mark: they may be neighbours
-        ax.annotate(
-            text,
-            (epoch, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 2 + 1.25 * look_.font * row),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="bottom",
-            color=colour,
-            fontsize=look_.font * 0.9,
-        )
+        side = "right" if epoch > 0.6 * epochs[-1] else "left"
+        note(ax, text, (epoch, 1), (0, 2 + 1.25 * style.font * row), colour, xycoords=AT_X, ha=side, va="bottom")
     ends = [EndLabel(epochs[-1], train[-1], "training", TRAINING)]
-    label_ends(ax, [*ends, EndLabel(epochs[-1], validation[-1], history.eval_split, VALIDATION)], look_)
+    label_ends(ax, [*ends, EndLabel(epochs[-1], validation[-1], history.eval_split, VALIDATION)])
     title = title or (f"The {history.eval_split} loss " + ("turns" if found.turned else "has not turned"))
-    picture.headline(title)
-    picture.alt = f"{_sentence(title)} Loss over {len(epochs)} epoch{'s' * (len(epochs) > 1)}. {found.evidence}" + (
-        f" {flat.evidence}" if flat else ""
-    )
+    count = f"{len(epochs)} epoch{'s' * (len(epochs) > 1)}"
+    picture.tell(title, f"Loss over {count}. {found.evidence}" + (f" {flat.evidence}" if flat else ""))
     return picture
 
 
 @drawn
 def one_factor(
-    outcomes: Sequence["Outcome"],
-    *,
-    title: str = "",
-    chance: float | None = None,
-    level: tuple[str, float] | None = None,
-    style: str | None = None,
+    outcomes: Sequence["Outcome"], *, chance: float | None = None, level: tuple[str, float] | None = None
 ) -> Picture:
     """A row for each setting: training and validation accuracy with the gap between, and the loss, best and at the end.
 
     outcomes: from `diagnosis.outcome`; chance: accuracy of guessing, 0..1, drawn as a dotted line; level: (name,
     accuracy) of one more, such as `evaluation.baseline(data).level`. Raises InvalidInputError for none.
     """
-    look_ = look(style)
     if not outcomes:
         raise InvalidInputError("one_factor got no outcomes. Give one or more from diagnosis.outcome")
-    picture = Picture(9.4 * look_.size, (1.5 + 0.42 * len(outcomes)) * look_.size, look_)
+    picture = Picture(9.4, 1.5 + 0.42 * len(outcomes))
+    style = picture.style
     left, right = picture.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     watched = outcomes[0].turning.eval_split
-    dress(left, look_, f"accuracy: training ●, {watched} ○", x="accuracy (%)", grid="x")
-    dress(right, look_, "loss: best ○, at the end ●", x=f"{watched} loss (nats per image)", grid="x")
+    dress(left, f"accuracy: training ●, {watched} ○", x="accuracy (%)", grid="x")
+    dress(right, "loss: best ○, at the end ●", x=f"{watched} loss (nats per image)", grid="x")
     places = np.arange(len(outcomes))[::-1]
     for place, o in zip(places, outcomes, strict=True):
-        _pair(left, place, (100 * o.train, TRAINING, True), (100 * o.validation, VALIDATION, False), look_)
-        _pair(right, place, (o.eval_loss, VALIDATION, True), (o.best_loss, VALIDATION, False), look_)
+        _pair(left, place, (100 * o.train, TRAINING), (100 * o.validation, VALIDATION))
+        _pair(right, place, (o.eval_loss, VALIDATION), (o.best_loss, VALIDATION))
         # at the right edge, where no point can be: a column of gaps
         gap = f"gap {100 * o.gap:.0f}".replace("-", "−")
-        left.annotate(
-            gap,
-            (1, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-            fontsize=look_.font * 0.9,
-        )
+        note(left, gap, (1, place), (4, 0), INK, xycoords=("axes fraction", "data"), va="center")
     left.set_yticks(places, [o.name for o in outcomes])
     left.set_xlim(0, 102)
     left.set_ylim(-0.6, len(outcomes) - 0.4)
     right.set_xlim(0, 1.06 * max(o.eval_loss for o in outcomes))
     for ax in (left, right):
         ax.tick_params(axis="y", length=0)
-    references = [] if chance is None else [("guessing", chance)]
-    references += [] if level is None else [level]
-    for row, (name, value) in enumerate(references):  # the names one above the other: the lines may be neighbours
-        left.axvline(100 * value, color=GREY, linestyle=":", lw=look_.line * 0.8)
-        left.annotate(
-            name,
-            (100 * value, 0),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, 3 + 1.1 * look_.font * row),
-            textcoords="offset points",
-            color=GREY,
-            fontsize=look_.font * 0.8,
-        )
-    title = title or "One factor at a time: what closes the gap?"
-    picture.headline(title)
-    picture.alt = (
-        f"{_sentence(title)} Training / {watched} accuracy; {watched} loss at its best and at the end. "
+    for row, (name, value) in enumerate(compared(chance, level)):  # one name above the other: they may be neighbours
+        left.axvline(100 * value, color=GREY, linestyle=":", lw=style.line * 0.8)
+        note(left, name, (100 * value, 0), (3, 3 + 1.1 * style.font * row), GREY, 0.8, xycoords=AT_X)
+    picture.tell(
+        "One factor at a time: what closes the gap?",
+        f"Training / {watched} accuracy; {watched} loss at its best and at the end. "
         + " ".join(
             f"{o.name}: {percent(o.train)} / {percent(o.validation)}, gap {100 * o.gap:.0f} points; loss "
             f"{o.best_loss:.2f}, {o.eval_loss:.2f}."
             for o in outcomes
         )
-        + "".join(f" {name}: {percent(value)}." for name, value in references)
+        + "".join(f" {name}: {percent(value)}." for name, value in compared(chance, level)),
     )
     return picture
 
 
-def _pair(ax: Axes, place: float, one: tuple[float, str, bool], other: tuple[float, str, bool], style: Style) -> None:
-    """Two points on one row and the line between them; (value, colour, filled)."""
+def _pair(ax: Axes, place: float, one: tuple[float, str], other: tuple[float, str]) -> None:
+    """Two points on one row, (value, colour) each, and the line between them; the first filled, the other hollow."""
+    style = style_of(ax)
     ax.plot([one[0], other[0]], [place, place], color=GREY, lw=style.line, zorder=1, solid_capstyle="butt")
-    for value, colour, filled in (other, one):
-        ax.plot(
-            [value],
-            [place],
-            "o",
-            color=colour,
-            ms=style.marker * 1.7,
-            mew=style.line,
-            mfc=colour if filled else "white",
-            zorder=2,
-        )
+    for (value, colour), fill in ((other, "white"), (one, one[1])):
+        ax.plot([value], [place], "o", color=colour, ms=style.marker * 1.7, mew=style.line, mfc=fill, zorder=2)
 
 
 @drawn
 def fingerprints(
-    paths: Mapping[str, np.ndarray],
-    rows: Mapping[str, tuple[float, float]],
-    *,
-    tolerance: float = 0.05,
-    title: str = "",
-    style: str | None = None,
+    paths: Mapping[str, np.ndarray], rows: Mapping[str, tuple[float, float]], *, title: str = ""
 ) -> Picture:
     """Each setting's path through the plane of (training skill, validation skill), epoch by epoch, and reported rows.
 
     paths: {setting: float (epochs, 2)} from `diagnosis.skills`, up to 8; a small point for each epoch, a line of
     running means over three, and a large point with the setting's name at the end.
-    rows: {name: (training skill, validation skill)} as reported, drawn as crosses with a circle of the `tolerance`.
+    rows: {name: (training skill, validation skill)} as reported, drawn as crosses with a circle of 0.05 around each.
     Skill is accuracy with guessing taken away: 0 guesses, 1 is perfect; on the dotted diagonal nothing is lost between
     training and validation. Raises InvalidInputError for no paths, more than 8, or one without an epoch.
     """
-    look_ = look(style)
     if not 1 <= len(paths) <= MOST_PATHS:
         raise InvalidInputError(f"fingerprints got {len(paths)} settings. Allowed: 1 to {MOST_PATHS} in one picture")
-    picture = Picture(7.6 * look_.size, 5.0 * look_.size, look_)
+    picture = Picture(7.6, 5.0)
+    style = picture.style
     ax = picture.subplots()
-    dress(ax, look_, x="training skill (0: guessing, 1: perfect)", y="validation skill", grid="both")
-    ax.plot([0, 1], [0, 1], ":", color=GREY, lw=look_.line * 0.8)
+    dress(ax, x="training skill (0: guessing, 1: perfect)", y="validation skill", grid="both")
+    ax.plot([0, 1], [0, 1], ":", color=GREY, lw=style.line * 0.8)
     ends, said, top = [], [], 0.45
     hues = [*HUES, GREY, "#8A6D00", "#444444"]  # the last three are told apart by their dashes
-    for (name, raw), hue, dash in zip(paths.items(), hues, _DASHES, strict=False):
+    for (name, raw), hue, dash in zip(paths.items(), hues, DASHES, strict=False):
         path = array(raw).astype(float).reshape(-1, 2)
         if not len(path):
             raise InvalidInputError(f"fingerprints got {name!r} without an epoch. Train it first")
         top = max(top, float(path[:, 1].max()) + 0.08)
         calm = np.vstack([path[max(0, i - 1) : i + 2].mean(axis=0) for i in range(len(path) - 1)] + [path[-1]])
-        ax.plot(*calm.T, linestyle=dash, color=hue, lw=look_.line * 0.8, alpha=0.7)
-        ax.plot(*path.T, ".", color=hue, ms=look_.marker * 0.9, alpha=0.7, mew=0)
-        ax.plot(*path[-1], "o", color=hue, ms=look_.marker * 1.3)
+        ax.plot(*calm.T, linestyle=dash, color=hue, lw=style.line * 0.8, alpha=0.7)
+        ax.plot(*path.T, ".", color=hue, ms=style.marker * 0.9, alpha=0.7, mew=0)
+        ax.plot(*path[-1], "o", color=hue, ms=style.marker * 1.3)
         ends.append(EndLabel(path[-1, 0], path[-1, 1], name, hue))
         said.append(f"{name} ends at {path[-1, 0]:.2f}, {path[-1, 1]:.2f}")
     ax.set_xlim(-0.08, 1.04)
     ax.set_ylim(-0.12, min(1.04, top))
     for name, (x, y) in rows.items():
         angle = np.linspace(0, 2 * np.pi, 60)
-        ax.plot(x + tolerance * np.cos(angle), y + tolerance * np.sin(angle), color=BLACK, lw=0.8)
-        ax.plot([x], [y], "X", color=BLACK, ms=look_.marker * 1.6)
-        ends.append(EndLabel(x + tolerance, y, name, BLACK))
+        ax.plot(x + _AROUND * np.cos(angle), y + _AROUND * np.sin(angle), color=BLACK, lw=0.8)
+        ax.plot([x], [y], "X", color=BLACK, ms=style.marker * 1.6)
+        ends.append(EndLabel(x + _AROUND, y, name, BLACK))
         said.append(f"reported {name} at {x:.2f}, {y:.2f}")
-    label_ends(ax, ends, look_)
-    title = title or "Which path leads through a reported row?"
-    picture.headline(title)
-    picture.alt = f"{_sentence(title)} Training skill, validation skill. " + "; ".join(said) + "."
+    label_ends(ax, ends)
+    picture.tell(
+        title or "Which path leads through a reported row?",
+        "Training skill, validation skill. " + "; ".join(said) + ".",
+    )
     return picture
-
-
-def _sentence(title: str) -> str:
-    """The title with a full stop, unless it ends in a mark of its own."""
-    return title if title.endswith(("?", "!", ".")) else f"{title}."

@@ -6,7 +6,7 @@ Where training and validation stand side by side, training is blue and filled, v
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,14 +24,15 @@ from tinylab.figures.style import (
     VERMILLION,
     EndLabel,
     Picture,
-    Style,
+    compared,
     drawn,
     dress,
     label_ends,
     listed,
-    look,
+    note,
     percent,
     quantity,
+    reference,
 )
 from tinylab.support.errors import InvalidInputError
 
@@ -52,12 +53,7 @@ _SECTIONS = {
 
 @drawn
 def few_images(
-    results: "Results",
-    *,
-    title: str = "",
-    chance: float | None = None,
-    level: tuple[str, Sequence[float]] | None = None,
-    style: str | None = None,
+    results: "Results", *, chance: float | None = None, level: tuple[str, Sequence[float]] | None = None
 ) -> Picture:
     """Validation accuracy over the number of training images per class, a line for each way to learn.
 
@@ -65,107 +61,89 @@ def few_images(
     mean. chance: accuracy of guessing, 0..1, drawn as a dotted line; level: (name, accuracies) of one more, such as
     k-NN's, for each number of images.
     """
-    look_ = look(style)
     sizes, ways = results.sizes, results.ways
     if not sizes:
         raise InvalidInputError("few_images got results without an attempt. Give those of transfer.compare")
-    picture = Picture(7.6 * look_.size, 3.9 * look_.size, look_)
+    picture = Picture(7.6, 3.9)
+    style = picture.style
     ax = picture.subplots()
-    dress(ax, look_, x="training images per class", y="validation accuracy (%)")
+    dress(ax, x="training images per class", y="validation accuracy (%)")
     labels, said = [], []
     for position, way in enumerate(ways):
         colour, dash, marker = _LOOKS[way]
         # each way a little aside, so that no bar hides another; sizes stand evenly, whatever lies between them
         places = np.arange(len(sizes)) + 0.05 * (position - (len(ways) - 1) / 2)
         values = [100 * np.array(results.column(way, size)) for size in sizes]
-        means = np.array([seeds.mean() for seeds in values])
+        means = [float(seeds.mean()) for seeds in values]
         for place, seeds in zip(places, values, strict=True):
-            ax.plot(np.full(len(seeds), place), seeds, marker, color=colour, alpha=0.35, ms=look_.marker * 0.7, mew=0)
+            ax.plot(np.full(len(seeds), place), seeds, marker, color=colour, alpha=0.35, ms=style.marker * 0.7, mew=0)
         errors = [seeds.std(ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else 0.0 for seeds in values]
-        ax.errorbar(
-            places,
-            means,
-            errors,
-            color=colour,
-            linestyle=dash,
-            marker=marker,
-            lw=look_.line,
-            ms=look_.marker * 1.5,
-            capsize=look_.marker,
-        )
-        labels.append(EndLabel(float(places[-1]), float(means[-1]), way, colour))
-        told = ", ".join(f"{mean:.1f} % with {size}" for mean, size in zip(means, sizes, strict=True))
-        said.append(f"{way}: {told}.")
+        size: dict[str, Any] = {"lw": style.line, "ms": style.marker * 1.5, "capsize": style.marker}
+        ax.errorbar(places, means, errors, color=colour, linestyle=dash, marker=marker, **size)
+        labels.append(EndLabel(float(places[-1]), means[-1], way, colour))
+        said.append(f"{way}: {_by_size(means, sizes)}.")
     ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     ax.set_xlim(-0.3, len(sizes) - 0.7)
-    labels += _references(ax, chance, None, look_)
+    labels += _references(ax, chance, None)
     if level is not None:
         heights = [100 * value for value in level[1]]
-        ax.plot(range(len(sizes)), heights, ":", color=GREY, marker="x", lw=look_.line * 0.8, ms=look_.marker)
+        ax.plot(range(len(sizes)), heights, ":", color=GREY, marker="x", lw=style.line * 0.8, ms=style.marker)
         labels.append(EndLabel(len(sizes) - 1, heights[-1], level[0], GREY))
-        told = ", ".join(f"{value:.1f} % with {size}" for value, size in zip(heights, sizes, strict=True))
-        said.append(f"{level[0]}: {told}.")
-    label_ends(ax, labels, look_)
-    picture.headline(title or "Few images: pre-training, or more epochs?")
-    picture.alt = f"{picture.get_suptitle()} Mean validation accuracy over the training images per class. " + " ".join(
-        said
+        said.append(f"{level[0]}: {_by_size(heights, sizes)}.")
+    label_ends(ax, labels)
+    picture.tell(
+        "Few images: pre-training, or more epochs?",
+        "Mean validation accuracy over the training images per class. " + " ".join(said),
     )
     return picture
+
+
+def _by_size(shares: Sequence[float], sizes: Sequence[int]) -> str:
+    return ", ".join(f"{share:.1f} % with {size}" for share, size in zip(shares, sizes, strict=True))
 
 
 @drawn
 def longer(
     runs: Mapping[str, Mapping[int, tuple[float, float]]],
     *,
-    title: str = "",
     chance: float | None = None,
     level: tuple[str, float] | None = None,
-    style: str | None = None,
 ) -> Picture:
     """Training and validation accuracy over the length of the training, a panel for each recipe.
 
     runs: {"plain": {6: (0.7, 0.4), 12: (…), …}, …}: epochs, then accuracies 0..1 at the end of so many. chance, level:
     grey lines, see `costs`. Raises InvalidInputError for none, or accuracies outside 0..1.
     """
-    look_ = look(style)
     if not runs or not all(runs.values()):
         raise InvalidInputError("longer got no runs. Give {recipe: {epochs: (training, validation)}}, not empty")
     values = [value for lengths in runs.values() for pair in lengths.values() for value in pair]
     if not all(0 <= value <= 1 for value in values):
         raise InvalidInputError("longer got an accuracy outside 0..1; give shares, not percent")
-    picture = Picture((2.6 + 3.1 * len(runs)) * look_.size, 3.7 * look_.size, look_)
+    picture = Picture(2.6 + 3.1 * len(runs), 3.7)
+    style = picture.style
     panels = np.atleast_1d(picture.subplots(1, len(runs), sharey=True))
     said = []
     for ax, (name, lengths) in zip(panels, runs.items(), strict=True):
-        dress(ax, look_, name, x="epochs (each step doubles)", y="accuracy (%)" if ax is panels[0] else "")
+        dress(ax, name, x="epochs (each step doubles)", y="accuracy (%)" if ax is panels[0] else "")
         epochs = sorted(lengths)
         ax.set_xscale("log", base=2)
         ends = []
-        for column, what, colour, dash in ((0, "training", TRAINING, "-"), (1, "validation", VALIDATION, "--")):
+        looks = (("training", TRAINING, "o-", TRAINING), ("validation", VALIDATION, "o--", "white"))
+        for column, (what, colour, line, fill) in enumerate(looks):
             shares = [100 * lengths[length][column] for length in epochs]
-            ax.plot(
-                epochs,
-                shares,
-                dash,
-                color=colour,
-                marker="o",
-                lw=look_.line,
-                ms=look_.marker * 1.4,
-                mfc=colour if column == 0 else "white",
-            )
+            ax.plot(epochs, shares, line, color=colour, lw=style.line, ms=style.marker * 1.4, mfc=fill)
             ends.append(EndLabel(epochs[-1], shares[-1], what, colour))
         ax.set_xticks(epochs, [str(length) for length in epochs])
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlim(epochs[0] / 1.2, epochs[-1] * 1.2)
         ax.set_ylim(0, 103)
-        ends += _references(ax, chance, level, look_)
+        ends += _references(ax, chance, level)
         if ax is panels[-1]:  # two names would not fit between the panels, and colours and lines are the same
-            label_ends(ax, ends, look_)
+            label_ends(ax, ends)
         told = "; ".join(f"{n} epochs {percent(lengths[n][0])} / {percent(lengths[n][1])}" for n in epochs)
         said.append(f"{name}: {told}.")
-    picture.headline(title or "Are more epochs enough?")
-    picture.alt = f"{_sentence(picture)} Training / validation accuracy by length of the training. " + " ".join(said)
-    picture.alt += _told(level)
+    said = ["Training / validation accuracy by length of the training.", *said, *_told(level)]
+    picture.tell("Are more epochs enough?", " ".join(said))
     return picture
 
 
@@ -174,10 +152,8 @@ def costs(
     networks: Mapping[str, tuple[int, Mapping[str, float]]],
     *,
     images: int | None = None,
-    title: str = "",
     chance: float | None = None,
     level: tuple[str, float] | None = None,
-    style: str | None = None,
 ) -> Picture:
     """Validation accuracy of networks, the cheapest first: an arrow for each, from its first recipe to its last.
 
@@ -186,13 +162,13 @@ def costs(
     standard error. chance: accuracy of guessing, drawn as a dotted line; level: (name, accuracy) of one more, such
     as `evaluation.baseline(data).level`. Raises InvalidInputError for none.
     """
-    look_ = look(style)
     if not networks or not all(shares for _, shares in networks.values()):
         raise InvalidInputError("costs got no networks. Give {name: (multiply-adds, {recipe: accuracy})}, one or more")
     recipes = list(dict.fromkeys(recipe for _, shares in networks.values() for recipe in shares))
-    picture = Picture(max(2.8 + 1.3 * len(networks), 5.4) * look_.size, 4.0 * look_.size, look_)
+    picture = Picture(max(2.8 + 1.3 * len(networks), 5.4), 4.0)
+    style = picture.style
     ax = picture.subplots()
-    dress(ax, look_, x="network, multiply-adds for one image", y="validation accuracy (%)")
+    dress(ax, x="network, multiply-adds for one image", y="validation accuracy (%)")
     colours = dict(zip(recipes, (VERMILLION, BLUE, GREEN, PURPLE, BLACK), strict=False))
     ordered = sorted(networks.items(), key=lambda item: item[1][0])
     labels: dict[str, EndLabel] = {}
@@ -200,34 +176,19 @@ def costs(
     for place, (name, (cost, shares)) in enumerate(ordered):
         points = [(recipe, 100 * shares[recipe]) for recipe in recipes if recipe in shares]
         if len(points) > 1:
-            arrow = {"arrowstyle": "->", "color": GREY, "lw": look_.line, "shrinkA": 7, "shrinkB": 7}
+            arrow = {"arrowstyle": "->", "color": GREY, "lw": style.line, "shrinkA": 7, "shrinkB": 7}
             ax.annotate("", (place, points[-1][1]), (place, points[0][1]), arrowprops=arrow)
         for recipe, height in points:
-            hollow = recipe == recipes[0] and len(recipes) > 1
+            colour = colours[recipe]
             near = [other for _, other in points if 0 < abs(other - height) < 5]  # whose number would touch this one
             if images:
                 error = 100 * math.sqrt(shares[recipe] * (1 - shares[recipe]) / images)
-                ax.errorbar(place, height, yerr=error, color=colours[recipe], elinewidth=look_.line * 0.7, capsize=3)
-            ax.plot(
-                place,
-                height,
-                "o",
-                color=colours[recipe],
-                mfc="white" if hollow else colours[recipe],
-                ms=look_.marker * 1.8,
-                mew=look_.line,
-            )
-            ax.annotate(
-                f"{height:.0f}",
-                (place, height),
-                xytext=(-look_.marker * 2, 0),
-                textcoords="offset points",
-                ha="right",
-                va="center" if not near else "bottom" if height > near[0] else "top",
-                color=colours[recipe],
-                fontsize=look_.font * 0.9,
-            )
-            labels[recipe] = EndLabel(place, height, recipe, colours[recipe])  # named at the last network that has it
+                ax.errorbar(place, height, yerr=error, color=colour, elinewidth=style.line * 0.7, capsize=3)
+            fill = "white" if recipe == recipes[0] and len(recipes) > 1 else colour
+            ax.plot(place, height, "o", color=colour, mfc=fill, ms=style.marker * 1.8, mew=style.line)
+            va = "center" if not near else "bottom" if height > near[0] else "top"
+            note(ax, f"{height:.0f}", (place, height), (-style.marker * 2, 0), colour, ha="right", va=va)
+            labels[recipe] = EndLabel(place, height, recipe, colour)  # named at the last network that has it
         told = ", ".join(f"{recipe} {height:.1f} %" for recipe, height in points)
         said.append(f"{name} ({quantity(cost)} multiply-adds): {told}.")
     # two networks may cost the same: their places are even, and the costs are written below
@@ -236,73 +197,47 @@ def costs(
     heights = [100 * share for _, shares in networks.values() for share in shares.values()]
     ax.set_ylim(0, 1.2 * max(heights))  # from zero: what an arrow adds is seen beside what was there
     ax.locator_params(axis="y", nbins=6)
-    label_ends(ax, [*labels.values(), *_references(ax, chance, level, look_)], look_)
-    picture.headline(title or "What a network costs, and what a recipe adds")
-    picture.alt = (
-        f"{_sentence(picture)} Validation accuracy. "
-        + " ".join(said)
-        + (f" Bars: one standard error on {images} images." if images else "")
-        + _told(level)
-    )
+    label_ends(ax, [*labels.values(), *_references(ax, chance, level)])
+    if images:
+        said.append(f"Bars: one standard error on {images} images.")
+    said = ["Validation accuracy.", *said, *_told(level)]
+    picture.tell("What a network costs, and what a recipe adds", " ".join(said))
     return picture
 
 
 @drawn
-def ladder(rows: Sequence[tuple[str, str, str]], *, title: str = "", style: str | None = None) -> Picture:
+def ladder(rows: Sequence[tuple[str, str, str]]) -> Picture:
     """Validation accuracies from the report to the best, a bar each; what has not been run has none and says so.
 
     rows: (section, network, accuracy as text), such as ("the report", "Model 3", "15.6 %") or ("beyond", "modern",
     "not yet run"): columns of `records.table`. Raises InvalidInputError for none.
     """
-    look_ = look(style)
     if not rows:
         raise InvalidInputError("ladder got no rows. Give (section, network, accuracy), one or more")
-    picture = Picture(8.6 * look_.size, (1.1 + 0.33 * len(rows)) * look_.size, look_)
+    picture = Picture(8.6, 1.1 + 0.33 * len(rows))
     ax = picture.subplots()
-    dress(ax, look_, x="validation accuracy on 200 classes (%)", grid="x")
+    dress(ax, x="validation accuracy on 200 classes (%)", grid="x")
     ax.set_xlim(0, 100)
     for place, (section, _, text) in zip(range(len(rows))[::-1], rows, strict=True):
         number = re.match(r"\d+(\.\d+)?", text)
         colour = _SECTIONS.get(section.split(",")[0], BLACK)
         width = float(number[0]) if number else 0.0
         ax.barh(place, width, 0.66, color=colour)
-        ax.annotate(
-            text,
-            (width, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK if number else GREY,
-            style="normal" if number else "italic",
-            fontsize=look_.font * 0.95,
-            parse_math=False,
-        )
+        ink, slant = (INK, "normal") if number else (GREY, "italic")
+        note(ax, text, (width, place), (4, 0), ink, 0.95, va="center", style=slant)
     ax.set_yticks(range(len(rows))[::-1], [f"{section}: {network}" for section, network, _ in rows])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.6, len(rows) - 0.4)
-    picture.headline(title or "From the report to the best")
+    sections = listed(list(dict.fromkeys(section for section, *_ in rows)))
     told = "; ".join(f"{section}, {network}: {text}" for section, network, text in rows)
-    picture.alt = f"{_sentence(picture)} Validation accuracy of {listed(_sections(rows))}. {told}."
+    picture.tell("From the report to the best", f"Validation accuracy of {sections}. {told}.")
     return picture
 
 
-def _sentence(picture: Picture) -> str:
-    """The headline with a stop at its end."""
-    text = picture.get_suptitle()
-    return text if text.endswith(("?", ".")) else f"{text}."
+def _told(level: tuple[str, float] | None) -> list[str]:
+    return [] if level is None else [f"{level[0]}: {percent(level[1])}."]
 
 
-def _sections(rows: Sequence[tuple[str, str, str]]) -> list[str]:
-    return list(dict.fromkeys(section for section, *_ in rows))
-
-
-def _told(level: tuple[str, float] | None) -> str:
-    return "" if level is None else f" {level[0]}: {percent(level[1])}."
-
-
-def _references(ax: Axes, chance: float | None, level: tuple[str, float] | None, style: Style) -> list[EndLabel]:
+def _references(ax: Axes, chance: float | None, level: tuple[str, float] | None) -> list[EndLabel]:
     """Grey lines of what guessing and `level` give; the labels for their ends."""
-    known = ([] if chance is None else [("guessing", chance)]) + ([] if level is None else [level])
-    for _, value in known:
-        ax.axhline(100 * value, color=GREY, linestyle=":", linewidth=style.line * 0.8)
-    return [EndLabel(ax.get_xlim()[1], 100 * value, f"{name}: {100 * value:.3g} %", GREY) for name, value in known]
+    return [reference(ax, 100 * share, f"{name}: {100 * share:.3g} %") for name, share in compared(chance, level)]

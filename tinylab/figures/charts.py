@@ -1,6 +1,6 @@
-"""Charts of numbers: comparisons as bars, times, parameters by layer, activations by depth, confusion."""
+"""Charts of numbers: comparisons as bars, times, activations by depth, confusion."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,20 +20,18 @@ from tinylab.figures.style import (
     VALIDATION,
     EndLabel,
     Picture,
-    Style,
     array,
     drawn,
     dress,
     label_ends,
     listed,
-    look,
     percent,
-    quantity,
+    style_of,
 )
 from tinylab.support.errors import InvalidInputError
 
 MOST_CLASSES = 20  # of a confusion matrix that can still be read
-_BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", BLUE, "#00304D"])
+BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", BLUE, "#00304D"])
 
 
 def _finite(value: float | None) -> bool:
@@ -47,7 +45,6 @@ def comparison(
     title: str = "",
     chance: float | None = None,
     level: tuple[str, float] | None = None,
-    style: str | None = None,
 ) -> Picture:
     """Training and validation accuracy (0..1) of networks under several conditions, a panel for each network.
 
@@ -55,40 +52,29 @@ def comparison(
     None where there is no number. chance: accuracy of guessing, drawn as a dotted line; level: (name, accuracy) of one
     more, dashed, such as `evaluation.baseline(data).level`.
     """
-    look_ = look(style)
     if not results:
         raise InvalidInputError("comparison got no results; it needs at least one network")
     values = [v for conditions in results.values() for pair in conditions.values() for v in pair if _finite(v)]
     if any(not 0 <= float(v) <= 1 for v in values if v is not None):
         raise InvalidInputError("comparison got an accuracy outside 0..1; give shares, not percent")
-    picture = Picture(max(2.8 * len(results), 4.2) * look_.size, 3.7 * look_.size, look_)
+    picture = Picture(max(2.8 * len(results), 4.2), 3.7)
+    style = picture.style
     panels = np.atleast_1d(picture.subplots(1, len(results), sharey=True))
     top = min(max([float(v) for v in values if v is not None], default=1.0) * 118, 112)
     references: list[tuple[str, float, Any]] = [] if chance is None else [("guessing", chance, ":")]
     references += [] if level is None else [(*level, "--")]
+    written: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": style.font * 0.9, "zorder": 4}
+    written["bbox"] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}  # no line through it
     for panel, (name, conditions) in zip(panels, results.items(), strict=True):
-        dress(panel, look_, name, y="accuracy (%)" if panel is panels[0] else "")
+        dress(panel, name, y="accuracy (%)" if panel is panels[0] else "")
         for i, pair in enumerate(conditions.values()):
-            for side, value, colour, hatch in (
-                (-0.2, pair[0], TRAINING, ""),
-                (0.2, pair[1], VALIDATION, "//"),
-            ):
+            for side, value, colour, hatch in ((-0.2, pair[0], TRAINING, ""), (0.2, pair[1], VALIDATION, "//")):
                 shown = 100 * float(value) if value is not None and _finite(value) else 0.0
                 panel.bar(i + side, shown, 0.37, color="white" if hatch else colour, edgecolor=colour, hatch=hatch)
                 text = f"{shown:.0f}" if _finite(value) else "–"
-                panel.text(
-                    i + side,
-                    shown + top / 90,
-                    text,
-                    ha="center",
-                    va="bottom",
-                    color=colour,
-                    fontsize=look_.font * 0.9,
-                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},  # no line through it
-                    zorder=4,
-                )
+                panel.text(i + side, shown + top / 90, text, color=colour, **written)
         for _, value, dash in references:
-            panel.axhline(100 * value, color=GREY, linestyle=dash, linewidth=look_.line)
+            panel.axhline(100 * value, color=GREY, linestyle=dash, linewidth=style.line)
         panel.set_xticks(range(len(conditions)), [text.replace(" ", "\n") for text in conditions])
         panel.set(ylim=(0, top), xlim=(-0.6, len(conditions) - 0.4))
     keys: list[Artist] = [
@@ -103,71 +89,16 @@ def comparison(
         loc="outside lower center",
         ncols=4,
         frameon=False,
-        fontsize=look_.font,
+        fontsize=style.font,
         labelcolor=[TRAINING, VALIDATION, GREY, GREY][: len(keys)],
     )
-    title = title or "Training and validation accuracy, side by side"
-    picture.headline(title)
-    picture.alt = f"{title}. Training / validation accuracy. " + " ".join(
+    said = [
         f"{name}: " + "; ".join(f"{c} {percent(p[0])} / {percent(p[1])}" for c, p in conditions.items()) + "."
         for name, conditions in results.items()
-    )
-    picture.alt += "".join(f" {name}: {percent(value)}." for name, value, _ in references)
-    return picture
-
-
-@drawn
-def bars(
-    values: Mapping[str, float],
-    *,
-    title: str = "",
-    unit: str = "",
-    log: bool = False,
-    text: Callable[[float], str] | None = None,
-    tick: Callable[[float], str] = quantity,
-    highlight: str | None = None,
-    style: str | None = None,
-) -> Picture:
-    """One horizontal bar for each name, its number at its end; `log` where values span orders of magnitude.
-
-    text, tick: how numbers are written, at the bars and on the axis; highlight: the bar drawn in vermillion.
-    """
-    look_ = look(style)
-    if not values:
-        raise InvalidInputError("bars got no values; it needs at least one name with its number")
-    numbers = [float(v) for v in values.values()]
-    if log and min(numbers) <= 0:
-        raise InvalidInputError(f"bars got {min(numbers)}, which has no place on a logarithmic scale; allowed: > 0")
-    texts = [text(n) if text else quantity(n) + (f" {unit}" if unit else "") for n in numbers]
-    picture = Picture(8.3 * look_.size, (1.0 + 0.34 * len(values)) * look_.size, look_)
-    ax = picture.subplots()
-    dress(ax, look_, x=unit + (" (logarithmic)" if log else ""), grid="x")
-    places = np.arange(len(values))[::-1]
-    colours = [VALIDATION if name == highlight else TRAINING for name in values]
-    ax.barh(places, numbers, 0.68, color=colours, log=log)
-    ax.set_yticks(places, list(values))
-    ax.tick_params(axis="y", length=0)
-    low, high = min(numbers), max(numbers)
-    ax.set_xlim((low / 4, high * 6) if log else (min(0, low * 1.1), (high or 1) * 1.18))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
-    for place, number, written in zip(places, numbers, texts, strict=True):
-        ax.annotate(
-            written,
-            (number, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-            fontsize=look_.font * 0.95,
-            parse_math=False,
-        )
-    if title:
-        picture.headline(title)
-    picture.alt = (
-        (f"{title}. " if title else "")
-        + "; ".join(f"{name}: {written}" for name, written in zip(values, texts, strict=True))
-        + "."
-    )
+    ]
+    said += [f"{name}: {percent(value)}." for name, value, _ in references]
+    title = title or "Training and validation accuracy, side by side"
+    picture.tell(title, "Training / validation accuracy. " + " ".join(said))
     return picture
 
 
@@ -179,39 +110,32 @@ def duration(seconds: float) -> str:
     raise AssertionError("unreachable")
 
 
-def activation_spread(spreads: Mapping[str, Sequence[float]], *, title: str = "", style: str | None = None) -> Picture:
+def activation_spread(spreads: Mapping[str, Sequence[float]]) -> Picture:
     """How wide activations are after each layer, on a logarithmic scale, one line for each initialisation.
 
     spreads: {"too small": [std after layer 1, after layer 2, …], …}; a line has gaps at a spread of zero.
     """
-    title = title or "How activations spread, shrink or explode through the depth"
-    return lines(spreads, title=title, x="layer", y="standard deviation", log=True, style=style)
+    title = "How activations spread, shrink or explode through the depth"
+    return lines(spreads, title=title, x="layer", y="standard deviation", log=True)
 
 
-def _cells(ax: Axes, matrix: np.ndarray, shares: np.ndarray, style: Style) -> None:
+def _cells(ax: Axes, matrix: np.ndarray, shares: np.ndarray) -> None:
     """The counts, in ink that can be read on each cell's blue."""
-    small = style.font * min(0.95, 14 / len(matrix) + 0.1)
+    small = style_of(ax).font * min(0.95, 14 / len(matrix) + 0.1)
     for (r, c), count in np.ndenumerate(matrix):
         if count:
-            ax.text(
-                c,
-                r,
-                f"{count:,}",
-                ha="center",
-                va="center",
-                fontsize=small,
-                color="white" if shares[r, c] > 0.42 else INK,
-            )
+            ink = "white" if shares[r, c] > 0.42 else INK
+            ax.text(c, r, f"{count:,}", ha="center", va="center", fontsize=small, color=ink)
 
 
 @drawn
-def confusion(matrix: Any, words: Sequence[str], *, title: str = "", style: str | None = None) -> Picture:
+def confusion(matrix: Any, words: Sequence[str]) -> Picture:
     """Which class is taken for which: int (C, C), rows are true classes, columns predicted ones, C ≤ 20.
 
     Colours are shares of the row, numbers are counts. Raises InvalidInputError for more classes, since nobody
     can read those.
     """
-    look_, counts = look(style), array(matrix)
+    counts = array(matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(words) != len(counts):
         raise InvalidInputError(
             f"confusion got a matrix {counts.shape} and {len(words)} words. Allowed: (C, C) and C words"
@@ -223,66 +147,60 @@ def confusion(matrix: Any, words: Sequence[str], *, title: str = "", style: str 
         )
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(2.6 + 0.36 * len(counts), 4.2)
-    picture = Picture((side + 0.7) * look_.size, side * look_.size, look_)
+    picture = Picture(side + 0.7, side)
     ax = picture.subplots()
-    dress(ax, look_, x="predicted class", y="true class", grid=None)
-    ax.imshow(shares, cmap=_BLUES, vmin=0, vmax=1, aspect="auto")
-    _cells(ax, counts, shares, look_)
+    dress(ax, x="predicted class", y="true class", grid=None)
+    ax.imshow(shares, cmap=BLUES, vmin=0, vmax=1, aspect="auto")
+    _cells(ax, counts, shares)
     places = range(len(counts))
+    ax.set_xticks(places, list(words))
     if max(map(len, words)) > 4:
         ax.set_xticks(places, list(words), rotation=45, ha="right", rotation_mode="anchor")
-    else:
-        ax.set_xticks(places, list(words))
     ax.set_yticks(places, list(words))
     ax.tick_params(length=0)
     right = float(np.trace(counts) / max(counts.sum(), 1))
     wrong = np.where(np.eye(len(counts), dtype=bool), -1, counts)
     r, c = divmod(int(wrong.argmax()), len(counts))
     worst = f"{words[r]} is taken for {words[c]} {wrong[r, c]:,} times" if wrong[r, c] > 0 else "no class is mistaken"
-    title = title or f"{percent(right)} right; {worst}"
-    picture.headline(title)
-    picture.alt = (
-        f"{title}. Confusion of {len(counts)} classes ({listed(words)}): {percent(right)} of "
-        f"{counts.sum():,} predictions are right; most often, {worst}."
+    picture.tell(
+        f"{percent(right)} right; {worst}",
+        f"Confusion of {len(counts)} classes ({listed(words)}): {percent(right)} of {counts.sum():,} predictions are "
+        f"right; most often, {worst}.",
     )
     return picture
 
 
 @drawn
-def crossing(
-    timed: Mapping[int, float], levels: Mapping[str, float], *, reach: int, title: str = "", style: str | None = None
-) -> Picture:
+def crossing(timed: Mapping[int, float], levels: Mapping[str, float], *, reach: int) -> Picture:
     """Seconds for one image over the number of training images, both logarithmic: measured dots, lines that cross.
 
     timed: {images: seconds} of a method whose time grows in proportion, two or more; its line goes through the dots
     (geometric mean of their slopes, the band from the lowest to the highest) and on to `reach` images.
     levels: {name: seconds} of methods whose time does not depend on the images. Raises InvalidInputError for less.
     """
-    look_ = look(style)
     if len(timed) < 2 or not levels or min(*timed, *timed.values(), *levels.values()) <= 0:
         raise InvalidInputError("crossing needs two or more {images: seconds} and one or more {name: seconds}, above 0")
     slopes = np.array([seconds / images for images, seconds in timed.items()])
     slope, low, high = float(np.exp(np.log(slopes).mean())), float(slopes.min()), float(slopes.max())
-    picture = Picture(7.6 * look_.size, 3.7 * look_.size, look_)
+    picture = Picture(7.6, 3.7)
+    style = picture.style
     ax = picture.subplots()
-    dress(ax, look_, x="training images (logarithmic)", y="time per image (logarithmic)", grid="both")
+    dress(ax, x="training images (logarithmic)", y="time per image (logarithmic)", grid="both")
     ax.set(xscale="log", yscale="log")
     ends = np.array([min(timed), reach], dtype=float)
     ax.fill_between(ends, low * ends, high * ends, color=TRAINING, alpha=0.15, lw=0)
-    ax.plot(ends, slope * ends, "--", color=TRAINING, lw=look_.line * 0.8)
-    ax.plot(list(timed), list(timed.values()), "o", color=TRAINING, ms=look_.marker * 1.2)
+    ax.plot(ends, slope * ends, "--", color=TRAINING, lw=style.line * 0.8)
+    ax.plot(list(timed), list(timed.values()), "o", color=TRAINING, ms=style.marker * 1.2)
     ax.set_xlim(ends[0] / 1.3, reach)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     names = [EndLabel(reach, slope * reach, f"k-NN: {duration(slope * reach)}", TRAINING)]
     said = [f"k-NN about {duration(slope * reach)} with {reach:,} images"]
     for name, level in levels.items():
-        ax.axhline(level, color=VALIDATION, lw=look_.line)
+        ax.axhline(level, color=VALIDATION, lw=style.line)
         names.append(EndLabel(reach, level, f"{name}: {duration(level)}", VALIDATION))
-        said.append(
-            f"{name} {duration(level)}, level with it at about {level / high:,.0f} to {level / low:,.0f} images"
-        )
-    label_ends(ax, names, look_)
-    picture.headline(title or "What one prediction costs: where the lines cross")
-    picture.alt = f"{picture.get_suptitle()}. For one image: " + "; ".join(said) + "."
+        met = f"{level / high:,.0f} to {level / low:,.0f} images"
+        said.append(f"{name} {duration(level)}, level with it at about {met}")
+    label_ends(ax, names)
+    picture.tell("What one prediction costs: where the lines cross", "For one image: " + "; ".join(said) + ".")
     return picture

@@ -5,15 +5,17 @@ Accepted everywhere, from numpy or torch: uint8 (H, W, 3) or (H, W); float (H, W
 values in 0..1 or in 0..255.
 """
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
 
-from tinylab.figures.style import BLUE, DPI, INK, VERMILLION, Picture, Style, array, drawn, listed, look
+from tinylab.figures.style import BLUE, DPI, INK, VERMILLION, Picture, Style, array, drawn, listed, look, style_of
 from tinylab.support.errors import InvalidInputError
 
 Pixels = Any  # numpy array or torch tensor
@@ -49,17 +51,56 @@ def stretched(values: Pixels, low: float | None = None, high: float | None = Non
     return np.round(np.clip((values - low) / max(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
 
 
-def signed(values: Pixels, largest: float | None = None) -> np.ndarray:
+def signed(values: Pixels) -> np.ndarray:
     """Values around zero as uint8: zero is mid-grey, `w / (2·max|w|) + 0.5`, so that signs can be seen."""
     values = array(values).astype(np.float64)
-    largest = float(np.abs(values).max()) if largest is None else largest
-    return np.round(np.clip(values / (2 * max(largest, 1e-12)) + 0.5, 0, 1) * 255).astype(np.uint8)
+    largest = max(float(np.abs(values).max()), 1e-12)
+    return np.round(np.clip(values / (2 * largest) + 0.5, 0, 1) * 255).astype(np.uint8)
 
 
-def _fit(text: str, width: float, style: Style, lines: int) -> str:
-    """Text broken into at most `lines` lines of `width` stored pixels; the rest becomes an ellipsis."""
-    letters = max(int(width / (0.56 * style.font * DPI / 72)), 4)
-    return "\n".join(textwrap.wrap(str(text), letters, max_lines=lines, placeholder=" …", break_long_words=True))
+def enlarged(image: np.ndarray, zoom: int) -> np.ndarray:
+    """Each pixel of an image (H, W, 3) as a square of `zoom` pixels."""
+    return image.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def titled(title: str, said: str) -> str:
+    """The text twin of a picture that may have a title."""
+    return f"{title}: {said}" if title else said
+
+
+@drawn
+def blank(width: int, height: int, title: str) -> tuple[Picture, Axes, np.ndarray]:
+    """A picture of so many stored pixels in any style, its title written; axes in these pixels; a white canvas.
+
+    The canvas, uint8 (height, width, 3), is for `paint` when it is finished.
+    """
+    picture = Picture(1, 1, layout=None)
+    picture.set_size_inches(width / DPI, height / DPI)
+    ax = picture.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(height, 0))
+    ax.axis("off")
+    if title:
+        picture.headline(title, x=_GAP / width, y=1 - 0.5 * picture.style.em / height)
+    return picture, ax, np.full((height, width, 3), 255, np.uint8)
+
+
+def paint(ax: Axes, canvas: np.ndarray) -> None:
+    """Show the canvas of `blank`, a stored pixel for each of its own."""
+    height, width = canvas.shape[:2]
+    ax.imshow(canvas, interpolation="nearest", extent=(0, width, height, 0), aspect="auto")
+
+
+def write(
+    ax: Axes, x: float, y: float, text: str, size: float = 1.0, colour: str = INK, ha: str = "left", va: str = "bottom"
+) -> None:
+    """A name beside an image of `blank`; size: of the style's font."""
+    ax.text(x, y, text, ha=ha, va=va, fontsize=style_of(ax).font * size, color=colour, parse_math=False)
+
+
+def _fit(text: str, width: float, style: Style) -> str:
+    """Text broken into at most three lines of `width` stored pixels; the rest becomes an ellipsis."""
+    letters = max(int(width / (0.56 * style.em)), 4)
+    return "\n".join(textwrap.wrap(str(text), letters, max_lines=3, placeholder=" …", break_long_words=True))
 
 
 def _headline_width(text: str, style: Style) -> float:
@@ -72,11 +113,10 @@ def _headline_width(text: str, style: Style) -> float:
 @drawn
 def _mosaic(
     rows: Sequence[Sequence[np.ndarray]],
-    style: Style,
-    title: str = "",
+    title: str,
+    zoom: int,
     row_labels: Sequence[str] | None = None,
     cell_titles: Sequence[Sequence[str]] | None = None,
-    zoom: int | None = None,
     colours: Sequence[Sequence[str]] | None = None,
     pair_gap: int = 0,
 ) -> Picture:
@@ -84,66 +124,31 @@ def _mosaic(
 
     pair_gap: extra stored pixels after every second column.
     """
-    zoom = zoom or style.zoom
+    style = look()
     height, width = (side * zoom for side in rows[0][0].shape[:2])
     columns = max(map(len, rows))
-    em = style.font * DPI / 72  # stored pixels
-    titles = [[_fit(t, width, style, 3) for t in line] for line in cell_titles] if cell_titles else None
+    em = style.em
+    titles = [[_fit(text, width, style) for text in line] for line in cell_titles] if cell_titles else None
     most_lines = max((text.count("\n") + bool(text) for line in titles or [] for text in line), default=0)
     head = 1.3 * em * most_lines
-    labels = [_fit(text, 11 * em, style, 3) for text in row_labels] if row_labels else []
+    labels = [_fit(text, 11 * em, style) for text in row_labels or []]
     left = max((0.6 * em * max(map(len, t.split("\n"))) for t in labels), default=0) + (em if labels else _GAP)
     top = 2.1 * em if title else _GAP
     grid_width = columns * (width + _GAP) + (columns - 1) // 2 * pair_gap
     grid_height = len(rows) * (height + head + _GAP)
     needed = 2 * _GAP + (_headline_width(title, style) if title else 0)
-    total = np.array([max(left + grid_width + _GAP, needed), top + grid_height + _GAP])
-    total = np.ceil(total).astype(int)
-    picture = Picture(total[0] / DPI, total[1] / DPI, style, layout=None)
-    ax = picture.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, total[0]), ylim=(total[1], 0))
-    ax.axis("off")
-    canvas = np.full((total[1], total[0], 3), 255, np.uint8)
+    total_width = math.ceil(max(left + grid_width + _GAP, needed))
+    picture, ax, canvas = blank(total_width, math.ceil(top + grid_height + _GAP), title)
     for r, row in enumerate(rows):
         y = round(top + r * (height + head + _GAP) + head)
         if labels:
-            ax.text(
-                left - em / 2,
-                y + height / 2,
-                labels[r],
-                ha="right",
-                va="center",
-                fontsize=style.font,
-                color=INK,
-                parse_math=False,
-            )
+            write(ax, left - em / 2, y + height / 2, labels[r], ha="right", va="center")
         for c, image in enumerate(row):
             x = round(left + c * (width + _GAP) + c // 2 * pair_gap)
-            canvas[y : y + height, x : x + width] = image.repeat(zoom, 0).repeat(zoom, 1)
+            canvas[y : y + height, x : x + width] = enlarged(image, zoom)
             if titles and titles[r][c]:
-                ax.text(
-                    x,
-                    y - 0.25 * em,
-                    titles[r][c],
-                    ha="left",
-                    va="bottom",
-                    fontsize=style.font * 0.9,
-                    color=colours[r][c] if colours else INK,
-                    parse_math=False,
-                )
-    ax.imshow(canvas, interpolation="nearest", extent=(0, total[0], total[1], 0), aspect="auto")
-    if title:
-        picture.text(
-            _GAP / total[0],
-            1 - 0.5 * em / total[1],
-            title,
-            va="top",
-            ha="left",
-            color=INK,
-            fontsize=style.font * 1.1,
-            fontweight="bold",
-            parse_math=False,
-        )
+                write(ax, x, y - 0.25 * em, titles[r][c], 0.9, colours[r][c] if colours else INK)
+    paint(ax, canvas)
     return picture
 
 
@@ -155,7 +160,6 @@ def image_grid(
     columns: int | None = None,
     title: str = "",
     zoom: int | None = None,
-    style: str | None = None,
 ) -> Picture:
     """Images side by side, unsmoothed: labelled rows, or a flat grid with a title over each image.
 
@@ -165,7 +169,7 @@ def image_grid(
     zoom:       stored pixels per image pixel; default: the style's
     Raises InvalidInputError when labels and images do not match, or there is no image.
     """
-    look_ = look(style)
+    zoom = zoom or look().zoom
     if len(images) == 0:
         raise InvalidInputError("image_grid got no images; it needs at least one")
     if row_labels is not None:
@@ -173,27 +177,24 @@ def image_grid(
             raise InvalidInputError(f"image_grid got {len(row_labels)} row labels for {len(images)} rows of images")
         rows = [[pixels(image) for image in row] for row in images]
         count = max(map(len, rows))
-        picture = _mosaic(rows, look_, title, row_labels=row_labels, zoom=zoom)
+        picture = _mosaic(rows, title, zoom, row_labels)
         what = f"{len(rows)} rows of {count} images, one row for each of: {listed(row_labels)}."
     else:
         flat = [pixels(image) for image in images]
         if titles is not None and len(titles) != len(flat):
             raise InvalidInputError(f"image_grid got {len(titles)} titles for {len(flat)} images")
-        fit = max(1200 // (flat[0].shape[1] * (zoom or look_.zoom)), 1)
+        fit = max(1200 // (flat[0].shape[1] * zoom), 1)
         columns = min(columns or fit, len(flat))
         rows = [flat[i : i + columns] for i in range(0, len(flat), columns)]
         named = [list(titles[i : i + columns]) for i in range(0, len(flat), columns)] if titles is not None else None
-        picture = _mosaic(rows, look_, title, cell_titles=named, zoom=zoom)
+        picture = _mosaic(rows, title, zoom, cell_titles=named)
         what = f"{len(flat)} images" + (f": {listed(titles)}." if titles is not None else ".")
-    picture.alt = f"{title}: {what}" if title else what
+    picture.alt = titled(title, what)
     return picture
 
 
-def duplicates(
-    pairs: Sequence[tuple[Pixels, Pixels, str, str]], *, title: str = "", style: str | None = None
-) -> Picture:
+def duplicates(pairs: Sequence[tuple[Pixels, Pixels, str, str]]) -> Picture:
     """Pairs of identical images with the two labels they carry; a pair is (image, image, label, label)."""
-    look_ = look(style)
     if not pairs:
         raise InvalidInputError("duplicates got no pairs; it needs at least one")
     per_row = 3 if len(pairs) > 2 else len(pairs)
@@ -201,55 +202,39 @@ def duplicates(
     rows = [[pixels(image) for pair in chunk for image in pair[:2]] for chunk in chunks]
     names = [[str(name) for pair in chunk for name in pair[2:4]] for chunk in chunks]
     colours = [[BLUE, VERMILLION] * len(chunk) for chunk in chunks]
-    title = title or "The same picture, byte for byte, under two labels"
-    picture = _mosaic(rows, look_, title, cell_titles=names, colours=colours, pair_gap=30, zoom=max(look_.zoom - 1, 2))
+    title = "The same picture, byte for byte, under two labels"
+    picture = _mosaic(rows, title, look().zoom - 1, cell_titles=names, colours=colours, pair_gap=30)
     picture.alt = f"{title}: " + "; ".join(f"once {pair[2]}, once {pair[3]}" for pair in pairs) + "."
     return picture
 
 
-def augmentations(
-    image: Pixels, variants: Sequence[Pixels] | Pixels, *, title: str = "", style: str | None = None
-) -> Picture:
+def augmentations(image: Pixels, variants: Sequence[Pixels] | Pixels) -> Picture:
     """An image, and what the network is shown instead of it."""
     shown = [pixels(image), *(pixels(variant) for variant in variants)]
-    title = title or "One training image, and what the network is shown instead"
-    picture = image_grid(
-        shown,
-        titles=["original", *(f"variant {i}" for i in range(1, len(shown)))],
-        columns=min(len(shown), 6),
-        title=title,
-        style=style,
-    )
+    names = ["original", *(f"variant {i}" for i in range(1, len(shown)))]
+    title = "One training image, and what the network is shown instead"
+    picture = image_grid(shown, titles=names, columns=6, title=title)
     picture.alt = f"{title}: the original and {len(shown) - 1} variants of it, shifted or flipped."
     return picture
 
 
-def filters(
-    weights: Pixels,
-    *,
-    columns: int = 8,
-    title: str = "",
-    shared_scale: bool = False,
-    titles: Sequence[str] | None = None,
-    style: str | None = None,
-) -> Picture:
+def filters(weights: Pixels, *, title: str = "") -> Picture:
     """First-layer filters, (N, 3, k, k) or (N, 1, k, k), as small colour images in which zero is mid-grey.
 
-    Each filter is shown as `w / (2·max|w|) + 0.5`; with `shared_scale`, max|w| is that of all filters.
+    Each filter is shown on its own scale, as `w / (2·max|w|) + 0.5`.
     Raises InvalidInputError for deeper layers, whose channels are not colours.
     """
-    look_, values = look(style), array(weights)
+    values = array(weights)
     if values.ndim != 4 or values.shape[1] not in (1, 3):
         raise InvalidInputError(
             f"filters of shape {values.shape} cannot be drawn as colours. Allowed: the first layer's (N, 3, k, k)"
         )
-    largest = float(np.abs(values).max()) if shared_scale else None
-    shown = [pixels(signed(one, largest)) for one in values]
-    zoom = max(look_.zoom * 24 // values.shape[-1], 1)
-    picture = image_grid(shown, columns=columns, title=title, zoom=zoom, titles=titles, style=style)
-    scale = "one scale for all" if shared_scale else "each on its own scale"
+    zoom = max(look().zoom * 24 // values.shape[-1], 1)
+    picture = image_grid([pixels(signed(one)) for one in values], columns=8, title=title, zoom=zoom)
     side = f"{values.shape[2]}×{values.shape[3]}"
-    picture.alt = (f"{title}: " if title else "") + (
-        f"{len(values)} filters of {side} pixels, {scale}, zero is mid-grey; largest weight {np.abs(values).max():.3g}."
+    picture.alt = titled(
+        title,
+        f"{len(values)} filters of {side} pixels, each on its own scale, zero is mid-grey; largest weight "
+        f"{np.abs(values).max():.3g}.",
     )
     return picture

@@ -14,8 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.figures.curves import FAINT, FAINT_INK, best_epoch
+from tinylab.figures.curves import FAINT, FAINT_INK, SCALE, UNIT, best_epoch, column
 from tinylab.figures.style import (
+    AT_X,
     GREEN,
     GREY,
     HUES,
@@ -25,13 +26,13 @@ from tinylab.figures.style import (
     VERMILLION,
     EndLabel,
     Picture,
-    Style,
     decimate,
     drawn,
     dress,
     label_ends,
-    look,
+    note,
     percent,
+    style_of,
 )
 from tinylab.support.errors import InvalidInputError
 
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 MOST = 4  # branches that can be told apart
 MOST_IMAGES = 8
-_SCALE = {"loss": 1.0, "accuracy": 100.0}
-_UNIT = {"loss": "loss (nats per image)", "accuracy": "accuracy (%)"}
 _LEFT, _ACROSS = (0.065, 0.56), 0.272  # of the two panels; their width
 _WIDTH, _HEIGHT = 9.4, 5.5  # inches, style "page"
 _PANELS, _KEY, _STRIP = (0.465, 0.41), 0.375, 0.205  # bottom and height of the panels; top of the key; of the strip
@@ -91,7 +90,7 @@ class Scene:
 
 
 @drawn
-def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
+def laboratory(scene: Scene) -> Picture:
     """Loss and accuracy of all branches, marks, best epoch, key, images; always of the same size.
 
     Raises InvalidInputError for no branch, more than four, or a current one that is not there.
@@ -101,35 +100,29 @@ def laboratory(scene: Scene, *, style: str | None = None) -> Picture:
         raise InvalidInputError(
             f"laboratory got branches {letters}, current {scene.current!r}. Allowed: 1 to {MOST}, one of them current"
         )
-    look_ = look(style)
-    picture = Picture(_WIDTH * look_.size, _HEIGHT * look_.size, look_, layout=None)
-    for left, kind in zip(_LEFT, _SCALE, strict=True):
+    picture = Picture(_WIDTH, _HEIGHT, layout=None)
+    for left, kind in zip(_LEFT, SCALE, strict=True):
         ax = picture.add_axes((left, _PANELS[0], _ACROSS, _PANELS[1]))
-        dress(ax, look_, x="epoch", y=_UNIT[kind])
+        dress(ax, x="epoch", y=UNIT[kind])
         ax.set_xlim(0, scene.epochs * 1.02)  # room for the last marker
         ax.set_ylim(0, _top(scene) if kind == "loss" else 100)  # accuracy keeps its natural end
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        _panel(ax, scene, kind, look_)
-    picture.text(
-        0.01, 0.99, scene.title, va="top", color=INK, fontsize=look_.font * 1.1, fontweight="bold", parse_math=False
-    )
-    picture.text(0.01, 0.945, scene.values, va="top", color=INK, fontsize=look_.font * 0.95, parse_math=False)
+        _panel(ax, scene, kind)
+    picture.headline(scene.title, y=0.99)
+    _write(picture, 0.01, 0.945, scene.values, INK, 0.95)
     for row, branch in enumerate(scene.branches):
-        hue = _hues(scene)[branch.letter]
         here = " (current)" if branch.letter == scene.current and len(letters) > 1 else ""
-        picture.text(
-            0.01,
-            _KEY - row * 0.033,
-            f"{branch.letter}  {_named(branch)}{here}",
-            va="top",
-            color=hue,
-            fontsize=look_.font * 0.9,
-            parse_math=False,
-        )
+        text = f"{branch.letter}  {_named(branch)}{here}"
+        _write(picture, 0.01, _KEY - row * 0.033, text, _hues(scene)[branch.letter], 0.9)
     if scene.strip is not None:
-        _strip(picture, scene.strip, look_)
+        _strip(picture, scene.strip)
     picture.alt = described(scene)
     return picture
+
+
+def _write(picture: Picture, x: float, y: float, text: str, colour: str, size: float, va: str = "top") -> None:
+    """Words outside the panels: `x`, `y` as shares of the picture, `size` of the style's font."""
+    picture.text(x, y, text, va=va, color=colour, fontsize=picture.style.font * size, parse_math=False)
 
 
 def _hues(scene: Scene) -> dict[str, str]:
@@ -137,10 +130,6 @@ def _hues(scene: Scene) -> dict[str, str]:
     if len(scene.branches) == 1:
         return {scene.current: INK}
     return {branch.letter: HUES["ABCD".index(branch.letter)] for branch in scene.branches}
-
-
-def _column(history: "History", name: str) -> np.ndarray:
-    return np.array(history.column(name), dtype=np.float64)
 
 
 def _level(kind: str, classes: int) -> float:
@@ -152,14 +141,15 @@ def _top(scene: Scene) -> float:
     """Where the axis of the loss ends: a diverging run, or the spike of a first step, must not flatten all else."""
     level, highest = _level("loss", scene.classes), 0.0
     for branch in scene.branches:
-        losses = [_column(branch.history, f"{column}_loss") for column in ("train", "eval")]
+        losses = [column(branch.history, name) for name in ("train_loss", "eval_loss")]
         if branch.letter == scene.current and len(branch.batches):
             losses.append(np.percentile(branch.batches[:, 0], [98]))
         highest = max([highest, *(float(values.max()) for values in losses if len(values))])
     return min(max(1.08 * highest, 1.15 * level), 3 * level)
 
 
-def _panel(ax: Axes, scene: Scene, kind: str, style: Style) -> None:
+def _panel(ax: Axes, scene: Scene, kind: str) -> None:
+    style = style_of(ax)
     level, current = _level(kind, scene.classes), next(f for f in scene.branches if f.letter == scene.current)
     ax.axhline(level, color=GREY, linestyle=":", linewidth=style.line * 0.8)
     text = f"guessing: ln {scene.classes}" if kind == "loss" else f"guessing: {level:.3g} %"
@@ -167,34 +157,23 @@ def _panel(ax: Axes, scene: Scene, kind: str, style: Style) -> None:
     if kind == "accuracy" and scene.neighbours is not None:
         ax.axhline(100 * scene.neighbours, color=GREY, linestyle="-.", linewidth=style.line * 0.8)
         labels.append(EndLabel(scene.epochs, 100 * scene.neighbours, f"k-NN: {percent(scene.neighbours)}", GREY))
-    labels = [label for branch in scene.branches for label in _lines(ax, scene, branch, kind, style)] + labels
+    labels = [label for branch in scene.branches for label in _lines(ax, scene, branch, kind)] + labels
     for step, text in scene.marks:
         at = current.batches[step - 1, 2] if step else 0.0
         ax.axvline(at, color=INK, lw=0.9, linestyle=(0, (4, 2)))
         if kind == "loss":
-            right = at > 0.9 * scene.epochs  # the text stands on the side where there is room
-            ax.annotate(
-                text,
-                (at, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(-2 if right else 2, -1),
-                textcoords="offset points",
-                rotation=90,
-                va="top",
-                ha="right" if right else "left",
-                fontsize=style.font * 0.8,
-                color=INK,
-                parse_math=False,
-                linespacing=1.0,
-                bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5},
-            )
-    label_ends(ax, labels, style)
+            offset, side = ((-2, -1), "right") if at > 0.9 * scene.epochs else ((2, -1), "left")  # where there is room
+            box = {"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5}
+            upright = {"rotation": 90, "va": "top", "ha": side, "linespacing": 1.0, "bbox": box}
+            note(ax, text, (at, 1), offset, INK, 0.8, xycoords=AT_X, **upright)
+    label_ends(ax, labels)
 
 
-def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str, style: Style) -> list[EndLabel]:
+def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str) -> list[EndLabel]:
     """One branch's lines; the labels for their ends."""
+    style = style_of(ax)
     alone, current = len(scene.branches) == 1, branch.letter == scene.current
-    hue, scale = _hues(scene)[branch.letter], _SCALE[kind]
+    hue, scale = _hues(scene)[branch.letter], SCALE[kind]
     labels = []
     batch = branch.batches[:, 0 if kind == "loss" else 1] * scale
     if current and len(batch):
@@ -205,66 +184,41 @@ def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str, style: Style) -> l
     highest, top = int(np.argmax(batch)) if len(batch) else 0, ax.get_ylim()[1]
     if current and len(batch) and batch[highest] > top:  # what the axis leaves out is said
         value = f"{batch[highest]:,.0f}" if batch[highest] >= 100 else f"{batch[highest]:.3g}"
-        ax.annotate(
-            f"▲ {value}",
-            (branch.batches[highest, 2], 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, -1),
-            textcoords="offset points",
-            ha="left",
-            va="top",
-            fontsize=style.font * 0.8,
-            color=hue,
-            parse_math=False,
-        )
-    epochs = _column(branch.history, "epoch")
+        note(ax, f"▲ {value}", (branch.batches[highest, 2], 1), (0, -1), hue, 0.8, xycoords=AT_X, ha="left", va="top")
+    epochs = column(branch.history, "epoch")
     own = epochs >= branch.start  # with one epoch of the branch it left, so that the line begins there
     if branch.start and own.any():
         own[max(int(np.argmax(own)) - 1, 0)] = True
-    for column, dash, name, colour in (
-        (f"train_{kind}", "-", "training", TRAINING),
-        (f"eval_{kind}", "--", branch.history.eval_split, VALIDATION),
+    width = style.line * (1.0 if current else 0.75)
+    for what, dash, name, colour in (
+        ("train", "-", "training", TRAINING),
+        ("eval", "--", branch.history.eval_split, VALIDATION),
     ):
-        values = _column(branch.history, column)[own] * scale
+        values = column(branch.history, f"{what}_{kind}")[own] * scale
         if not len(values):
             continue
-        width = style.line * (1.0 if current else 0.75)
-        ax.plot(
-            *decimate(epochs[own], values),
-            linestyle=dash,
-            color=colour if alone else hue,
-            lw=width,
-            marker="o" if len(values) < 3 else "",
-            ms=style.marker,
-        )
+        x, y = decimate(epochs[own], values)
+        marker = "o" if len(values) < 3 else ""
+        ax.plot(x, y, dash, color=colour if alone else hue, lw=width, marker=marker, ms=style.marker)
         if alone:
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), name, colour))
         elif dash == "--":
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), f"{branch.letter} {name}", hue))
     best = best_epoch(branch.history)
     if current and best is not None:
-        value = _column(branch.history, f"eval_{kind}")[list(epochs).index(best)] * scale
+        value = column(branch.history, f"eval_{kind}")[list(epochs).index(best)] * scale
         colour = VALIDATION if alone else hue
         ax.plot([best], [value], "o", color=colour, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
         if kind == "loss":
-            ax.annotate(
-                f"best: epoch {best}",
-                (best, 1),
-                xycoords=("data", "axes fraction"),
-                va="bottom",
-                xytext=(0, 2),
-                textcoords="offset points",
-                color=colour,
-                fontsize=style.font * 0.9,
-                ha="right" if best > 0.6 * scene.epochs else "left",
-            )
+            side = "right" if best > 0.6 * scene.epochs else "left"
+            note(ax, f"best: epoch {best}", (best, 1), (0, 2), colour, xycoords=AT_X, ha=side, va="bottom")
     return labels
 
 
 _SIDE, _MARGIN = 0.98 / MOST_IMAGES, 0.01  # of the width: of an image with the gap after it; before the first
 
 
-def _strip(picture: Picture, strip: Strip, style: Style) -> None:
+def _strip(picture: Picture, strip: Strip) -> None:
     """A row of images, what each is above it, what it is taken for below."""
     watched = strip.watched
     for place, (image, name, chosen, sure) in enumerate(
@@ -274,19 +228,9 @@ def _strip(picture: Picture, strip: Strip, style: Style) -> None:
         ax = picture.add_axes((left, 0.2 * _STRIP, 0.62 * _HEIGHT * _STRIP / _WIDTH, 0.62 * _STRIP))
         ax.imshow(image, interpolation="nearest")
         ax.axis("off")
-        picture.text(
-            left, 0.845 * _STRIP, _short(name, 15), va="bottom", color=INK, fontsize=style.font * 0.8, parse_math=False
-        )
+        _write(picture, left, 0.845 * _STRIP, _short(name, 15), INK, 0.8, va="bottom")
         mark, colour = ("✓", GREEN) if name == chosen else ("✗", VERMILLION)
-        picture.text(
-            left,
-            0.17 * _STRIP,
-            f"{mark} {_short(chosen, 9)} {100 * sure:.0f} %",
-            va="top",
-            color=colour,
-            fontsize=style.font * 0.8,
-            parse_math=False,
-        )
+        _write(picture, left, 0.17 * _STRIP, f"{mark} {_short(chosen, 9)} {100 * sure:.0f} %", colour, 0.8)
 
 
 def _short(text: str, letters: int) -> str:

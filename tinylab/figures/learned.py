@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import colormaps
 
-from tinylab.figures.images import Pixels, image_grid, pixels, signed
-from tinylab.figures.style import BLUE, DPI, GREY, INK, VERMILLION, Picture, array, drawn, dress, listed, look
+from tinylab.figures.images import Pixels, blank, enlarged, image_grid, paint, pixels, signed, titled, write
+from tinylab.figures.style import BLUE, GREY, VERMILLION, Picture, array, drawn, dress, listed, look
 from tinylab.support.errors import InvalidInputError
 
 MAP = "inferno"  # perceptually uniform; JET draws edges where there are none
+_STRENGTH = 0.65  # how much of a pixel is the map's colour where the map is 1; the image shines through
 _STRIP = 26  # stored pixels between two groups
 
 
@@ -25,14 +26,12 @@ def side_by_side(
     title: str = "",
     what: str = "images",
     zoom: int | None = None,
-    style: str | None = None,
 ) -> Picture:
     """Grids of images of one size beside each other, a name over each: untrained beside trained, before beside after.
 
     groups: {"untrained": (N, H, W, 3), "trained": …}, the same position meaning the same thing in each; what: what
     the images are, for the text twin. Raises InvalidInputError for no images, or groups of different sizes.
     """
-    look_ = look(style)
     shown = {name: [pixels(one) for one in images] for name, images in groups.items()}
     sizes = {one.shape for images in shown.values() for one in images}
     counts = {len(images) for images in shown.values()}
@@ -43,41 +42,21 @@ def side_by_side(
         )
     count = counts.pop()
     columns = min(columns, count)
-    zoom = zoom or max(look_.zoom - 1, 1)
+    zoom, em = zoom or look().zoom - 1, look().em
     height, width = (side * zoom for side in sizes.pop()[:2])
-    em = look_.font * DPI / 72
-    rows = math.ceil(count / columns)
     grid = columns * (width + 4) - 4
     head, top = 1.5 * em, 2.1 * em if title else 6
-    total = (
-        math.ceil(max(len(shown) * (grid + _STRIP) - _STRIP + 12, 0.68 * em * len(title))),
-        math.ceil(top + head + rows * (height + 4) + 6),
-    )
-    picture = Picture(total[0] / DPI, total[1] / DPI, look_, layout=None)
-    ax = picture.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, total[0]), ylim=(total[1], 0))
-    ax.axis("off")
-    canvas = np.full((total[1], total[0], 3), 255, np.uint8)
+    total_width = max(len(shown) * (grid + _STRIP) - _STRIP + 12, 0.68 * em * len(title))
+    total_height = top + head + math.ceil(count / columns) * (height + 4) + 6
+    picture, ax, canvas = blank(math.ceil(total_width), math.ceil(total_height), title)
     for group, (name, images) in enumerate(shown.items()):
         left = 6 + group * (grid + _STRIP)
-        ax.text(left, top + head - 0.4 * em, name, fontsize=look_.font, color=INK, va="bottom", parse_math=False)
+        write(ax, left, top + head - 0.4 * em, name)
         for i, image in enumerate(images):
             y, x = round(top + head + i // columns * (height + 4)), left + i % columns * (width + 4)
-            canvas[y : y + height, x : x + width] = image.repeat(zoom, 0).repeat(zoom, 1)
-    ax.imshow(canvas, interpolation="nearest", extent=(0, total[0], total[1], 0), aspect="auto")
-    if title:
-        picture.text(
-            6 / total[0],
-            1 - 0.5 * em / total[1],
-            title,
-            va="top",
-            ha="left",
-            color=INK,
-            fontsize=look_.font * 1.1,
-            fontweight="bold",
-            parse_math=False,
-        )
-    picture.alt = (f"{title}: " if title else "") + f"{count} {what} each for {listed(list(shown))}, side by side."
+            canvas[y : y + height, x : x + width] = enlarged(image, zoom)
+    paint(ax, canvas)
+    picture.alt = titled(title, f"{count} {what} each for {listed(list(shown))}, side by side.")
     return picture
 
 
@@ -88,49 +67,39 @@ def with_top_images(
     *,
     names: Sequence[str],
     title: str = "",
-    style: str | None = None,
 ) -> Picture:
     """For each channel a row: the sought image, then the real images it answers to most, with what it saw framed.
 
     sought: (N, H, W, 3); real: (N, K, H, W, 3), the same size; boxes: (N, K) of top, left, bottom, right in pixels,
     the last two exclusive, which may reach outside the image; names: N.
     """
-    look_ = look(style)
     if not len(sought) == len(real) == len(boxes) == len(names) or len(sought) == 0:
         raise InvalidInputError(
             f"with_top_images got {len(sought)} sought images, {len(real)} rows of real ones, {len(boxes)} of boxes, "
             f"{len(names)} names. Allowed: as many of each, 1 or more"
         )
-    zoom = max(look_.zoom - 1, 1)
+    zoom = look().zoom - 1
     rows = [
-        [
-            _large(pixels(one), zoom),
-            *(_framed(pixels(image), box, zoom) for image, box in zip(images, own, strict=True)),
-        ]
+        [enlarged(pixels(one), zoom), *(_framed(pixels(i), box, zoom) for i, box in zip(images, own, strict=True))]
         for one, images, own in zip(sought, real, boxes, strict=True)
     ]
-    picture = image_grid(rows, row_labels=names, title=title, zoom=1, style=style)
-    picture.alt = (f"{title}: " if title else "") + (
+    picture = image_grid(rows, row_labels=names, title=title, zoom=1)
+    picture.alt = titled(
+        title,
         f"for {listed(list(names))}, the image that was sought, and {len(real[0])} real images that the channel "
-        "answers to most, with the patch that it saw framed."
+        "answers to most, with the patch that it saw framed.",
     )
     return picture
 
 
 def feature_maps(
-    maps: Pixels,
-    *,
-    image: Pixels | None = None,
-    channels: Sequence[int] | None = None,
-    columns: int = 8,
-    title: str = "",
-    style: str | None = None,
+    maps: Pixels, *, image: Pixels | None = None, channels: Sequence[int] | None = None, title: str = ""
 ) -> Picture:
     """The maps of one image, (C, h, w), each on its own scale with zero as mid-grey, the image before them if given.
 
     channels: how to number them; default: from 0.
     """
-    look_, values = look(style), array(maps).astype(np.float64)
+    values = array(maps).astype(np.float64)
     if values.ndim != 3 or len(values) == 0:
         raise InvalidInputError(f"feature_maps got maps of shape {values.shape}. Allowed: (C, h, w) of one image")
     numbers = range(len(values)) if channels is None else channels
@@ -139,28 +108,21 @@ def feature_maps(
     side = max(values.shape[1:])
     if image is not None:
         side = max(side, *pixels(image).shape[:2])
-    zoom = max(look_.zoom - 1, 1)
-    shown = [_large(pixels(signed(one)), zoom * max(side // max(one.shape), 1)) for one in values]
+    zoom = look().zoom - 1
+    shown = [enlarged(pixels(signed(one)), zoom * max(side // max(one.shape), 1)) for one in values]
     titles = [f"{number}" for number in numbers]
     if image is not None:
-        shown, titles = [_large(pixels(image), zoom), *shown], ["image", *titles]
-    picture = image_grid(shown, titles=titles, columns=columns, zoom=1, title=title, style=style)
-    picture.alt = (f"{title}: " if title else "") + (
+        shown, titles = [enlarged(pixels(image), zoom), *shown], ["image", *titles]
+    picture = image_grid(shown, titles=titles, columns=8, zoom=1, title=title)
+    picture.alt = titled(
+        title,
         f"{len(values)} feature maps of {values.shape[1]}×{values.shape[2]}, each on its own scale, zero is mid-grey; "
-        f"values from {values.min():.3g} to {values.max():.3g}."
+        f"values from {values.min():.3g} to {values.max():.3g}.",
     )
     return picture
 
 
-def cam_overlay(
-    images: Sequence[Pixels] | Pixels,
-    maps: Pixels,
-    *,
-    titles: Sequence[str],
-    title: str = "",
-    strength: float = 0.65,
-    style: str | None = None,
-) -> Picture:
+def cam_overlay(images: Sequence[Pixels] | Pixels, maps: Pixels, *, titles: Sequence[str], title: str = "") -> Picture:
     """Grad-CAM over its images: above the image, below it in grey under the map, in a perceptually uniform scale.
 
     images: N of (H, W, 3); maps: (N, h, w), 0..1, from `Cam.relative()`, each of whose numbers is drawn as the square
@@ -182,65 +144,55 @@ def cam_overlay(
             f"cam_overlay got images {shown[0].shape[:2]} and maps {values.shape[1:]}. Allowed: maps that divide "
             "the image"
         )
-    over = [_overlaid(image, one, strength) for image, one in zip(shown, values, strict=True)]
+    over = [_overlaid(image, one) for image, one in zip(shown, values, strict=True)]
     named = [text if one.any() else f"{text}: nothing" for text, one in zip(titles, values, strict=True)]
     under = f"map {values.shape[1]}×{values.shape[2]}"
-    picture = image_grid(
-        [*shown, *over], titles=[*named, *[under] * len(over)], columns=len(shown), title=title, style=style
-    )
+    picture = image_grid([*shown, *over], titles=[*named, *[under] * len(over)], columns=len(shown), title=title)
     empty = sum(not one.any() for one in values)
-    picture.alt = (f"{title}: " if title else "") + (
+    picture.alt = titled(
+        title,
         f"{len(shown)} images ({listed(named)}) and below each the same in grey under its map of "
         f"{values.shape[1]}×{values.shape[2]}, from black (nothing) to bright yellow (most)"
-        + (f"; {empty} of the maps are zero everywhere." if empty else ".")
+        + (f"; {empty} of the maps are zero everywhere." if empty else "."),
     )
     return picture
 
 
 @drawn
 def rankings(
-    qualities: Mapping[str, Sequence[float]],
-    accuracies: Sequence[float],
-    *,
-    errors: Sequence[float] | None = None,
-    title: str = "",
-    style: str | None = None,
+    qualities: Mapping[str, Sequence[float]], accuracies: Sequence[float], *, errors: Sequence[float] | None = None
 ) -> Picture:
     """Each quality of several networks against their accuracy (0..1), a panel for each; a dot is a network.
 
     errors: standard errors of the accuracies, drawn as bars.
     """
-    look_ = look(style)
     if not qualities or any(len(values) != len(accuracies) for values in qualities.values()) or len(accuracies) == 0:
         raise InvalidInputError(
             f"rankings got {len(accuracies)} accuracies and qualities of lengths "
             f"{[len(values) for values in qualities.values()]}. Allowed: one number for each network in each, 1 or more"
         )
-    picture = Picture(max(2.8 * len(qualities), 4.2) * look_.size, 3.1 * look_.size, look_)
+    picture = Picture(max(2.8 * len(qualities), 4.2), 3.1)
+    style = picture.style
     panels = np.atleast_1d(picture.subplots(1, len(qualities), sharey=True))
     y = 100 * np.asarray(accuracies, dtype=np.float64)
     bars = None if errors is None else 100 * np.asarray(errors, dtype=np.float64)
     for panel, (name, values) in zip(panels, qualities.items(), strict=True):
-        dress(panel, look_, x=name, y="validation accuracy (%)" if panel is panels[0] else "", grid="both")
-        panel.errorbar(values, y, yerr=bars, fmt="o", color=BLUE, ecolor=GREY, ms=look_.marker * 1.2, elinewidth=1)
+        dress(panel, x=name, y="validation accuracy (%)" if panel is panels[0] else "", grid="both")
+        panel.errorbar(values, y, yerr=bars, fmt="o", color=BLUE, ecolor=GREY, ms=style.marker * 1.2, elinewidth=1)
         panel.set_ylim(0, max(100.0 if y.max() > 80 else y.max() * 1.3, 1.0))
         panel.margins(x=0.12)
         panel.locator_params(axis="x", nbins=4)
-    title = title or "Does a number for good filters go with accuracy?"
-    picture.headline(title)
-    picture.alt = f"{title} Accuracies {', '.join(f'{value:.0f}' for value in y)} %. " + " ".join(
-        f"{name}: {', '.join(f'{value:.3g}' for value in values)}." for name, values in qualities.items()
+    picture.tell(
+        "Does a number for good filters go with accuracy?",
+        f"Accuracies {', '.join(f'{value:.0f}' for value in y)} %. "
+        + " ".join(f"{name}: {', '.join(f'{value:.3g}' for value in values)}." for name, values in qualities.items()),
     )
     return picture
 
 
-def _large(image: np.ndarray, zoom: int) -> np.ndarray:
-    return image.repeat(zoom, 0).repeat(zoom, 1)
-
-
 def _framed(image: np.ndarray, box: tuple[int, int, int, int], zoom: int) -> np.ndarray:
     """The image, enlarged, with a frame round the box: vermillion in white, seen on dark and on bright images."""
-    large = _large(image, zoom)
+    large = enlarged(image, zoom)
     height, width = image.shape[:2]
     top, left, bottom, right = box
     rows = [min(max(value, 0), height) * zoom for value in (top, bottom)]
@@ -254,13 +206,13 @@ def _framed(image: np.ndarray, box: tuple[int, int, int, int], zoom: int) -> np.
     return large
 
 
-def _overlaid(image: np.ndarray, values: np.ndarray, strength: float) -> np.ndarray:
-    """The image in grey, each pixel moved towards the colour of its map's value, by `strength` at most."""
+def _overlaid(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The image in grey, each pixel moved towards the colour of its map's value."""
     grey = image.astype(np.float64).mean(axis=2, keepdims=True)
     cell = image.shape[0] // values.shape[0], image.shape[1] // values.shape[1]
     wide = values.repeat(cell[0], 0).repeat(cell[1], 1)
     colour = 255 * colormaps[MAP](wide)[..., :3]
-    share = strength * np.sqrt(wide)[..., None]  # nothing of the map where it is zero
+    share = _STRENGTH * np.sqrt(wide)[..., None]  # nothing of the map where it is zero
     return np.round((1 - share) * grey + share * colour).astype(np.uint8)
 
 

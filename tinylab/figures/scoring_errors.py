@@ -6,84 +6,60 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from tinylab.figures.charts import _BLUES, MOST_CLASSES
-from tinylab.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    VERMILLION,
-    Picture,
-    Style,
-    array,
-    drawn,
-    dress,
-    listed,
-    look,
-    percent,
-)
+from tinylab.figures.charts import BLUES, MOST_CLASSES
+from tinylab.figures.style import BLUE, GREY, INK, VERMILLION, Picture, array, drawn, dress, listed, percent, style_of
 from tinylab.support.errors import InvalidInputError
 
 _MOST_CASES = 6  # side by side on a page
 
 
 @drawn
-def signatures(
-    matrices: Mapping[str, Any], *, classes: Sequence[int] | None = None, title: str = "", style: str | None = None
-) -> Picture:
+def signatures(matrices: Mapping[str, Any], *, title: str = "") -> Picture:
     """A column for each case: confusion, share of each class that is recognised, share of answers that name it.
 
     matrices: {"as it should be": int (C, C), "files in sorted order": …}, rows true, columns predicted, 1 to 6 of
-    one size. classes: the at most 20 that are shown; None: all, or those 20 that the first case recognises best.
-    Accuracies are of all classes. InvalidInputError for matrices that do not fit.
+    one size. Shown are all classes, or those 20 that the first case recognises best; accuracies are of all classes.
+    Raises InvalidInputError for matrices that do not fit.
     """
-    look_, counts = look(style), {name: array(matrix) for name, matrix in matrices.items()}
+    counts = {name: array(matrix) for name, matrix in matrices.items()}
     shapes = {matrix.shape for matrix in counts.values()}
     if not 1 <= len(counts) <= _MOST_CASES or len(shapes) != 1 or any(len(s) != 2 or s[0] != s[1] for s in shapes):
         raise InvalidInputError(
             f"signatures got {len(counts)} matrices of shapes {sorted(shapes)}. Allowed: 1 to {_MOST_CASES}, all (C, C)"
         )
     first = next(iter(counts.values()))
-    shown = _chosen(first, classes)
-    picture = Picture((1.2 + 1.5 * len(counts)) * look_.size, 4.7 * look_.size, look_)
+    known = np.diag(first) / np.maximum(first.sum(axis=1), 1)
+    shown = np.sort(np.argsort(-known, kind="stable")[:MOST_CLASSES])
+    picture = Picture(1.2 + 1.5 * len(counts), 4.7)
+    style = picture.style
     panels = picture.subplots(3, len(counts), sharey="row", squeeze=False, height_ratios=[1.5, 1, 1])
     for column, (name, matrix) in zip(panels.T, counts.items(), strict=True):
-        _column(column, matrix, shown, look_, left=column[0] is panels[0, 0])
+        _column(column, matrix, shown, left=column[0] is panels[0, 0])
         accuracy = percent(float(np.trace(matrix) / max(matrix.sum(), 1)))
-        column[0].set_title(f"{_broken(name)}\n{accuracy}", fontsize=look_.font * 0.95, color=INK, parse_math=False)
+        column[0].set_title(f"{_broken(name)}\n{accuracy}", fontsize=style.font * 0.95, color=INK, parse_math=False)
     some = "" if len(shown) == len(first) else f", {len(shown)} of {len(first)} classes"
-    picture.headline(title := title or f"The signature of each case: accuracy, confusion, profiles{some}")
-    picture.alt = f"{title}. " + " ".join(f"{name}: {_words(matrix)}." for name, matrix in counts.items())
+    picture.tell(
+        title or f"The signature of each case: accuracy, confusion, profiles{some}",
+        " ".join(f"{name}: {_words(matrix)}." for name, matrix in counts.items()),
+    )
     return picture
 
 
-def _chosen(matrix: np.ndarray, classes: Sequence[int] | None) -> np.ndarray:
-    """The classes to be shown, in their order."""
-    C = len(matrix)
-    if classes is None:
-        known = np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
-        return np.sort(np.argsort(-known, kind="stable")[:MOST_CLASSES])
-    chosen = np.asarray(classes)
-    if not 1 <= len(chosen) <= MOST_CLASSES or chosen.min() < 0 or chosen.max() >= C:
-        raise InvalidInputError(
-            f"classes {list(classes)} cannot be shown. Allowed: 1 to {MOST_CLASSES} of 0 to {C - 1}"
-        )
-    return chosen
-
-
-def _column(panels: Sequence[Axes], matrix: np.ndarray, shown: np.ndarray, style: Style, *, left: bool) -> None:
+def _column(panels: Sequence[Axes], matrix: np.ndarray, shown: np.ndarray, *, left: bool) -> None:
+    style = style_of(panels[0])
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     recognised = 100 * np.diag(shares)
     named = 100 * matrix.sum(axis=0) / max(int(matrix.sum()), 1)
     real = 100 * matrix.sum(axis=1) / max(int(matrix.sum()), 1)
-    dress(panels[0], style, y="true class" if left else "", x="predicted class", grid=None)
+    dress(panels[0], y="true class" if left else "", x="predicted class", grid=None)
     # "auto": a square panel would leave gaps in the row, and the cells need no exact shape to be read
-    panels[0].imshow(shares[np.ix_(shown, shown)], cmap=_BLUES, vmin=0, vmax=1, aspect="auto")
+    panels[0].imshow(shares[np.ix_(shown, shown)], cmap=BLUES, vmin=0, vmax=1, aspect="auto")
     places = np.arange(len(shown))
     for panel, values, colour, name in (
         (panels[1], recognised, BLUE, "recognised (%)"),
         (panels[2], named, VERMILLION, "named (%)"),
     ):
-        dress(panel, style, y=name if left else "", x="class" if panel is panels[2] else "")
+        dress(panel, y=name if left else "", x="class" if panel is panels[2] else "")
         panel.bar(places, values[shown], 0.8, color=colour)
         panel.set_xlim(-0.6, len(shown) - 0.4)
         if panel is panels[1]:

@@ -29,10 +29,14 @@ PURPLE = "#B0568A"  # their reddish purple, darkened: #CC79A7 itself stays just 
 INK, GREY, RULE = "#222222", "#5F5F5F", "#DDDDDD"  # text, references such as chance, grid lines
 TRAINING, VALIDATION = BLUE, VERMILLION
 HUES = (BLUE, VERMILLION, GREEN, PURPLE, BLACK)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 3)), (0, (3, 1, 1, 1)))  # for greyscale
 
 CSS_DPI = 96  # a browser's pixels per inch: what widths on the page are given in
 DPI = 144  # stored pixels per inch: 1.5 for each of the browser's, sharp on most screens and still small
+MOST_POINTS = 2000  # of a line: more than the widest picture has columns of pixels for
+AT_X = ("data", "axes fraction")  # coordinates of a note: x in data units, y as a share of the panel's height
 VARIABLE = "TINYLAB_STYLE"
+Point = tuple[float, float]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -41,24 +45,30 @@ R = TypeVar("R")
 class Style:
     """How large things are drawn: for reading on a page, or from the last row of a lecture hall."""
 
+    name: str
     font: float  # points, all text
     line: float  # points: 1 point = 1.33 pixels of the browser
     marker: float  # points
     size: float  # figures of the style "page" times this
     zoom: int  # stored pixels for one pixel of an image
 
+    @property
+    def em(self) -> float:
+        """The font's size in stored pixels."""
+        return self.font * DPI / 72
+
 
 STYLES = {
-    "page": Style(font=10, line=1.6, marker=4.5, size=1.0, zoom=3),
-    "projector": Style(font=16, line=2.7, marker=8, size=1.45, zoom=4),
+    "page": Style("page", font=10, line=1.6, marker=4.5, size=1.0, zoom=3),
+    "projector": Style("projector", font=16, line=2.7, marker=8, size=1.45, zoom=4),
 }
 
 
-def look(name: str | None = None) -> Style:
-    """The style of that name ("page", "projector"); None takes $TINYLAB_STYLE, else "page"."""
-    name = name or os.environ.get(VARIABLE) or "page"
+def look() -> Style:
+    """The style that $TINYLAB_STYLE names, else "page". Raises InvalidInputError for an unknown one."""
+    name = os.environ.get(VARIABLE) or "page"
     if name not in STYLES:
-        raise InvalidInputError(f"style {name!r} is unknown{nearest(name, STYLES)}")
+        raise InvalidInputError(f"style {name!r} of ${VARIABLE} is unknown{nearest(name, STYLES)}")
     return STYLES[name]
 
 
@@ -94,17 +104,24 @@ class Picture(Figure):
     the plain-text output of a cell (which is what nbval compares), and what `print(picture)` gives.
     """
 
-    def __init__(self, width: float, height: float, style: Style, layout: str | None = "constrained") -> None:
-        """`width`, `height`: inches; `layout`: "constrained" for charts, None where all is placed by hand."""
+    def __init__(self, width: float, height: float, layout: str | None = "constrained") -> None:
+        """`width`, `height`: inches of the style "page"; `layout`: "constrained", or None to place all by hand."""
+        self.style = look()
+        size = (width * self.style.size, height * self.style.size)
         with own_settings():
-            super().__init__(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
+            super().__init__(figsize=size, dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
             FigureCanvasAgg(self)
         self.alt = ""
-        self.look = style
 
-    def headline(self, text: str) -> None:
+    def headline(self, text: str, x: float = 0.01, y: float | None = None) -> None:
         """The title of the whole picture, at the left edge, where reading starts."""
-        self.suptitle(text, fontsize=self.look.font * 1.1, fontweight="bold", color=INK, x=0.01, ha="left")
+        size = self.style.font * 1.1
+        self.suptitle(text, x=x, y=y, ha="left", fontsize=size, fontweight="bold", color=INK, parse_math=False)
+
+    def tell(self, headline: str, said: str) -> None:
+        """Headline and text twin: the headline as a sentence, and what else is `said`."""
+        self.headline(headline)
+        self.alt = f"{headline}{'' if headline.endswith(('?', '!', '.')) else '.'} {said}"
 
     def png(self, compact: bool = True) -> bytes:
         """The picture as PNG bytes, opaque, at `DPI`.
@@ -136,8 +153,16 @@ class Picture(Figure):
     __repr__ = __str__
 
 
-def dress(ax: Axes, style: Style, title: str = "", x: str = "", y: str = "", grid: str | None = "y") -> None:
+def style_of(ax: Axes) -> Style:
+    """The style of the picture that this panel is part of."""
+    picture = ax.figure
+    assert isinstance(picture, Picture)
+    return picture.style
+
+
+def dress(ax: Axes, title: str = "", x: str = "", y: str = "", grid: str | None = "y") -> None:
     """Give a panel its title, axis names (with units) and sizes; no frame, a faint grid along `grid`."""
+    style = style_of(ax)
     ax.set_facecolor("white")
     # sizes are set here and not through rcParams, which are shared with whatever else a notebook draws
     ax.set_title(title, fontsize=style.font, color=INK, loc="left", parse_math=False)
@@ -153,8 +178,14 @@ def dress(ax: Axes, style: Style, title: str = "", x: str = "", y: str = "", gri
         ax.set_axisbelow(True)
 
 
-def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
-    """Positions as near to `wanted` as possible with at least `gap` between neighbours, within low..high.
+def note(ax: Axes, text: str, at: Point, offset: Point, colour: str, size: float = 0.9, **more: Any) -> None:
+    """A few words `offset` points beside a point of the panel; size: of the style's font; more: as of `annotate`."""
+    more |= {"color": colour, "fontsize": style_of(ax).font * size, "parse_math": False}
+    ax.annotate(text, at, xytext=offset, textcoords="offset points", **more)
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Positions as near to `wanted` as possible with at least `gap` between neighbours, within 0..1.
 
     Least squares under order: subtract i·gap from the sorted positions and pool those out of order to their mean
     (isotonic regression). When not all fit, the gap shrinks.
@@ -162,7 +193,7 @@ def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 
     count = len(wanted)
     if count == 0:
         return []
-    gap = min(gap, (high - low) / max(count - 1, 1))
+    gap = min(gap, 1 / max(count - 1, 1))
     order = sorted(range(count), key=lambda i: wanted[i])
     pools: list[tuple[float, int]] = []  # (mean, how many)
     for rank, i in enumerate(order):
@@ -174,7 +205,7 @@ def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 
     flat = [mean for mean, size in pools for _ in range(size)]
     result = [0.0] * count
     for rank, i in enumerate(order):
-        result[i] = min(max(flat[rank], low), high - (count - 1) * gap) + rank * gap
+        result[i] = min(max(flat[rank], 0.0), 1 - (count - 1) * gap) + rank * gap
     return result
 
 
@@ -188,16 +219,27 @@ class EndLabel:
     colour: str
 
 
+def reference(ax: Axes, value: float, text: str) -> EndLabel:
+    """A grey line at `value`, dotted, and the label for its end. The limits of the x axis have to be set before."""
+    ax.axhline(value, color=GREY, linestyle=":", linewidth=style_of(ax).line * 0.8)
+    return EndLabel(ax.get_xlim()[1], value, text, GREY)
+
+
+def compared(chance: float | None, level: tuple[str, float] | None) -> list[tuple[str, float]]:
+    """What accuracies are compared with, (name, 0..1) each: guessing, and one more; None is left out."""
+    return ([] if chance is None else [("guessing", chance)]) + ([] if level is None else [level])
+
+
 _Placed = tuple[EndLabel, float, float, float]  # a label, its point, and where its name ends, in fractions of the axes
 
 
-def label_ends(ax: Axes, labels: Sequence[EndLabel], style: Style) -> None:
+def label_ends(ax: Axes, labels: Sequence[EndLabel]) -> None:
     """Name the lines at their ends, moved apart so that no two names overlap: in the margin those that end there, a
     pointer to each; beside its last point, without one, whoever ends earlier and has room there.
 
     Call it last: it uses the limits of the axes as they are.
     """
-    labels = [label for label in labels if np.isfinite(label.y)]
+    style, labels = style_of(ax), [label for label in labels if np.isfinite(label.y)]
     to_axes = ax.transData + ax.transAxes.inverted()
     box = ax.get_window_extent()
     width, height = (side * 0.9 / DPI * 72 for side in (box.width, box.height))  # points; the layout shrinks it later
@@ -209,7 +251,7 @@ def label_ends(ax: Axes, labels: Sequence[EndLabel], style: Style) -> None:
         ends = x + step + 0.6 * style.font * len(label.text) / width  # the end of its name, were it written here
         (inside if ends <= 1 else outside).append((label, x, min(max(y, 0), 1), ends))
     for group in [outside, *_beside(inside)]:
-        places = spread([y for _, _, y, _ in group], gap, 0.0, 1.0)
+        places = spread([y for _, _, y, _ in group], gap)
         for (label, x, y, _), place in zip(group, places, strict=True):
             margin = group is outside
             # grey and dotted: in the line's own colour it would be taken for the line going on
@@ -241,12 +283,12 @@ def _beside(labels: Sequence[_Placed]) -> list[list[_Placed]]:
     return groups
 
 
-def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` points of a line: lowest and highest of each stretch, so that no spike is lost."""
-    if len(x) <= limit:
+def decimate(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `MOST_POINTS` of a line: lowest and highest of each stretch, so that no spike is lost."""
+    if len(x) <= MOST_POINTS:
         return x, y
     keep = []
-    for rows in np.array_split(np.arange(len(x)), limit // 2):
+    for rows in np.array_split(np.arange(len(x)), MOST_POINTS // 2):
         values = np.nan_to_num(y[rows], nan=0.0)
         keep.extend(sorted({int(rows[values.argmin()]), int(rows[values.argmax()])}))
     return x[keep], y[keep]

@@ -68,10 +68,9 @@ def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 class ConvolutionExplorer(Control):
     """A kernel, chosen or typed, over an image; `strength` blends from the image to the response."""
 
-    def __init__(self, image: Any, kernel: str, style: str | None) -> None:
+    def __init__(self, image: Any, kernel: str) -> None:
         shown = figures.pixels(image).astype(np.float64) / 255
         self.grey = shown @ np.array([0.299, 0.587, 0.114])  # (H, W), 0..1, brightness as of ITU-R BT.601
-        self.style = style
         chosen = kernel in KERNELS
         text = KERNELS.get(kernel, kernel)
         self._kernel = parse_kernel(text)
@@ -118,7 +117,7 @@ class ConvolutionExplorer(Control):
         title = f"An image under {name}"
         if strength < 1:
             title += f", at strength {strength:.2f}"
-        return figures.convolution(self.grey, self._kernel, response, title=title, style=self.style)
+        return figures.convolution(self.grey, self._kernel, response, title=title)
 
     def _chosen(self) -> None:
         """Write out the numbers of the chosen kernel; a change of them is taken over by `_typed`."""
@@ -138,9 +137,9 @@ class ConvolutionExplorer(Control):
         self.show(self._draw())
 
 
-def convolution_explorer(image: Any, kernel: str = "Sobel x", *, style: str | None = None) -> ConvolutionExplorer:
+def convolution_explorer(image: Any, kernel: str = "Sobel x") -> ConvolutionExplorer:
     """A real image under a kernel that is chosen from a list or typed; lecture 02.
 
     image: anything that `figures.image_grid` takes; kernel: a name of KERNELS, or numbers as one would type them.
     """
-    return ConvolutionExplorer(image, kernel, style)
+    return ConvolutionExplorer(image, kernel)

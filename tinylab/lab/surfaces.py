@@ -7,7 +7,6 @@ import ipywidgets as widgets
 from tinylab import figures, optimizers
 from tinylab.figures import Picture
 from tinylab.lab.control import Control
-from tinylab.support.errors import InvalidInputError, nearest
 
 MOST_STEPS = 500
 
@@ -15,17 +14,7 @@ MOST_STEPS = 500
 class SurfaceExplorer(Control):
     """Which surface, which optimizers, their learning rates, momentum and updates; the paths that follow."""
 
-    def __init__(
-        self,
-        surface: str,
-        walkers: tuple[str, ...],
-        sgd: float,
-        adam: float,
-        momentum: float,
-        steps: int,
-        style: str | None,
-    ) -> None:
-        self.style = style
+    def __init__(self, surface: str, sgd: float, adam: float) -> None:
         wide, layout = {"description_width": "9em"}, widgets.Layout(width="30em")
         self.choice = widgets.Dropdown(
             options=list(optimizers.SURFACES),
@@ -36,9 +25,7 @@ class SurfaceExplorer(Control):
             tooltip="by keyboard: Space opens the list, Enter chooses",
         )
         self.walkers = {
-            name: widgets.Checkbox(
-                value=name in walkers, description=name, indent=False, layout=widgets.Layout(width="auto")
-            )
+            name: widgets.Checkbox(value=True, description=name, indent=False, layout=widgets.Layout(width="auto"))
             for name in optimizers.WALKERS
         }
 
@@ -58,7 +45,7 @@ class SurfaceExplorer(Control):
 
         self.sgd, self.adam = rate(sgd, "learning rate, SGD"), rate(adam, "learning rate, Adam")
         self.momentum = widgets.FloatSlider(
-            value=momentum,
+            value=0.9,
             min=0.0,
             max=0.99,
             step=0.01,
@@ -66,7 +53,7 @@ class SurfaceExplorer(Control):
             **shown,
         )
         self.steps = widgets.IntSlider(
-            value=steps,
+            value=60,
             min=1,
             max=MOST_STEPS,
             description="updates",
@@ -95,34 +82,15 @@ class SurfaceExplorer(Control):
         }
 
     def _draw(self) -> Picture:
-        return figures.surface(optimizers.SURFACES[self.choice.value], self.paths(), style=self.style)
+        return figures.surface(optimizers.SURFACES[self.choice.value], self.paths())
 
 
-def surface_explorer(
-    surface: str = "ravine",
-    walkers: tuple[str, ...] = optimizers.WALKERS,
-    *,
-    sgd: float = 0.02,
-    adam: float = 0.2,
-    momentum: float = 0.9,
-    steps: int = 60,
-    style: str | None = None,
-) -> SurfaceExplorer:
+def surface_explorer(surface: str = "ravine", *, sgd: float = 0.02, adam: float = 0.2) -> SurfaceExplorer:
     """A race on a surface with two weights; lecture 06.
 
-    surface         a name of optimizers.SURFACES
-    walkers         who runs at the beginning, names of optimizers.WALKERS
-    sgd, adam       learning rates of SGD (with and without momentum) and of Adam: sliders from 1e-4 to 3
-    momentum        of SGD with momentum; Adam's β₁
-    steps           updates, 1 to 500
-
-    Raises InvalidInputError for an unknown name or a value out of range.
+    surface: a name of optimizers.SURFACES; sgd, adam: where the sliders from 1e-4 to 3 begin, learning rates of SGD
+    (with and without momentum) and of Adam. Raises InvalidInputError for an unknown name or a value out of range.
     """
-    for name in walkers:
-        if name not in optimizers.WALKERS:
-            raise InvalidInputError(f"optimizer {name!r} is unknown{nearest(str(name), optimizers.WALKERS)}")
     for value in (sgd, adam):  # whatever is wrong shall be said here, not when a slider clips it
-        optimizers.path(surface, "SGD", learning_rate=value, momentum=momentum, steps=1)
-    if not 1 <= steps <= MOST_STEPS:
-        raise InvalidInputError(f"steps {steps!r} is not possible. Allowed: 1 to {MOST_STEPS}")
-    return SurfaceExplorer(surface, tuple(walkers), sgd, adam, momentum, steps, style)
+        optimizers.path(surface, "SGD", learning_rate=value, steps=1)
+    return SurfaceExplorer(surface, sgd, adam)

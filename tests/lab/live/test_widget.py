@@ -188,6 +188,15 @@ def test_a_page_that_comes_later_is_told_everything(live) -> None:
     assert page.state["step"] == 7
 
 
+def test_the_page_is_told_the_style_of_the_variable(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert live().settings["style"] == "page"
+    monkeypatch.setenv("TINYLAB_STYLE", "projector")
+    assert live().settings["style"] == "projector"
+    monkeypatch.setenv("TINYLAB_STYLE", "poster")
+    with pytest.raises(InvalidInputError, match=r"'poster' of \$TINYLAB_STYLE is unknown.* page, projector"):
+        live()
+
+
 def test_going_back_keeps_both_futures_on_the_page(live) -> None:
     page = live()
     page.lab.session.ask("start", 12)

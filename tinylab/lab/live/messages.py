@@ -15,6 +15,7 @@ import numpy as np
 
 from tinylab import diagnosis, models, optimizers
 from tinylab.figures.laboratory import MOST_IMAGES, Branch, Scene, Strip, Watched, described
+from tinylab.figures.style import look
 from tinylab.lab.live.knobs import NAMES, Knobs, gathered, shown
 from tinylab.lab.live.session import Session
 from tinylab.lab.live.status import Status
@@ -106,7 +107,7 @@ def steps(session: Session, letter: str, since: int) -> np.ndarray:
     return np.stack([numbers, epochs, rows[:, 0], rows[:, 1]], axis=1).astype(np.float32)
 
 
-def settings(session: Session, more: Shown, watched: Watched, style: str | None) -> dict[str, Any]:
+def settings(session: Session, more: Shown, watched: Watched) -> dict[str, Any]:
     """What stays as it is until a reset."""
     run, classes = session.run, len(session.data.classes)
     lines = [*models.ARCHITECTURES]
@@ -114,7 +115,7 @@ def settings(session: Session, more: Shown, watched: Watched, style: str | None)
         "epochs": session.recipe.epochs,
         "classes": classes,
         "eval_split": session.eval_split,
-        "style": style or "page",
+        "style": look().name,
         "neighbours": more.neighbours,
         "knobs": _controls(session),
         "models": lines if session.model in lines else [session.model, *lines],

@@ -78,7 +78,6 @@ class LiveLab:
                 as a share of `steps`: 0.5
     name        a laboratory of the same name is closed; None: one that an earlier run of this cell made
     memory      bytes for the states to go back to; None: 1 GiB, or less, and it says so, where memory is short
-    style       "page" or "projector"
 
     Nothing trains before Start is pressed. Headless, the run is made at once and whatever goes wrong is raised.
     Raises InvalidInputError for an unknown model or an impossible value.
@@ -100,13 +99,12 @@ class LiveLab:
         name: str | None = None,
         memory: int | None = None,
         device: "Device | None" = None,
-        style: str | None = None,
     ) -> None:
         recipe = recipe or Recipe(epochs=20, batch=32)
         recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
         check_int("steps", steps, 0)
-        figures.look(style)
-        self.data, self.style, self._still = data, style, headless()
+        figures.look()  # an unknown style shall be said here, not on the thread that trains
+        self.data, self._still = data, headless()
         self._more = messages.Shown(neighbours=neighbours)
         self._images = messages.WatchedImages(data)
         self._strip: Strip | None = None
@@ -159,7 +157,7 @@ class LiveLab:
     def replay(cls, text: str, data: "Dataset", model: nn.Module | None = None, **options: Any) -> "LiveLab":
         """A laboratory that trains what a script tells: on the CPU the same network, bit for bit.
 
-        model: the network, if the script is of one of your own; options: name, memory, device and style of `LiveLab`.
+        model: the network, if the script is of one of your own; options: name, memory and device of `LiveLab`.
         Raises InvalidInputError for what is no script, or one of other images.
         """
         told = script.read(text)
@@ -188,7 +186,7 @@ class LiveLab:
     def picture(self) -> figures.Picture:
         """A still of this moment."""
         strip = self._images.strip(self.session) if self._still else self._strip
-        return laboratory(messages.scene(self.session, self.session.status, strip, self._more), style=self.style)
+        return laboratory(messages.scene(self.session, self.session.status, strip, self._more))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         return self.picture._repr_mimebundle_() if self._still else self.face._repr_mimebundle_() or ({}, {})
@@ -300,7 +298,7 @@ class LiveLab:
         self._epochs.clear()
         self._sent, self._told_at = (status.branch, status.step), time.monotonic()
         state = self._state(status, True)
-        content = {"kind": "all", "settings": messages.settings(session, self._more, watched, self.style), **state}
+        content = {"kind": "all", "settings": messages.settings(session, self._more, watched), **state}
         rows = [messages.steps(session, letter, 0).tobytes() for letter in session.branches.all]
         self.face.send(content, [watched.images.tobytes(), *rows])
 
