@@ -6,18 +6,18 @@ import ipywidgets as widgets
 
 from tinylab.figures import Picture
 from tinylab.lab.control import Control
-from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError
 
 
 class Scrub(Control):
     """One picture at a time; a slider, also by its arrow keys, moves through them."""
 
-    def __init__(self, pictures: Mapping[str, Callable[[], Picture]], name: str, start: str) -> None:
+    def __init__(self, pictures: Mapping[str, Callable[[], Picture]], name: str) -> None:
         self.pictures = pictures
         self._drawn: dict[str, Picture] = {}  # a second visit costs nothing
         self.slider = widgets.SelectionSlider(
             options=list(pictures),
-            value=start,
+            value=list(pictures)[-1],
             description=name,
             style={"description_width": "7em"},
             tooltip=f"{name}: arrow keys move it",
@@ -33,22 +33,15 @@ class Scrub(Control):
         return self._drawn[chosen]
 
 
-def scrub(
-    pictures: Mapping[str, Picture | Callable[[], Picture]], *, name: str = "time", start: str | None = None
-) -> Scrub:
+def scrub(pictures: Mapping[str, Picture | Callable[[], Picture]], *, name: str = "time") -> Scrub:
     """A slider through pictures of one size, such as {"epoch 0": …, "epoch 1": …}, in the order given.
 
     A picture may be given as a function that draws it, which is called when somebody moves there. name: what the
-    slider is called; start: where it stands first, and what a stored page shows; None: the last.
-
-    Raises InvalidInputError for no pictures, or a start that is not among them.
+    slider is called. It stands at the last, which is what a stored page shows. Raises InvalidInputError for none.
     """
     if not pictures:
         raise InvalidInputError("scrub got no pictures. Allowed: 1 or more, as {'epoch 0': picture, …}")
-    start = list(pictures)[-1] if start is None else start
-    if start not in pictures:
-        raise InvalidInputError(f"start {start!r} is not among the pictures{nearest(start, pictures)}")
-    return Scrub({label: _drawing(picture) for label, picture in pictures.items()}, name, start)
+    return Scrub({label: _drawing(picture) for label, picture in pictures.items()}, name)
 
 
 def _drawing(picture: Picture | Callable[[], Picture]) -> Callable[[], Picture]:
