@@ -31,12 +31,13 @@ def test_torch_export(trained, images):
         torch.testing.assert_close(program.module()(more), trained(more), rtol=1e-4, atol=1e-5)
 
 
-def test_onnx(trained, images, tmp_path):
+def test_onnx(trained, images):
     """Computed by ONNX's own reference, which shares no code with torch."""
     reference = pytest.importorskip("onnx.reference")
     pytest.importorskip("onnxscript")
-    torch.onnx.export(trained, (images,), tmp_path / "network.onnx", dynamo=True, verbose=False)
-    evaluator = reference.ReferenceEvaluator(str(tmp_path / "network.onnx"))
+    trained.to(memory_format=torch.contiguous_format)  # torch 2.11 loses the axes of a mean in the layout of training
+    exported = torch.onnx.export(trained, (images,), dynamo=True, verbose=False)
+    evaluator = reference.ReferenceEvaluator(exported.model_proto)
     (name,) = evaluator.input_names
     (found,) = evaluator.run(None, {name: images.numpy()})
     with torch.no_grad():
