@@ -8,46 +8,27 @@
     batches                     all of it at once, on the device
     sample, drawing             the generated sample
 
-The names below are the public ones. Each opens its room on first use, so that the processes that decode
-JPEGs, and `tinylab data info`, need not wait for torch.
+The names below are the public ones. Those that need torch are opened on first use: `tinylab data info` does without it.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tinylab.data.archive import open_archive
+from tinylab.data.cache import Cache, info, open_cache, prepare, prepared_names, verify
+from tinylab.data.dataset import Dataset, Twin
+from tinylab.data.download import fetch
+from tinylab.data.folders import cache_root
+from tinylab.data.loading import load, resolve
+from tinylab.data.sample import write_sample
+from tinylab.data.split import Split
+
 if TYPE_CHECKING:
-    from tinylab.data.archive import open_archive
     from tinylab.data.augment import Augment
     from tinylab.data.batches import Batches
-    from tinylab.data.cache import Cache, info, open_cache, prepare, prepared_names, verify
-    from tinylab.data.dataset import Dataset, Twin
-    from tinylab.data.download import fetch
-    from tinylab.data.folders import cache_root
-    from tinylab.data.loading import load, resolve
     from tinylab.data.normalisation import Normalisation
-    from tinylab.data.sample import write_sample
-    from tinylab.data.split import Split
 
-_ROOM_OF = {
-    "Augment": "augment",
-    "Batches": "batches",
-    "Cache": "cache",
-    "Dataset": "dataset",
-    "Normalisation": "normalisation",
-    "Split": "split",
-    "Twin": "dataset",
-    "cache_root": "folders",
-    "fetch": "download",
-    "info": "cache",
-    "load": "loading",
-    "open_archive": "archive",
-    "open_cache": "cache",
-    "prepare": "cache",
-    "prepared_names": "cache",
-    "resolve": "loading",
-    "verify": "cache",
-    "write_sample": "sample",
-}
+_WITH_TORCH = {"Augment": "augment", "Batches": "batches", "Normalisation": "normalisation"}
 
 __all__ = [
     "Augment",
@@ -72,8 +53,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOM_OF:
-        return getattr(importlib.import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    if name in _WITH_TORCH:
+        return getattr(importlib.import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

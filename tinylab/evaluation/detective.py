@@ -199,9 +199,9 @@ def _no_connection(predictions: Predictions, expected: float | None) -> Clue:
 
 def _effective(classes: np.ndarray, count: int) -> float:
     """How many equally frequent classes would be as varied: e to the entropy, 1 to `count`."""
-    shares = np.bincount(classes, minlength=count) / len(classes)
-    shares = shares[shares > 0]
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    from scipy.stats import entropy
+
+    return float(np.exp(entropy(np.bincount(classes, minlength=count))))
 
 
 # ---------------------------------------------------------------- what needs a witness

@@ -3,7 +3,6 @@
 A p-value here is the probability of a result at least so extreme if nothing but luck were at work.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +33,11 @@ def paired_test(before: np.ndarray, after: np.ndarray) -> float:
     if before.shape != after.shape or before.ndim != 1:
         raise InvalidInputError(f"shapes {before.shape} and {after.shape} do not pair up. Allowed: two of (N,)")
     gain = after - before
-    spread = math.sqrt(float((gain**2).sum()))
-    return 0.5 * math.erfc(float(gain.sum()) / spread / math.sqrt(2)) if spread > 0 else 1.0
+    if not gain.any():
+        return 1.0
+    from scipy.stats import norm
+
+    return float(norm.sf(gain.sum() / np.linalg.norm(gain)))
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ def dependence(labels: np.ndarray, predicted: np.ndarray, classes: int) -> Depen
 
 
 def _information(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    joint = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes) / len(labels)
-    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
-    i, j = np.nonzero(joint)
-    return float((joint[i, j] * np.log(joint[i, j] / (rows[i] * columns[j]))).sum())
+    from scipy.stats import entropy
+
+    joint = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    independent = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+    return float(entropy(joint.ravel(), independent.ravel()))
 
 
 def images_needed(accuracy: float, chance: float) -> tuple[int, int]:
