@@ -73,9 +73,10 @@ lock: $(VENV)/bin/python  ## for maintainers: renew requirements.lock, the exact
 drawing: $(INSTALLED_TEST)  ## for maintainers: draw the rooms from their imports, rooms.svg
 	@$(VENV)/bin/python benchmarks/drawing.py
 
-slides: $(INSTALLED)  ## write the lectures as slides that open without a network, build/slides/index.html
+slides: $(INSTALLED)  ## run the lectures for the projector, and write slides that need no network, build/slides/index.html
 	@$(PIP) -e '.[slides]'
-	@$(VENV)/bin/tinylab slides --out build/slides
+	@TINYLAB_STYLE=projector $(VENV)/bin/tinylab run --jobs $(JOBS) --out build/projector
+	@$(VENV)/bin/tinylab slides build/projector/*.ipynb --out build/slides
 
 book: $(INSTALLED)  ## print all lectures into one PDF, build/book/tinylab.pdf (needs Chromium)
 	@$(VENV)/bin/tinylab book --out build/book/tinylab.pdf

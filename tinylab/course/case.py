@@ -14,6 +14,7 @@ from tinylab.course import evidence
 from tinylab.course.evidence import CLEAR, FULL, REAL, TEN, TOY
 from tinylab.course.results import Record, load_all, weights
 from tinylab.data.recorded import TINY_IMAGENET
+from tinylab.figures.style import listed
 from tinylab.models import REPORTED
 from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.support.table import Table
@@ -52,9 +53,9 @@ def _penalty(records: Records) -> tuple[str, str, str]:
     found = evidence.penalty(records)
     heavy = _weightiest(found)
     held = [c.network for c in heavy if c.clear and c.gain > 0]
-    verdict = f"holds back {_listed(held)}" if held else "cannot tell"
+    verdict = f"holds back {listed(held)}" if held else "cannot tell"
     if held and (rest := [c.network for c in heavy if c.network not in held]):
-        verdict += f"; {_listed(rest)}: cannot tell"
+        verdict += f"; {listed(rest)}: cannot tell"
     strong = "high" if held and heavy[0].classes == FULL else "moderate" if held else "low"
     said = evidence.sentence(found, "removing the penalty and nothing else")
     return verdict, f"{evidence.out_of_reach(records)} {said}".strip(), strong
@@ -77,7 +78,7 @@ def _epochs(records: Records) -> tuple[str, str, str]:
 def _augmentation(records: Records) -> tuple[str, str, str]:
     found = evidence.changes(["crop", "flip"], {"crop": 0}, records)
     helped = [c.network for c in _weightiest(found) if c.clear and c.gain > 0]
-    verdict = f"its lack cost {_listed(helped)} accuracy" if helped else "cannot tell"
+    verdict = f"its lack cost {listed(helped)} accuracy" if helped else "cannot tell"
     missing = "On all 200 classes flips and shifts alone have not been run yet: they came with a schedule and a decay."
     return verdict, evidence.sentence(found, "flips and shifts and nothing else", missing), "low"
 
@@ -89,8 +90,8 @@ def _networks(records: Records) -> tuple[str, str, str]:
         return "cannot tell", evidence.network(None), "low"
     more = [REPORTED[name].title for name, record in tried.items() if _clearly_more(record)]
     rest = [REPORTED[name].title for name in REPORTED if REPORTED[name].title not in more]
-    verdict = f"{_listed(more)}: cleared, the same line can do more" if more else "cannot tell"
-    verdict += f"; {_listed(rest)}: cannot tell" if more and rest else ""
+    verdict = f"{listed(more)}: cleared, the same line can do more" if more else "cannot tell"
+    verdict += f"; {listed(rest)}: cannot tell" if more and rest else ""
     return verdict, " ".join(evidence.network(record) for record in tried.values()), "moderate"
 
 
@@ -328,11 +329,6 @@ _ANSWERS: dict[str, Callable[[Records], str]] = {
 
 def _tick(n: int) -> str:
     return f"✓ n = {n}" if n else "–"
-
-
-def _listed(names: Sequence[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _lecture(lecture: str | int) -> str:

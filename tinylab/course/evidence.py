@@ -15,6 +15,7 @@ import numpy as np
 
 from tinylab.course.results import Record, answers, fingerprints, load_all
 from tinylab.diagnosis import turning_point
+from tinylab.figures.style import listed
 from tinylab.models import REPORTED
 from tinylab.support.table import Table
 from tinylab.training import RECIPES, History, Score
@@ -236,7 +237,7 @@ def sentence(found: Sequence[Change], what: str, missing: str = MISSING) -> str:
         each = "; ".join(map(str, mine))
         epochs = _range(sorted({change.epochs for change in mine}))
         clear = [change for change in mine if change.clear]
-        verdict = "clear for " + _listed(c.network for c in clear) if clear else "clear for none"
+        verdict = "clear for " + listed(c.network for c in clear) if clear else "clear for none"
         said.append(f"On {classes} classes ({epochs} epochs, one seed), {what}: {each}: {verdict}.")
     if not any(change.classes == FULL for change in found):
         said.append(missing)
@@ -287,11 +288,6 @@ def signed(points: float) -> str:
 
 def _range(values: Sequence[int]) -> str:
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
-
-
-def _listed(names: object) -> str:
-    *most, last = list(names)  # type: ignore[call-overload]
-    return f"{', '.join(most)} and {last}" if most else str(last)
 
 
 def courses(network: str, classes: int = FULL, records: Sequence[Record] | None = None) -> dict[str, History]:

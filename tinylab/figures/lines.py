@@ -69,8 +69,7 @@ def lines(
     if level is not None:
         labels.append(reference(ax, level[1], f"{level[0]} = {quantity(level[1])}"))
     label_ends(ax, labels)
-    picture.headline(title or f"{y.partition(' (')[0].capitalize()} over {longest} {x}s")
-    picture.alt = f"{picture.get_suptitle()}. " + "; ".join(said) + "."
+    picture.tell(title or f"{y.partition(' (')[0].capitalize()} over {longest} {x}s", "; ".join(said) + ".")
     return picture
 
 

@@ -10,7 +10,7 @@ import functools
 import io
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -145,7 +145,8 @@ class Picture(Figure):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         width, height = self.css_size()
         data = {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": self.alt}
-        return data, {"image/png": {"alt": self.alt, "width": width, "height": height}}
+        size = {"width": width, "height": height, "font": self.style.font}  # points, for the slides
+        return data, {"image/png": {"alt": self.alt, **size}}
 
     def __str__(self) -> str:
         return self.alt
@@ -313,7 +314,7 @@ def quantity(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"
 
 
-def listed(names: Mapping[str, object] | Sequence[object]) -> str:
+def listed(names: Iterable[object]) -> str:
     """Names for a sentence: `a, b and c`."""
     texts = [str(name) for name in names]
     return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1] if texts else "nothing"

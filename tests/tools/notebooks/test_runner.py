@@ -236,6 +236,16 @@ def test_an_interruption_ends_the_kernels(tmp_path, monkeypatch):
         runner.run([path], profile="smoke", watcher=watcher, timeout=100)
 
 
+def test_a_kernel_ends_with_its_notebook(tmp_path):
+    """And not with the last of them: a kernel with its data takes a gigabyte."""
+    path = crafted.write(tmp_path, "short", crafted.notebook("import os\nprint(os.getpid())"))
+    (outcome,) = runner.run([path], profile="smoke", timeout=100)
+    assert outcome.status == "ok"
+    (printed,) = (o.text for cell in outcome.notebook.cells for o in cell.get("outputs", []) if "text" in o)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(printed), 0)
+
+
 def test_a_kernel_killed_from_outside_is_noticed_at_once(tmp_path):
     path = crafted.write(tmp_path, "asleep", crafted.notebook("import time\ntime.sleep(600)"))
     running, outcome = [], runner._waiting(path)

@@ -178,6 +178,16 @@ def test_alt_text_stays(tmp_path):
     assert re.search(r'<img[^>]*alt="?a curve', page)
 
 
+def test_a_picture_for_the_projector_is_measured_by_its_labels(tmp_path):
+    """Those of 16 points in 800 pixels are as large as those of 10 in 500."""
+    made = executed()
+    (output,) = (o for cell in made.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {}))
+    output.metadata["image/png"] = {"alt": "a curve", "width": 800, "height": 400, "font": 16}
+    page = slides.deck(crafted.write(tmp_path, "01_small", made)).page
+    (image,) = re.findall(r"<img[^>]*>", page)
+    assert dict(re.findall(r"""(width|height)=["']?(\d+)""", image)) == {"width": "500", "height": "250"}
+
+
 def _no_slides(made):
     for cell in made.cells:
         cell.metadata = nbformat.from_dict({})

@@ -174,7 +174,8 @@ def _attempt(
     running.append(client)
     try:
         with open(folder / "stderr", "wb") as stderr:
-            client.execute(env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
+            # nbclient leaves the kernel of a manager that it was given: ten of them would stay, a gigabyte each
+            client.execute(cleanup_kc=True, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
     except Exception as error:  # of the notebook, its kernel, or of starting it
         return error
     finally:

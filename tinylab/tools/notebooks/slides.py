@@ -17,12 +17,14 @@ from pathlib import Path
 from nbformat import NotebookNode, v4
 
 from tinylab import course
+from tinylab.figures.style import STYLES
 from tinylab.support.errors import NotebookError
 from tinylab.support.files import atomic_write
 from tinylab.tools.notebooks import formulas, inspection, pages
 from tinylab.tools.notebooks.assignments import CHECK, SOLUTION
 
 NOTES = "LECTURERS.md"  # beside the notebooks; the key `s` shows its section of a lecture with the first slide
+PAGE_FONT = STYLES["page"].font
 MOST_LINES = 15  # of code on one slide; slides.js holds it, and what is longer comes in pieces of no more
 _HERE = Path(__file__).parent
 _REVEAL = ("dist/reveal.css", "dist/reveal.js")
@@ -100,6 +102,7 @@ def _sections(notebook: NotebookNode, folder: Path) -> str:
             cell.source = formulas.hide(cell.source, kept)
         for output in cell.get("outputs", []):
             pages.still(output)
+            _measure(output)
             if "text/html" in output.get("data", {}):  # a section within a slide would be one to reveal.js
                 output.data["text/html"] = re.sub(r"(</?)section\b", r"\1article", output.data["text/html"])
     notebook.cells = [piece for cell in notebook.cells for piece in _pieces(cell)]
@@ -113,6 +116,13 @@ def _sections(notebook: NotebookNode, folder: Path) -> str:
     body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", body)
     body = re.sub(r'(<h\d) id="[^"]*"', r"\1", body)  # reveal.js would take them for names of slides
     return pages.embedded(formulas.show(body, kept), folder)
+
+
+def _measure(output: NotebookNode) -> None:
+    """Give a picture the size in which its labels are as large as on a page: `slides.js` counts its zoom from there."""
+    size = output.get("metadata", {}).get("image/png", {})
+    if "font" in size:
+        size.update({side: round(size[side] * PAGE_FONT / size["font"]) for side in ("width", "height")})
 
 
 def _pieces(cell: NotebookNode) -> list[NotebookNode]:
