@@ -27,7 +27,7 @@ def networks(models: Mapping[str, nn.Sequential]) -> Picture:
     """
     if not 1 <= len(models) <= 3:
         raise InvalidInputError(f"networks got {len(models)} networks. Allowed: 1 to 3 in one picture")
-    picture = Picture(9.4, 2.9 * len(models))
+    picture = Picture(9.4, 0.4 + 2.2 * len(models))
     panels = np.atleast_2d(picture.subplots(2 * len(models), 1, height_ratios=(2.1, 1) * len(models))).reshape(-1, 2)
     counted = {name: summary(model) for name, model in models.items()}
     most = max(len(_blocks(found)) for found in counted.values())
@@ -77,7 +77,7 @@ def _draw(ax: Axes, blocks: list[_Block], most: int) -> None:
             ax.add_patch(Rectangle((place - 0.05, -units / 16), 0.1, units / 8, fc=_FACE, ec=BLUE, lw=0.8))
             text = f"{units}"
         short = name.split(":")[0].split("_")[0].replace("max pool", "pool")
-        ax.text(place, -44, f"{short}\n{text}", ha="center", va="top", fontsize=style_of(ax).font * 0.78, color=INK)
+        ax.text(place, -44, f"{short}\n{text}", ha="center", va="top", fontsize=style_of(ax).font * 0.9, color=INK)
 
 
 def _bars(ax: Axes, blocks: list[_Block], found: Summary, most: int) -> None:
@@ -91,8 +91,8 @@ def _bars(ax: Axes, blocks: list[_Block], found: Summary, most: int) -> None:
         ):
             ax.bar(place + side, share, 0.36, color=colour)
             if share >= 0.5:
-                ax.text(place + side, share + 2, f"{share:.0f}", ha="center", fontsize=font * 0.75, color=colour)
+                ax.text(place + side, share + 2, f"{share:.0f}", ha="center", fontsize=font * 0.85, color=colour)
     ax.set(xlim=(-0.6, most - 0.3), ylim=(0, 125), yticks=[0, 100])
     ax.set_xticks([])
-    for height, name, colour in ((0.95, "parameters", BLUE), (0.6, "multiply-adds", VERMILLION)):
+    for height, name, colour in ((1.0, "parameters", BLUE), (0.62, "multiply-adds", VERMILLION)):
         ax.text(1, height, name, transform=ax.transAxes, ha="right", va="top", color=colour, fontsize=font * 0.85)
