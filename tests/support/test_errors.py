@@ -8,16 +8,13 @@ import pytest
 from tinylab.support.errors import InvalidInputError, check_int, check_range, nearest
 
 
-@pytest.mark.parametrize("value", [1, 2, 10])
-def test_whole_numbers_pass(value):
-    check_int("epochs", value, 1, 10)
-
-
-@pytest.mark.parametrize("value", [0, -1, 11, 1.0, "1", None, True, math.nan, np.int64(1)])
-def test_all_else_is_named_with_what_is_allowed(value):
-    with pytest.raises(InvalidInputError) as caught:
+def test_whole_numbers_pass_and_all_else_is_named_with_what_is_allowed():
+    for value in (1, 2, 10):
         check_int("epochs", value, 1, 10)
-    assert str(caught.value) == f"epochs {value!r} is not possible. Allowed: a whole number from 1 to 10"
+    for value in (0, 11, 1.0, "1", None, True, math.nan, np.int64(1)):
+        with pytest.raises(InvalidInputError) as caught:
+            check_int("epochs", value, 1, 10)
+        assert str(caught.value) == f"epochs {value!r} is not possible. Allowed: a whole number from 1 to 10"
 
 
 def test_no_upper_end():

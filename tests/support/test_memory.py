@@ -103,10 +103,10 @@ def test_a_group_that_is_over_its_limit_leaves_nothing(container):
     assert available_memory() == 0
 
 
-@pytest.mark.parametrize(("told", "expected"), [("3000000000", 2 * GB), ("0", 16 * GB), ("", 16 * GB), ("2G", 16 * GB)])
-def test_a_hub_tells_its_limit(container, monkeypatch, told, expected):
-    monkeypatch.setenv("MEM_LIMIT", told)
-    assert available_memory() == expected
+def test_a_hub_tells_its_limit(container, monkeypatch):
+    for told, expected in {"3000000000": 2 * GB, "0": 16 * GB, "": 16 * GB, "2G": 16 * GB}.items():
+        monkeypatch.setenv("MEM_LIMIT", told)
+        assert available_memory() == expected
 
 
 def test_this_machine_has_some_left(monkeypatch):
