@@ -205,11 +205,19 @@ def test_each_lecture_has_its_verdict():
     assert set(case._OPEN) == {number for number, suspects in case._TOUCHED.items() if not suspects}
 
 
-def test_lecturers_minutes_have_no_hole():
+def test_lecturers_minutes_have_no_hole_and_begin_at_headings():
+    """A row's second column is the heading from which on the slides' notes show it."""
     page = (ROOT / "notebooks" / "LECTURERS.md").read_text("utf-8")
-    for title, section in re.findall(r"^## ([0-9]{2} · .*)\n((?:(?!^## ).*\n)*)", page, re.MULTILINE):
-        times = [(int(a), int(b)) for a, b in re.findall(r"^\| ([0-9]+)–([0-9]+) \|", section, re.MULTILINE)]
-        assert [begin for begin, _ in times] == [0, *(end for _, end in times[:-1])], title
+    plans = re.findall(r"^## ([0-9]{2} · .*)\n((?:(?!^## ).*\n)*)", page, re.MULTILINE)
+    for stem, (title, section) in zip(ROOMS, plans, strict=True):
+        rows = re.findall(r"^\| ([0-9]+)–([0-9]+) \| (.+?) \|", section, re.MULTILINE)
+        assert [int(begin) for begin, _, _ in rows] == [0, *(int(end) for _, end, _ in rows[:-1])], title
+        cells = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text("utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+        places = [headings.index(start) for _, _, start in rows]
+        assert places == sorted(places), title
+        assert places[0] == 0, title
 
 
 def test_each_lecture_leads_to_the_next_and_is_called_by_one_name():

@@ -62,7 +62,8 @@ def _long() -> nbformat.NotebookNode:
 def decks(tmp_path_factory) -> Path:
     """The folder of the decks."""
     folder = tmp_path_factory.mktemp("decks")
-    (folder / slides.NOTES).write_text("## 01 · A small one\nThe plan.\n", encoding="utf-8")
+    rows = "| min | from |\n|---|---|\n| 0–5 | 01 · A small one |\n| 5–9 | Second |\n"
+    (folder / slides.NOTES).write_text(f"## 01 · A small one\nThe plan.\n\n{rows}", encoding="utf-8")
     return slides.write([*LECTURES, crafted.write(folder, "00_long", _long())], folder / "out").parent
 
 
@@ -140,6 +141,8 @@ def test_notes_and_theme(browser, decks):
     notes = opened.value.locator("body")
     assert "Second" in notes.inner_text()
     assert "Say this aloud" in notes.inner_text()
+    assert "5–9" in notes.inner_text()  # its row of the plan
+    assert "0–5" not in notes.inner_text()
     assert "The plan" not in notes.inner_text()
     assert "Say this aloud" not in page.locator(".slides").inner_text()  # the audience does not see it
     for key in ("ArrowLeft", "ArrowLeft", "ArrowLeft"):

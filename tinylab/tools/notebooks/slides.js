@@ -87,15 +87,19 @@ function head(slides) {
   }
 }
 
-// The notes of this slide, in a window of their own that the audience does not see; the first slide has the plan, too.
+// The notes of this slide, in a window of their own that the audience does not see: its row of the lecture's plan, and
+// what its cells say; with the first slide the whole plan.
 let speaker = null;
 function notes() {
   if (!speaker || speaker.closed) return;
-  const slides = Reveal.getSlides(), here = Reveal.getSlidePastCount();
+  const slides = Reveal.getSlides(), here = Reveal.getSlidePastCount(), plan = document.getElementById("plan");
   const name = (slide) => slide?.querySelector("h1, h2, h3, .head")?.textContent ?? "the end";
+  const [head, ...rows] = plan.content.querySelectorAll("tr"), before = slides.slice(0, here + 1).reverse();
+  const begun = (slide) => rows.find((row) => row.cells[1]?.textContent === name(slide)); // a row's second column
+  const row = before.map(begun).find(Boolean);
   speaker.document.body.innerHTML = `<h1>${here + 1} of ${slides.length}: ${name(slides[here])}</h1>` +
-    `${Reveal.getSlideNotes() || "<p>No notes on this slide.</p>"}` +
-    `${here ? "" : document.getElementById("plan").innerHTML}<p class="next">Next: ${name(slides[here + 1])}</p>`;
+    (here && row ? `<table>${head.outerHTML}${row.outerHTML}</table>` : "") + (Reveal.getSlideNotes() ?? "") +
+    `${here ? "" : plan.innerHTML}<p class="next">Next: ${name(slides[here + 1])}</p>`;
 }
 
 function openNotes() {
