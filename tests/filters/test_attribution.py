@@ -27,7 +27,7 @@ def test_against_the_definition(layer: int | str, size: tuple[int, int]) -> None
     (gradient,) = torch.autograd.grad(sum(logits[i, c] for i, c in enumerate([0, 1, 2, 1])), maps)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     expected = (weights * maps).sum(dim=1).relu()
-    assert cam.size == size
+    assert cam.maps.shape[1:] == size
     assert cam.maps == pytest.approx(expected.detach().numpy(), abs=1e-5)
     assert cam.maps.max() > 0
 
@@ -45,14 +45,14 @@ def test_an_all_zero_map_stays_zero() -> None:
     with torch.no_grad():  # relu of the last fc(8) is silent: no gradient reaches the maps
         model[8].bias.fill_(-1000.0)
     cam = filters.grad_cam(model, IMAGES, DATA.normalisation, 4)
-    assert cam.empty.all()
+    assert not cam.maps.any()
     assert not cam.relative().any()
     assert np.isfinite(cam.relative()).all()
 
 
 def test_relative_is_per_image() -> None:
     maps = np.array([[[0.0, 2.0]], [[0.0, 0.0]], [[0.1, 0.05]]], dtype=np.float32)
-    cam = filters.Cam(filters.Address(1, "conv"), np.zeros(3, int), maps, np.array([False, True, False]))
+    cam = filters.Cam(filters.Address(1, "conv"), np.zeros(3, int), maps)
     assert cam.relative() == pytest.approx(np.array([[[0, 1]], [[0, 0]], [[1, 0.5]]]))
 
 

@@ -116,11 +116,6 @@ class Flattening:
             f"the {self.epochs - self.epoch} epochs after; it ends at {self.level:.2f}."
         )
 
-    def __str__(self) -> str:
-        return self.evidence
-
-    __repr__ = __str__
-
 
 def flattening(losses: History | Sequence[float]) -> Flattening:
     """Where the training loss of a run flattens: from there on less than 5 % of its whole fall is left.

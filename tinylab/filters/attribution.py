@@ -15,17 +15,11 @@ from tinylab.support.errors import InvalidInputError
 
 @dataclass(frozen=True, eq=False)
 class Cam:
-    """Grad-CAM of B images. The map is as coarse as the layer: `size` says how coarse."""
+    """Grad-CAM of B images. A map is as coarse as its layer; where nothing in it speaks for the class, it is zero."""
 
     address: Address
     classes: np.ndarray  # int64 (B,), the class that each map explains
     maps: np.ndarray  # float32 (B, h, w), ≥ 0, in units of the class's score
-    empty: np.ndarray  # bool (B,): zero everywhere, since nothing in this layer speaks for the class
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of a map; each number of it stands for a square of pixels."""
-        return self.maps.shape[1], self.maps.shape[2]
 
     def relative(self) -> np.ndarray:
         """float32 (B, h, w), each map divided by its largest value: 0..1. An empty map stays zero."""
@@ -68,5 +62,4 @@ def grad_cam(
         target = torch.from_numpy(wanted.astype(np.int64)).to(x.device)
         x.requires_grad_()  # the weights are frozen, so it is the image that gradients are asked for
         found = LayerGradCam(model, module(model, layer)).attribute(x, target, relu_attributions=True)
-    maps = found.detach().float().cpu().numpy()[:, 0]  # (B, h, w)
-    return Cam(address, wanted, maps, ~maps.any(axis=(1, 2)))
+    return Cam(address, wanted, found.detach().float().cpu().numpy()[:, 0])
