@@ -64,7 +64,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         (("a b.JPEG", "b", "c"), CLASSES, "'a b.JPEG' has spaces"),
         (("a", "a", "c"), CLASSES, "file name 'a' occurs 2 times"),
         (FILES, ("n1", "n1", "n2"), "wnid 'n1' occurs 2 times"),
-        (FILES, ("n1", "n2"), "3 classes do not fit 2 wnids"),
+        (FILES, ("n1", "n2"), "2 classes do not fit predictions for 3"),
     ],
 )
 def test_writing_refuses(tmp_path, files, classes, said):

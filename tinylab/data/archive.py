@@ -16,12 +16,11 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import Self
 
 from tinylab.data.folders import as_path
 from tinylab.support.errors import DataError
@@ -42,7 +41,7 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)]
 
 
-class Archive(ABC):
+class Archive(AbstractContextManager["Archive"]):
     """A zip, tar or folder seen as flat members; use it in a `with` statement.
 
     Member names are relative to the folder that holds `wnids.txt`, or without one `train`, and use `/`:
@@ -73,21 +72,16 @@ class Archive(ABC):
         except Exception as error:
             raise _damage(f"{member} in {self.path}", error) from None
 
-    def confirm(self, members: Iterable[str]) -> None:  # noqa: B027 (a folder's names are what they are)
+    def confirm(self, members: Iterable[str]) -> None:  # a folder's names are what they are
         """DataError unless these members, which nobody reads, really have the names of the table of contents.
 
         A flipped bit there would otherwise turn an image into a file that nobody asks for, without a word.
         """
 
-    def close(self) -> None:  # noqa: B027 (a folder has nothing to close)
+    def close(self) -> None:  # a folder has nothing to close
         """Release the file; members cannot be read any more."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
 

@@ -92,10 +92,7 @@ def investigate(
     """
     if predictions.labels is None:
         raise InvalidInputError("predictions without labels cannot be investigated. Take labelled held-out images")
-    if len(classes) != predictions.probabilities.shape[1]:
-        raise InvalidInputError(
-            f"{len(classes)} classes do not fit predictions for {predictions.probabilities.shape[1]}. Give one each"
-        )
+    predictions.check_classes(classes)
     suspect = by_number(predictions)
     clues: list[Clue] = []
     if again is not None:

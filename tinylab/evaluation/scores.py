@@ -37,11 +37,16 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """Share of images whose most probable class is the true one, 0..1. InvalidInputError if
-        unlabelled."""
+        """Share of images whose most probable class is the true one, 0..1. InvalidInputError if unlabelled."""
         if self.labels is None:
             raise InvalidInputError("these images have no labels, so there is no accuracy. Take a labelled split")
         return float((self.classes == self.labels).mean())
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Raises InvalidInputError unless an image has one probability for each of these classes."""
+        count = self.probabilities.shape[1]
+        if len(classes) != count:
+            raise InvalidInputError(f"{len(classes)} classes do not fit predictions for {count}. Give one each")
 
     def by_file(self) -> dict[str, int]:
         """The predicted class of each file name."""
@@ -93,9 +98,8 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
             "Allowed: two of (N,)"
         )
     for name, values in (("label", labels), ("prediction", predicted)):
-        if len(values) and (values.min() < 0 or values.max() >= classes):
-            wrong = values.min() if values.min() < 0 else values.max()
-            raise InvalidInputError(f"{name} {wrong} is no class. Allowed: 0 to {classes - 1}")
+        if len(wrong := values[(values < 0) | (values >= classes)]):
+            raise InvalidInputError(f"{name} {wrong[0]} is no class. Allowed: 0 to {classes - 1}")
     flat = labels.astype(np.int64) * classes + predicted
     return np.bincount(flat, minlength=classes**2).reshape(classes, classes)
 

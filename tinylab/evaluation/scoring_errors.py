@@ -67,10 +67,7 @@ def mix_classes(predictions: Predictions, classes: Sequence[str], how: str = "so
     how      "sorted": output j is read as the j-th class of the sorted names (as tools that go by folders
              do); "shuffled": as the j-th of a listing in any order
     """
-    if len(classes) != predictions.probabilities.shape[1]:
-        raise InvalidInputError(
-            f"{len(classes)} classes do not fit predictions for {predictions.probabilities.shape[1]}. Give one each"
-        )
+    predictions.check_classes(classes)
     right = by_number(predictions)
     read_as = listing(np.asarray(classes), how, seed)  # output j is read as class read_as[j]
     mixed = np.empty_like(right.probabilities)

@@ -24,9 +24,7 @@ def write_submission(path: str | Path, predictions: Predictions, classes: Sequen
     classes: wnids in the order of the network's outputs. The file appears under its name only when it is whole.
     Raises InvalidInputError for what the format cannot hold, FileError if it cannot be written.
     """
-    if predictions.probabilities.shape[1] != len(classes):
-        count = predictions.probabilities.shape[1]
-        raise InvalidInputError(f"predictions for {count} classes do not fit {len(classes)} wnids. Give one each")
+    predictions.check_classes(classes)
     check_names(predictions.files.tolist(), classes)
     said = predictions.by_file()
     lines = [f"{name} {classes[said[name]]}\n" for name in sorted(said, key=natural)]

@@ -50,13 +50,11 @@ def replaceable(path: str | Path) -> Path | None:
     Raises FileError for what must not be overwritten: a folder, a disk, a socket, a file without write permission.
     """
     path = Path(path)
-    if not path.name:
-        raise FileError(f"{path}: this is a folder. Name a file in it")
     there = status(path)
+    if not path.name or (there is not None and stat.S_ISDIR(there.st_mode)):
+        raise FileError(f"{path}: this is a folder. Name a file in it")
     if there is None:
         return Path(os.path.realpath(path))  # so that a link to a file that is gone makes that file
-    if stat.S_ISDIR(there.st_mode):
-        raise FileError(f"{path}: this is a folder. Name a file in it")
     if stat.S_ISBLK(there.st_mode) or stat.S_ISSOCK(there.st_mode):
         raise FileError(f"{path}: this is a {'disk' if stat.S_ISBLK(there.st_mode) else 'socket'}. Name a file")
     if not stat.S_ISREG(there.st_mode) or os.path.abspath(path).startswith(_OPEN_ALREADY):
