@@ -119,7 +119,7 @@ def test_snapshots_are_the_network_as_it_was() -> None:
     assert kept[0].accuracy is None
     assert [snapshot.accuracy for snapshot in kept[1:]] == run.history.column("eval_accuracy")
     assert str(kept[0]) == "epoch 0"
-    assert "validation accuracy" in str(kept[2])
+    assert "development accuracy" in str(kept[2])
     assert not any(key.startswith("fc") for key in kept[0].state)
     for snapshot, expected in zip(kept, seen, strict=True):
         part = filters.restored(untrained, snapshot).eval()
@@ -133,3 +133,11 @@ def test_a_snapshot_of_another_network() -> None:
     snapshot = filters.Snapshot(1, None, 1, {"conv3-9.weight": torch.zeros(9, 3, 3, 3)})
     with pytest.raises(InvalidInputError, match="of another network"):
         filters.restored(tiny.network(), snapshot)
+
+
+def test_alike_is_the_median_correlation() -> None:
+    """Of three filters one stays, one is turned over, one is only brighter: 1, -1 and 1."""
+    before = torch.arange(12.0).square().reshape(3, 1, 2, 2)
+    after = before * torch.tensor([1.0, -2.0, 3.0]).view(3, 1, 1, 1) + 5
+    assert filters.alike(before, after) == pytest.approx(1.0)
+    assert filters.alike(before[1:2], after[1:2]) == pytest.approx(-1.0)

@@ -8,13 +8,12 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tinylab.course import evidence
 from tinylab.course.evidence import CLEAR, FULL, REAL, TEN, TOY
 from tinylab.course.results import Record, load_all, weights
 from tinylab.data.recorded import TINY_IMAGENET
 from tinylab.figures.style import listed
+from tinylab.filters import alike
 from tinylab.models import REPORTED
 from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.support.table import Table
@@ -126,13 +125,10 @@ def moved(records: Records) -> str:
     if record is None:
         return "No filters of a full-size training are recorded."
     first, last = (weights(record.name, epoch) for epoch in (record.weights[0], record.weights[-1]))
-    alike = {}
-    for layer, name in ((1, "conv3-32.weight"), (7, "conv3-64.weight")):
-        pairs = zip(*(each[name].flatten(1).double().numpy() for each in (first, last)), strict=True)
-        alike[layer] = float(np.median([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
+    one, seven = (alike(first[name], last[name]) for name in ("conv3-32.weight", "conv3-64.weight"))
     return (
         f"Recorded on {record.classes} classes: between epoch 0 and {record.weights[-1]} the filters of layer 1 of "
-        f"Model 1 hardly change (correlation {alike[1]:.2f} in the median), those of layer 7 do ({alike[7]:.2f}); "
+        f"Model 1 hardly change (correlation {one:.2f} in the median), those of layer 7 do ({seven:.2f}); "
         f"the network reaches {evidence.held_out(record).accuracy:.1%}."
     )
 

@@ -12,7 +12,7 @@ quality          numbers for "good filters", and whether they rank networks as a
 from tinylab.filters.address import Address, Field, counted, find, frozen, receptive_field, up_to
 from tinylab.filters.attribution import Cam, grad_cam
 from tinylab.filters.features import Top, feature_maps, top_images
-from tinylab.filters.first_layer import Snapshot, first_filters, restored, watching
+from tinylab.filters.first_layer import Snapshot, alike, first_filters, restored, watching
 from tinylab.filters.maximise import METHOD_2016, MODERN, Method, Synthetic, ladder, maximise
 from tinylab.filters.parametrisation import colour_basis
 from tinylab.filters.quality import Quality, Ranking, image_roughness, quality, rank_correlation, ranking, roughness
@@ -29,6 +29,7 @@ __all__ = [
     "Snapshot",
     "Synthetic",
     "Top",
+    "alike",
     "colour_basis",
     "counted",
     "feature_maps",

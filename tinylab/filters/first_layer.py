@@ -34,11 +34,12 @@ class Snapshot:
     accuracy: float | None  # 0..1, on the watched split; None before training
     layers: int  # how many, from the image on
     state: dict[str, Tensor]  # their weights, on the CPU
+    eval_split: str = "development"  # the watched split
 
     def __str__(self) -> str:
         if self.accuracy is None:
             return f"epoch {self.epoch}"
-        return f"epoch {self.epoch}, validation accuracy {self.accuracy:.0%}"
+        return f"epoch {self.epoch}, {self.eval_split} accuracy {self.accuracy:.0%}"
 
 
 def watching(run: "Run", layer: int | str) -> Iterator[Snapshot]:
@@ -49,7 +50,16 @@ def watching(run: "Run", layer: int | str) -> Iterator[Snapshot]:
     part = up_to(run.model, layer)  # type: ignore[arg-type]
     yield Snapshot(len(run.history.epochs), None, len(part), _copy(part))
     for epoch in run:
-        yield Snapshot(epoch.epoch, epoch.eval_accuracy, len(part), _copy(part))
+        yield Snapshot(epoch.epoch, epoch.eval_accuracy, len(part), _copy(part), run.history.eval_split)
+
+
+def alike(before: Tensor, after: Tensor) -> float:
+    """The median, over filters, of the correlation of a filter's numbers before and after; both (N, C, k, k), N ≥ 1.
+
+    1: each is what it was, up to brightness and contrast; near 0: nothing of the start is left.
+    """
+    pairs = zip(before.flatten(1).double().numpy(), after.flatten(1).double().numpy(), strict=True)
+    return float(np.median([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
 
 
 def restored(model: nn.Sequential, snapshot: Snapshot) -> nn.Sequential:
