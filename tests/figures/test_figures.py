@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.figures.legible import assert_apart, assert_nothing_cut_off
+from tests.figures.legible import assert_legible
 from tinylab import figures
 from tinylab.figures import style as styles
 from tinylab.support.errors import InvalidInputError
@@ -105,13 +105,8 @@ def drawn(name: str, style: str = "page") -> figures.Picture:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_no_text_is_cut_off(name: str, style: str) -> None:
-    assert_nothing_cut_off(drawn(name, style))
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_no_two_names_of_lines_overlap(name: str, style: str) -> None:
-    assert_apart(text for ax in drawn(name, style).axes for text in ax.texts)
+def test_nothing_is_cut_off_and_no_names_overlap(name: str, style: str) -> None:
+    assert_legible(drawn(name, style))
 
 
 @pytest.mark.parametrize("name", EVERY)

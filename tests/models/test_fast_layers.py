@@ -174,12 +174,12 @@ def test_nothing_is_reordered_while_pooling_is_undone(memory_format):
 # ---------------------------------------------------------------- dropout
 
 
-@pytest.mark.parametrize("shape", [(64, 32, 16, 16), (500, 1001)])
-@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("memory_format", [*FORMATS, None])
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
-def test_dropout_zeroes_a_share_of_p_and_scales_the_rest(shape, memory_format, p):
-    x = torch.rand(shape) + 1
-    x = x.contiguous(memory_format=memory_format) if x.ndim == 4 else x
+def test_dropout_zeroes_a_share_of_p_and_scales_the_rest(memory_format, p):
+    """Of maps in either format, and of a fully connected layer's output."""
+    maps = memory_format is not None
+    x = (torch.rand(64, 32, 16, 16).contiguous(memory_format=memory_format) if maps else torch.rand(500, 1001)) + 1
     x.requires_grad_()
     torch.manual_seed(5)
     out = fast_layers.Dropout(p)(x)

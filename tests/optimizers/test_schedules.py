@@ -25,9 +25,9 @@ def test_schedules_equal_torch(steps):
 
 
 @pytest.mark.parametrize("schedule", optimizers.SCHEDULES)
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 7])
-def test_factor_stays_between_0_and_1_in_short_runs(schedule, steps):
-    assert all(0 < optimizers.factor(schedule, step, steps) <= 1 for step in range(steps))
+def test_factor_stays_between_0_and_1_in_short_runs(schedule):
+    for steps in (1, 2, 3, 4, 7):
+        assert all(0 < optimizers.factor(schedule, step, steps) <= 1 for step in range(steps))
 
 
 def test_hand_numbers():
