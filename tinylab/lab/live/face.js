@@ -343,7 +343,9 @@ function makeView(store, model, el) {
   store.views.add(told);
   const again = () => store.state && refresh();
   const resized = new ResizeObserver(() => draw());
-  const themed = new MutationObserver(() => [0, 250, 1000, 4000].forEach((wait) => setTimeout(again, wait))); // its style sheet may come later than its name
+  const themed = new MutationObserver(again);
+  const sheet = (/** @type {any} */ event) => { if (event.target.rel === "stylesheet") again(); };  // a theme's may come after its name
+  document.addEventListener("load", sheet, true);
   resized.observe(root);
   themed.observe(document.body, {attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"]});
   refresh();
@@ -351,6 +353,7 @@ function makeView(store, model, el) {
     store.views.delete(told);
     resized.disconnect();
     themed.disconnect();
+    document.removeEventListener("load", sheet, true);
     cancelAnimationFrame(frame);
     clearTimeout(late);
   };
