@@ -170,7 +170,9 @@ def _attempt(
             outcome.cell = 1 + next(place for place, one in enumerate(authored) if one is cell)
             watcher(outcome)
 
-    client = kernels.client(notebook, outcome.path.resolve().parent, timeout, on_cell_execute=starts)
+    # asked to end, a kernel would interrupt the cell that ran too long: an error more, of nobody's making
+    options: dict[str, Any] = {"on_cell_execute": starts, "shutdown_kernel": "immediate"}
+    client = kernels.client(notebook, outcome.path.resolve().parent, timeout, **options)
     running.append(client)
     try:
         with open(folder / "stderr", "wb") as stderr:
