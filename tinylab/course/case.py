@@ -5,6 +5,7 @@ known about the report, `tribunal` closes the course. What rests on records is c
 """
 
 import html
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -263,15 +264,13 @@ def _images(_: Records) -> str:
 
 
 def _deeper(records: Records) -> str:
-    found = []
-    for change in evidence.penalty(records):
-        found.append((change.classes, change.network, change.after, change.error))
-    pairs = {(classes, name): (after, error) for classes, name, after, error in found}
+    pairs = {(change.classes, change.network): change for change in evidence.penalty(records)}
     most = max((c for c, name in pairs if name == "Model 2" and (c, "Model 1") in pairs), default=0)
     if not most:
         return "Models 1 and 2 have not been recorded under one recipe without the penalty yet."
-    (one, e1), (two, e2) = pairs[most, "Model 1"], pairs[most, "Model 2"]
-    gain, error = two - one, max(e1, e2)
+    sides = [pairs[most, name] for name in ("Model 1", "Model 2")]
+    gain = sides[1].after - sides[0].after
+    error = math.sqrt(sum(side.after * (100 - side.after) / side.images for side in sides))  # points
     said = "cannot tell" if abs(gain) <= CLEAR * error else "yes" if gain > 0 else "no"
     return (
         f"Recorded, both without the penalty on {most} classes, one seed: Model 2 minus Model 1 is "
