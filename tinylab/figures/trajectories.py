@@ -63,7 +63,8 @@ def trajectories(
     for name, (train, validation) in (rows or {}).items():
         ax.plot(100 * train, 100 * validation, "X", color=BLACK, ms=style.marker * 1.7, zorder=5)
         ends.append(EndLabel(100 * train, 100 * validation, name, BLACK))
-        said.append(f"{name}, as reported: {percent(train)} / {percent(validation)}")
+        told = name if name.endswith("as reported") else f"{name}, as reported"
+        said.append(f"{told}: {percent(train)} / {percent(validation)}")
         top = max(top, 100 * validation)
     ax.set_xlim(0, 102)
     ax.set_ylim(0, min(102, 1.15 * top))
