@@ -193,6 +193,26 @@ def test_recorded_answers_are_scored_by_mistake(tmp_path):
     assert "12 official images; guessing 25.00 %" in table.caption
 
 
+def test_the_sizes_of_weights_are_those_of_the_pairs(tmp_path):
+    """Two convolutions, weights of 0.5 and 0.25 at first; the penalty leaves 0.001 of the one, nothing of the other."""
+    assert evidence.weight_sizes(folder=tmp_path) is None
+
+    def state(first, second):
+        return {"conv.weight": torch.full((4, 3, 3, 3), first), "deep.weight": torch.full((2, 4, 3, 3), -second)}
+
+    start = state(0.5, 0.25)
+    results.save(_of("as described"), tmp_path, weights={0: start, 1: state(0.001, 0.0)})
+    results.save(_of("without L2"), tmp_path, weights={0: start, 12: state(0.5, 0.75) | {"norm.weight": torch.ones(9)}})
+    results.save(_of("without L2 and dropout"), tmp_path, weights={0: start})  # differs in two things
+    table = evidence.weight_sizes(folder=tmp_path)
+    assert table.columns == ["network", "training", "epoch 0", "epoch 1", "epoch 12"]
+    assert table.rows == [
+        ["Model 1", "as described", "0.2500 to 0.5000", "0.0000 to 0.0010", "–"],
+        ["Model 1", "without L2", "0.2500 to 0.5000", "–", "0.5000 to 0.7500"],
+    ]
+    assert "on 10 classes" in table.caption
+
+
 def test_certainty_is_counted_or_said_to_be_unknown(monkeypatch):
     assert "not kept" in evidence.certainty(None)
     assert "not kept" in evidence.certainty(_of("without L2"))

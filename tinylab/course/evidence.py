@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylab.course.results import Record, answers, fingerprints, load_all
+from tinylab.course.results import Record, answers, fingerprints, load_all, weights
 from tinylab.diagnosis import turning_point
 from tinylab.figures.style import listed
 from tinylab.models import REPORTED
@@ -114,6 +114,36 @@ def standard_error(score: Score) -> float:
 def penalty(records: Sequence[Record] | None = None) -> list[Change]:
     """What removing the L2 penalty of 0.01 under Adam, and nothing else, changed."""
     return changes(["l2"], {"l2": 0.01, "optimizer": "adam"}, records)
+
+
+def weight_sizes(records: Sequence[Record] | None = None, folder: str | Path | None = None) -> Table | None:
+    """How large the convolutions' weights are, with the penalty and without it, at the epochs that were kept.
+
+    A cell: the smallest and the largest layer, each by the root mean square of its weights. Of the pairs on the most
+    classes whose weights are kept, the longest of a network; None if there are none. folder: where the records lie.
+    """
+    known = [r for r in (load_all(folder) if records is None else records) if r.weights]
+    pairs = list(_pairs(["l2"], {"l2": 0.01, "optimizer": "adam"}, known))
+    most = max((one.classes for one, _ in pairs), default=0)
+    if not pairs:
+        return None
+    mine = sorted((run for pair in pairs if pair[0].classes == most for run in pair), key=lambda run: run.recipe.epochs)
+    runs = {(run.network, -run.recipe.l2): run for run in mine}  # of several the longest
+    epochs = sorted({epoch for run in runs.values() for epoch in run.weights})
+
+    def cell(run: Record, epoch: int) -> str:
+        if epoch not in run.weights:
+            return "–"
+        kept = [w for w in weights(run.name, epoch, folder).values() if w.ndim == 4]
+        sizes = [float(w.square().mean().sqrt()) for w in kept]
+        return f"{min(sizes):.4f} to {max(sizes):.4f}"
+
+    order = sorted(runs.values(), key=lambda run: (run.network, -run.recipe.l2, run.recipe.epochs))
+    rows = [[REPORTED[run.network].title, run.title, *(cell(run, epoch) for epoch in epochs)] for run in order]
+    caption = (
+        f"Recorded: size of the convolutions' weights on {most} classes (root mean square, smallest to largest layer)"
+    )
+    return Table(["network", "training", *(f"epoch {epoch}" for epoch in epochs)], rows, caption)
 
 
 def out_of_reach(records: Sequence[Record] | None = None) -> str:
