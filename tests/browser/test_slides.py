@@ -28,6 +28,9 @@ FAULTS = """least => Reveal.getSlides().flatMap((slide, number) => {
     if (!slide.querySelector('h1, h2, h3, .head')?.textContent) found.push('no heading');
     const code = [...slide.querySelectorAll('.input pre')].map(part => part.textContent.trimEnd().split('\\n').length);
     if (code.reduce((sum, lines) => sum + lines, 0) > 15) found.push('more than 15 lines of code');
+    const shown = '.text_cell, .input, .output_area';
+    const hollow = [...slide.querySelectorAll('.fragment')].filter(part => !part.querySelector(shown));
+    if (hollow.length) found.push('a key for nothing');
     for (const part of slide.querySelectorAll('*:not(math *)')) {
         const {left, right, top, bottom, width, height} = part.getBoundingClientRect();
         if (!width || !height || part.closest('aside')) continue;
@@ -90,6 +93,13 @@ def test_nothing_is_cut_off_and_all_text_is_large_enough(browser, decks, path):
     words = re.findall(r"\w+", " ".join(texts))
     last = re.findall(r"[a-z]+", "".join(kept[-2]["source"]))[-1]
     assert last in words  # what was moved to a further slide is still there
+
+
+def test_what_a_cell_puts_out_stays_with_its_code(browser, decks):
+    """Where both fit on a slide; in 01 all do, but for pictures, which are large."""
+    page = _opened(browser, decks / "01_data.html")
+    alone = "one => one.querySelector('.output_area') && !one.querySelector('.input, .text_cell, img')"
+    assert page.evaluate(f"Reveal.getSlides().filter({alone}).length") == 0
 
 
 def test_the_check_sees_what_is_too_small_or_cut_off(browser, decks):

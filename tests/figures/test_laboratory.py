@@ -103,15 +103,20 @@ def test_neighbours_are_a_line_of_accuracy() -> None:
 
 
 def test_size_does_not_depend_on_what_is_shown(style: str) -> None:
-    images = np.zeros((5, 16, 16, 3), np.uint8)
-    strip = Strip(Watched(images, ["cat"] * 5), ["cat", "a very long name of a dog", "cat", "cat", "cat"], [0.5] * 5)
+    names = ["spotted mushroom", *["cat"] * 4]
+    strip = Strip(
+        Watched(np.zeros((5, 16, 16, 3), np.uint8), names), ["a very long name of a dog", *names[1:]], [0.5] * 5
+    )
     empty = figures.laboratory(scene(branch("A", [], extra=0)))
     full = figures.laboratory(scene(*(branch(x, [1.0, 0.9]) for x in "ABCD"), strip=strip))
     assert empty.css_size() == full.css_size()
     assert "no epoch has finished" in empty.alt
-    assert "cat taken for a very long name of a dog (50 %)" in full.alt
+    assert "spotted mushroom taken for a very long name of a dog (50 %)" in full.alt
     assert len(full.axes) == 2 + 5
-    assert {"✓ cat 50 %", "✗ a very l… 50 %"} <= {text.get_text() for text in full.texts}
+    words = {text.get_text(): text.get_window_extent() for text in full.texts}
+    wrong, right = words["✗ 50 %\na very long na…"], words["✓ 50 %\ncat"]
+    assert max(wrong.x1, words["spotted mushro…"].x1) < min(one.get_window_extent().x0 for one in full.axes[3:])
+    assert right.y0 > 0  # nothing is cut off below
     assert full.png(compact=False).startswith(b"\x89PNG")
 
 

@@ -43,7 +43,7 @@ MOST = 4  # branches that can be told apart
 MOST_IMAGES = 8
 _LEFT, _ACROSS = (0.065, 0.56), 0.272  # of the two panels; their width
 _WIDTH, _HEIGHT = 9.4, 5.5  # inches, style "page"
-_PANELS, _KEY, _STRIP = (0.465, 0.41), 0.375, 0.205  # bottom and height of the panels; top of the key; of the strip
+_PANELS, _KEY, _STRIP = (0.465, 0.41), 0.375, 0.235  # bottom and height of the panels; top of the key; of the strip
 
 
 @dataclass(frozen=True)
@@ -225,16 +225,17 @@ def _strip(picture: Picture, strip: Strip) -> None:
         zip(watched.images, watched.names, strip.chosen, strip.sure, strict=True)
     ):
         left = _MARGIN + place * _SIDE
-        ax = picture.add_axes((left, 0.2 * _STRIP, 0.62 * _HEIGHT * _STRIP / _WIDTH, 0.62 * _STRIP))
+        ax = picture.add_axes((left, 0.3 * _STRIP, 0.55 * _HEIGHT * _STRIP / _WIDTH, 0.55 * _STRIP))
         ax.imshow(image, interpolation="nearest")
         ax.axis("off")
-        _write(picture, left, 0.845 * _STRIP, _short(name, 15), INK, 0.8, va="bottom")
+        _write(picture, left, 0.87 * _STRIP, _short(name), INK, 0.8, va="bottom")
         mark, colour = ("✓", GREEN) if name == chosen else ("✗", VERMILLION)
-        _write(picture, left, 0.17 * _STRIP, f"{mark} {_short(chosen, 9)} {100 * sure:.0f} %", colour, 0.8)
+        _write(picture, left, 0.27 * _STRIP, f"{mark} {100 * sure:.0f} %\n{_short(chosen)}", colour, 0.8)
 
 
-def _short(text: str, letters: int) -> str:
-    return text if len(text) <= letters else text[: letters - 1] + "…"
+def _short(text: str) -> str:
+    """As much as fits above an image in either style."""
+    return text if len(text) <= 15 else text[:14] + "…"
 
 
 def _named(branch: Branch) -> str:

@@ -162,6 +162,8 @@ def test_long_code_comes_in_pieces_cut_between_statements(tmp_path):
     assert [len(piece.outputs) for piece in (*first, last)] == [0, 0, 1]
     kinds = [piece.metadata.get("slideshow", {}).get("slide_type") for piece in (*first, last)]
     assert kinds == ["fragment", None, "-"]
+    pieces = slides._pieces(_executed("\n".join(["a = 1"] * 14 + ["@cache", "def f():", "    return 1"])).cells[2])
+    assert [piece.source.splitlines()[0] for piece in pieces] == ["a = 1", "@cache"]
     [only] = slides._pieces(_executed("%time f()").cells[2])
     assert only.source == "%time f()"
 

@@ -39,16 +39,21 @@ function set(slide, sizes, zooms) {
   return false;
 }
 
-// A slide that is too full goes on at the next one: as many pieces as fit stay, and the rest is fitted in turn.
+// A slide that is too full goes on at the next one: as many pieces as fit stay, and the rest is fitted in turn. What a
+// cell puts out stays with its code where both fit on a slide of their own: then the code goes on, too.
 function fit(slide) {
   const all = pieces(slide);
   if (set(slide, SIZES, all.length > 1 ? ZOOMS : ALONE)) return;
+  const only = (from, to) => all.forEach((piece, place) => (piece.style.display = place < from || place >= to ? "none" : ""));
   let kept = all.length;
-  while (kept > 0) {
-    all[--kept].style.display = "none";
-    if (set(slide, SIZES, ZOOMS)) break;
+  do only(0, --kept); while (kept > 0 && !set(slide, SIZES, ZOOMS));
+  const cell = (place) => all[place]?.closest(".code_cell");
+  const starts = all.findIndex((_, place) => cell(place) && cell(place) === cell(kept));
+  if (starts > 0 && starts < kept) {
+    only(starts, all.findLastIndex((_, place) => cell(place) === cell(kept)) + 1);
+    if (set(slide, SIZES, ZOOMS)) kept = starts;
   }
-  all.forEach((piece) => (piece.style.display = ""));
+  only(0, all.length);
   if (kept === 0) kept = 1; // one piece, alone too large
   if (kept < all.length) {
     const rest = document.createRange();
@@ -56,6 +61,8 @@ function fit(slide) {
     rest.setEndAfter(slide.lastChild);
     const next = document.createElement("section");
     next.append(rest.extractContents());
+    const shells = [...slide.querySelectorAll(".fragment, .code_cell")]; // what they held has gone on: a key for nothing
+    shells.filter((shell) => !pieces(shell).length).forEach((shell) => shell.remove());
     next.querySelector(":scope > .fragment:first-child")?.classList.remove("fragment"); // shown with its slide
     slide.after(next);
     fit(slide);

@@ -131,7 +131,8 @@ def _pieces(cell: NotebookNode) -> list[NotebookNode]:
     if cell.cell_type != "code" or len(lines) <= MOST_LINES:
         return [cell]
     try:
-        begins = {node.lineno for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.stmt)}
+        found = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.stmt)]
+        begins = {min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))]) for node in found}
     except SyntaxError:  # a magic
         begins = set()
     made, start = [], 0
