@@ -202,7 +202,7 @@ class Verdict:
 
     lecture: str
     answer: str
-    report: str
+    report: tuple[tuple[str, str], ...]  # what is known now, and why: one pair for each suspect
     board: Table
 
     @property
@@ -210,14 +210,16 @@ class Verdict:
         return TITLES[self.lecture]
 
     def __str__(self) -> str:
-        return f"{self.question}\n{self.answer}\n\nAbout the report: {self.report}\n\n{self.board}"
+        report = "\n".join(f"- {said} {why}".rstrip() for said, why in self.report)
+        return f"{self.question}\n{self.answer}\n\nAbout the report:\n{report}\n\n{self.board}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        question, answer, report = (html.escape(text) for text in (self.question, self.answer, self.report))
-        head = f"<p><strong>{question}</strong><br>{answer}</p><p><strong>About the report:</strong> {report}</p>"
-        return head + self.board._repr_html_()
+        question, answer = html.escape(self.question), html.escape(self.answer)
+        known = "".join(f"<li><em>{html.escape(said)}</em> {html.escape(why)}</li>" for said, why in self.report)
+        report = f"<p><strong>About the report:</strong></p><ul>{known}</ul>"
+        return f"<p><strong>{question}</strong><br>{answer}</p>{report}{self.board._repr_html_()}"
 
 
 def verdict(lecture: str | int, live: str = "", records: Records | None = None) -> Verdict:
@@ -233,15 +235,21 @@ def verdict(lecture: str | int, live: str = "", records: Records | None = None) 
         said, why, _ = suspect.verdict(known)
         first = min(lecture for lecture, names in _TOUCHED.items() if suspect.name in names)
         reason = why.replace(answer, "").strip() if first == name else f"Lecture {first} has the evidence."
-        report.append(f"{suspect.name[:1].upper()}{suspect.name[1:]}: {said}. {reason}".strip())
+        report.append((f"{suspect.name[:1].upper()}{suspect.name[1:]}: {said}.", reason))
     if live:
         answer = f"Live, just now: {live} {answer}"
-    return Verdict(name, answer, " ".join(report) or _OPEN[name], board(name, known))
+    return Verdict(name, answer, tuple(report) or (_OPEN[name],), board(name, known))
 
 
 _OPEN = {
-    "01": "nobody is cleared and nobody is guilty; the files hold traps that any program meets before its first layer.",
-    "02": "none of its layers is wrong; its formula of batch normalisation lacks the ε, and no network of its uses it.",
+    "01": (
+        "Nobody is cleared, nobody is guilty.",
+        "The files hold traps that any program meets before its first layer.",
+    ),
+    "02": (
+        "None of its layers is wrong.",
+        "Its formula of batch normalisation lacks the ε; no network of its uses it.",
+    ),
 }
 
 

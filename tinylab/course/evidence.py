@@ -7,13 +7,14 @@ rather than too often. One seed a side: how another seed would have turned out, 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tinylab.course.results import Record, answers, fingerprints, load_all, weights
+from tinylab.course.results import Record, answers, fingerprints, load_all, longest, weights
 from tinylab.diagnosis import turning_point
 from tinylab.figures.style import listed
 from tinylab.models import REPORTED
@@ -57,9 +58,18 @@ def changes(factors: Sequence[str], before: dict[str, object], records: Sequence
     """All pairs of finished trainings of the report's networks whose recipes differ in `factors` only.
 
     before: what the first of the two has in its recipe, such as {"l2": 0.01}. Sorted by number of classes, network.
+    Trainings of one length, for what is set side by side: the one that most networks had, of several the longest.
     """
-    found = [_change(*pair) for pair in _pairs(factors, before, records)]
+    found = [_change(*pair) for pair in _level(_pairs(factors, before, records))]
     return sorted(found, key=lambda change: (change.classes, change.network))
+
+
+def _level(pairs: Iterable[tuple[Record, Record]]) -> list[tuple[Record, Record]]:
+    """Of the pairs on as many classes those of the length that most of them have."""
+    known = list(pairs)
+    counts = Counter((one.classes, one.recipe.epochs) for one, _ in known)
+    usual = {classes: epochs for (classes, epochs), _ in sorted(counts.items(), key=lambda item: (item[1], item[0]))}
+    return [pair for pair in known if pair[0].recipe.epochs == usual[pair[0].classes]]
 
 
 def _pairs(
@@ -111,24 +121,26 @@ def standard_error(score: Score) -> float:
 # ---------------------------------------------------------------- the suspects, one by one
 
 
+_PENALTY = ["l2"], {"l2": 0.01, "optimizer": "adam"}
+
+
 def penalty(records: Sequence[Record] | None = None) -> list[Change]:
     """What removing the L2 penalty of 0.01 under Adam, and nothing else, changed."""
-    return changes(["l2"], {"l2": 0.01, "optimizer": "adam"}, records)
+    return changes(*_PENALTY, records)
 
 
 def weight_sizes(records: Sequence[Record] | None = None, folder: str | Path | None = None) -> Table | None:
     """How large the convolutions' weights are, with the penalty and without it, at the epochs that were kept.
 
-    A cell: the smallest and the largest layer, each by the root mean square of its weights. Of the pairs on the most
-    classes whose weights are kept, the longest of a network; None if there are none. folder: where the records lie.
+    A cell: the smallest and the largest layer, each by the root mean square of its weights. Of the pairs that `penalty`
+    compares, those on the most classes; None if no weights are kept of any. folder: where the records lie.
     """
     known = [r for r in (load_all(folder) if records is None else records) if r.weights]
-    pairs = list(_pairs(["l2"], {"l2": 0.01, "optimizer": "adam"}, known))
-    most = max((one.classes for one, _ in pairs), default=0)
+    pairs = _level(_pairs(*_PENALTY, known))
     if not pairs:
         return None
-    mine = sorted((run for pair in pairs if pair[0].classes == most for run in pair), key=lambda run: run.recipe.epochs)
-    runs = {(run.network, -run.recipe.l2): run for run in mine}  # of several the longest
+    most = max(one.classes for one, _ in pairs)
+    runs = {(run.network, -run.recipe.l2): run for pair in pairs if pair[0].classes == most for run in pair}
     epochs = sorted({epoch for run in runs.values() for epoch in run.weights})
 
     def cell(run: Record, epoch: int) -> str:
@@ -155,14 +167,15 @@ def out_of_reach(records: Sequence[Record] | None = None) -> str:
         if r.settings.get("normalisation", "pixel") == "pixel"
         if replace(r.recipe, epochs=1, seed=0) == replace(RECIPES["report"], epochs=1, seed=0)
     ]
-    longest = {row.network: row for row in sorted(fingerprints(known), key=lambda row: row.epochs)}
-    return " ".join(
-        f"As described, {REPORTED[row.network].title} gains {100 * row.gained:.1f} points in the last third of "
-        f"{row.epochs} epochs and ends at {row.train:.1%} (while learning; one seed, Adam at 0.001), where the report "
-        f"says {REPORTED[row.network].train:.1%}: at this pace that row is out of reach."
-        for row in longest.values()
-        if row.stalled
+    rows = {row.network: row for row in fingerprints(known) if row.stalled}
+    each = listed(
+        f"{row.train:.1%} in {REPORTED[name].title} after {row.epochs} epochs (reported {REPORTED[name].train:.1%}; "
+        f"{signed(100 * row.gained)} points in the last third)"
+        for name, row in rows.items()
     )
+    these = "this row is" if len(rows) == 1 else "these rows are"
+    said = f"As described (Adam at 0.001, one seed) the accuracy while learning comes to {each}: at this pace {these} "
+    return f"{said}out of reach." if rows else ""
 
 
 def adam(records: Sequence[Record] | None = None) -> list[Change]:
@@ -260,10 +273,11 @@ def best_unchanged(records: Sequence[Record] | None = None, network: str = "mode
 
 
 def sentence(found: Sequence[Change], what: str, missing: str = MISSING) -> str:
-    """What a factor did, on real photographs, the most classes first; says so where 200 classes are missing."""
+    """What a factor did, on real photographs, each network on the most classes; says so where 200 are missing."""
+    most = {change.network: change.classes for change in sorted(found, key=lambda change: change.classes)}
     said = []
-    for classes in sorted({change.classes for change in found}, reverse=True):
-        mine = [change for change in found if change.classes == classes]
+    for classes in sorted(set(most.values()), reverse=True):
+        mine = [change for change in found if change.classes == classes == most[change.network]]
         each = "; ".join(map(str, mine))
         epochs = _range(sorted({change.epochs for change in mine}))
         clear = [change for change in mine if change.clear]
@@ -325,7 +339,7 @@ def courses(network: str, classes: int = FULL, records: Sequence[Record] | None 
 
     Of several seeds the lowest is shown.
     """
-    known = [r for r in (load_all() if records is None else records) if r.finished]
+    known = [r for r in longest(load_all() if records is None else records) if r.finished]
     mine = [r for r in known if (r.network, r.classes) == (network, classes) and r.history.epochs]
     found: dict[str, History] = {}
     for record in sorted(mine, key=lambda r: (not r.plan.startswith(("penalty", "reproduction")), r.plan, r.seed)):

@@ -17,9 +17,9 @@ class Table:
     caption: str = ""
 
     def _right(self) -> list[bool]:
-        """Which columns hold numbers only: those are aligned to the right."""
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
-        return [bool(column) and all(_numeric(str(cell)) for cell in column) for column in columns]
+        """Which columns hold numbers, and besides only dashes: those are aligned to the right."""
+        columns = [list(map(str, column)) for column in zip(*self.rows, strict=True)] or [[] for _ in self.columns]
+        return [all(map(_numeric, column)) and not set(column) <= _NOTHING for column in columns]
 
     def __str__(self) -> str:
         texts = [[str(cell) for cell in row] for row in [self.columns, *self.rows]]
@@ -51,10 +51,13 @@ class Table:
         return f"<table>{caption}<thead>{cells(self.columns, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
+_NOTHING = {"–", "-", ""}
+
+
 def _numeric(text: str) -> bool:
     """True for `1,024`, `56.9 %`, `1.2e-3`, `3.1 ×` and the dash that stands for 'none'."""
     stripped = text.replace(",", "").replace("%", "").replace("×", "").replace("M", "").strip()
-    if stripped in {"–", "-", ""}:
+    if stripped in _NOTHING:
         return True
     try:
         float(stripped)

@@ -15,6 +15,24 @@ from tinylab.training import Score
 from tinylab.training.history import History
 
 
+def test_the_beginning_of_a_longer_training_is_told_from_another():
+    short, long = record(epochs=3), record(epochs=6)
+    others = [
+        record(epochs=3, seed=1),
+        record(epochs=3, classes=9),
+        record(epochs=3, network="model_2"),
+        record(epochs=3, settings={}),
+        record(epochs=3, images=91),
+    ]
+    assert results.longest([short, *others, long]) == [*others, long]
+    assert results.longest([short, *others]) == [short, *others]
+    falling = [
+        replace(one, history=replace(one.history, recipe=replace(one.recipe, schedule="cosine")))
+        for one in (short, long)
+    ]
+    assert results.longest(falling) == falling  # each falls over its own length
+
+
 def test_comes_back_as_it_was_written():
     for made in (record(), record(epochs=1, failure="the loss is nan"), record(settings={"donor": {"l2": None}})):
         assert results.loads(results.dumps(made)) == results.rounded(made)

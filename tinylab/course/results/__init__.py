@@ -29,6 +29,7 @@ from tinylab.course.results.record import (
     dumps,
     from_body,
     loads,
+    longest,
     rounded,
 )
 from tinylab.course.results.store import (
@@ -77,6 +78,7 @@ __all__ = [
     "load",
     "load_all",
     "loads",
+    "longest",
     "markdown",
     "names",
     "network",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylab.course.results.record import Record
+from tinylab.course.results.record import Record, longest
 from tinylab.diagnosis import Flattening, Turning, flattening, skill, skills, turning_point
 from tinylab.models import REPORTED
 from tinylab.support.table import Table
@@ -64,9 +64,9 @@ class Fingerprint:
 def fingerprints(found: Sequence[Record]) -> tuple[Fingerprint, ...]:
     """Every training of one of the report's networks, by network, nearest first (in the last epoch).
 
-    Failed rows and other networks are left out; so are trainings without an epoch.
+    Failed rows and other networks are left out; so are trainings without an epoch, and the beginnings of longer ones.
     """
-    rows = [_fingerprint(r) for r in found if r.finished and r.network in REPORTED and r.history.epochs]
+    rows = [_fingerprint(r) for r in longest(found) if r.finished and r.network in REPORTED and r.history.epochs]
     return tuple(sorted(rows, key=lambda row: (list(REPORTED).index(row.network), row.away)))
 
 

@@ -7,8 +7,8 @@ edit by hand is noticed: figures in README and in lectures come from records, an
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter, create_model
@@ -92,6 +92,23 @@ class Record:
         return f"{head}, {self.recipe.epochs} epochs: {scores}; {self.clocks.training:.0f} s on {self.origin.device}"
 
     __repr__ = __str__
+
+
+def longest(records: Iterable[Record]) -> list[Record]:
+    """All but those that are the beginning of a longer one among them: alike but for the epochs, at a constant rate."""
+    known = list(records)
+
+    def begins(one: Record, other: Record) -> bool:
+        longer = one.recipe.schedule == "constant" and one.recipe.epochs < other.recipe.epochs
+        return longer and _asked(one) == _asked(other)
+
+    return [one for one in known if not any(begins(one, other) for other in known)]
+
+
+def _asked(record: Record) -> tuple[Any, ...]:
+    """What was asked for, the number of epochs aside."""
+    recipe = replace(record.recipe, epochs=1)
+    return record.network, record.history.classes, record.images, dict(record.settings), recipe
 
 
 def comparable(record: Record) -> dict[str, Any]:

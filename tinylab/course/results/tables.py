@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylab.course.results.record import FLIPPED, Record
+from tinylab.course.results.record import FLIPPED, Record, longest
 from tinylab.course.results.store import load_all
 from tinylab.models import REPORTED
 from tinylab.support.errors import InvalidInputError, TinylabError, nearest
@@ -86,7 +86,12 @@ def table(records: Sequence[Record] | None = None) -> Table:
         for known in REPORTED.values()
     ]
     plans = list(SECTIONS)
-    for group in sorted(found, key=lambda g: plans.index(g.first.plan) if g.first.plan in plans else len(plans)):
+
+    def place(group: Group) -> tuple[int, str, int]:
+        known = plans.index(group.first.plan) if group.first.plan in plans else len(plans)
+        return known, group.first.network, group.first.recipe.epochs
+
+    for group in sorted(found, key=place):
         rows += _rows(SECTIONS.get(group.first.plan, group.first.plan), group)
     return Table(
         _COLUMNS, rows, "Tiny ImageNet, 200 classes, accuracies; a dagger: development split, not the official"
@@ -99,7 +104,7 @@ def plan_table(plan: str, records: Sequence[Record] | None = None) -> Table:
     records: by default those that come with tinylab. Raises InvalidInputError if there is none of that plan.
     """
     known = load_all() if records is None else list(records)
-    mine = [record for record in known if record.plan == plan]
+    mine = sorted((record for record in known if record.plan == plan), key=lambda record: record.recipe.epochs)
     if not mine:
         plans = sorted({record.plan for record in known})
         hint = nearest(plan, plans) if plans else ". There is none yet: `tinylab sweep` makes them"
@@ -119,7 +124,7 @@ def _caption(plan: str, records: Sequence[Record]) -> str:
     seeds = len({record.seed for record in done})
     epochs = sorted({record.recipe.epochs for record in done})
     images = sorted({record.images for record in done})
-    seconds = sum(record.clocks.cold for record in done)
+    seconds = sum(record.clocks.cold for record in longest(done))  # which hold those of their beginnings
     devices = sorted({record.origin.device for record in done})
     versions = first.origin.versions
     return (
