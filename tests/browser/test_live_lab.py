@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -122,6 +123,16 @@ def test_a_training_is_steered_rewound_and_compared(page: sync_api.Page) -> None
     second.press("Pause")
     expect(second.status).to_contain_text("Paused")
     expect(second.chart).to_have_attribute("data-marks", "")
+    second.unfold("Script")
+    second.press("Write script")
+    told = second.area.get_by_role("textbox", name="script")
+    expect(told).to_have_value(re.compile("tinylab script"))
+    second.chart.focus()
+    page.keyboard.press("End")  # a moment that the replay of a shorter script does not reach
+    told.fill(json.dumps(json.loads(told.input_value()) | {"steps": 3, "loss": None}))
+    second.press("Replay")
+    expect(second.chart).to_have_attribute("data-step", "3")
+    expect(second.area.locator(".reading")).to_contain_text("Step 0; arrives at step 0")
 
     first.press("Pause")
     expect(first.status).to_contain_text("Paused")
@@ -152,8 +163,7 @@ def test_a_training_is_steered_rewound_and_compared(page: sync_api.Page) -> None
     first.press("Write script")
     script = first.area.get_by_role("textbox", name="script")
     expect(script).to_have_value(re.compile(r'"kind": "tinylab script".*\[0, "dropout", 0.5\]'))
-    second.unfold("Script")
-    second.area.get_by_role("textbox", name="script").fill(script.input_value())
+    told.fill(script.input_value())
     second.press("Replay")
     expect(second.status).to_contain_text("bit for bit")
 

@@ -111,7 +111,7 @@ def test_effect_says_where_it_turned_and_when_it_cannot_tell() -> None:
     base, calm = diagnosis.outcome("base", TURNED), diagnosis.outcome("calm", CALM)
     assert "no turn by epoch 6" in diagnosis.effect(base, calm)
     assert "turns at epoch 3 of 7" in diagnosis.effect(calm, base)
-    assert "±0%" in diagnosis.effect(base, base)
+    assert "best +0.0%" in diagnosis.effect(base, base)
     assert "so few epochs" in diagnosis.effect(base, diagnosis.outcome("short", made.history([2.0, 1.0])))
 
 

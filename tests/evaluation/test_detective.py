@@ -63,7 +63,7 @@ def test_the_undoing_that_restores_the_hits_is_the_evidence():
         "names backwards:": replace(honest, probabilities=honest.probabilities[::-1]),
         "wnids sorted:": mix_classes(honest, wnids),
         "wnids sorted, the other way round:": replace(honest, probabilities=honest.probabilities[:, np.argsort(wnids)]),
-        "the best exchange of classes": mix_classes(honest, wnids, "shuffled"),
+        "the best permutation of classes": mix_classes(honest, wnids, "shuffled"),
         "no connection with the labels": mix_files(honest, "shuffled"),
     }
     for words, mixed in cases.items():

@@ -1,4 +1,4 @@
-"""The best exchange of classes finds what was exchanged, and nothing where there is nothing."""
+"""The best permutation of classes finds what was exchanged, and nothing where there is nothing."""
 
 import itertools
 

@@ -120,7 +120,6 @@ CALLS: dict[str, tuple[str, ...]] = {
     "models.summary(network, size=0)": ("size 0", "from 1"),
     "models.summary(network, batch=0)": ("batch 0", "from 1"),
     "notation.parse('softmax', size=0)": ("size 0", "from 1"),
-    "notation.parse('softmax', in_channels=0)": ("in_channels 0", "from 1"),
     "notation.parse(3)": ("3", "a line is text"),
     "notation.format(torch.nn.Sequential(torch.nn.Tanh()))": ("Tanh", "no name in the notation"),
     # ---- optimizers and devices

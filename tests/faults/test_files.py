@@ -14,6 +14,7 @@ from tests.faults import kills
 from tinylab.data import write_sample
 from tinylab.data.folders import locked
 from tinylab.data.normalisation import Normalisation, _write
+from tinylab.support import files
 from tinylab.support.errors import DataError, FileError
 from tinylab.support.files import atomic_write, status
 
@@ -200,6 +201,11 @@ def test_no_lock_that_outlives_its_process(tmp_path, monkeypatch):
     with (
         pytest.raises(DataError, match=r"cannot lock .*lock \(Function not implemented\); set TINYLAB_CACHE"),
         locked(tmp_path / "lock", "tiny"),
+    ):
+        pass
+    with (
+        pytest.raises(FileError, match=r"new/lock cannot be locked \(Function not implemented\)\. Choose another"),
+        files.locked(tmp_path / "new" / "lock", lambda: None),
     ):
         pass
 

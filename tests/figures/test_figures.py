@@ -7,6 +7,7 @@ import itertools
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.figures.legible import assert_legible
-from tinylab import figures
+from tinylab import diagnosis, figures
 from tinylab.figures import style as styles
 from tinylab.support.errors import InvalidInputError
 from tinylab.training import Epoch, History, Recipe
@@ -81,7 +82,6 @@ EVERY = {
     "curves, one epoch": lambda: figures.curves(history(1)),
     "curves, no epoch": lambda: figures.curves(history(0)),
     "four runs": lambda: figures.curves({f"Model {i}": history(20 - i, 5 + i) for i in range(1, 5)}),
-    "side by side": lambda: figures.curves({f"Model {i}": history(20, 5 + i) for i in range(1, 6)}),
     "lines": lambda: figures.lines({"real images": [3.0, 2, 1], "blank": [3.0, 2.9]}, level=("ln 20", 2.9957)),
     "spread": lambda: figures.activation_spread(
         {"too small": [1, 0.1, 0.01], "right": [1, 1.1, 0.9], "too large": [1, 10, 100]}
@@ -369,23 +369,37 @@ def test_verdict(made: History, says: str) -> None:
     assert figures.verdict(made).startswith(says)
 
 
-def test_best_epoch_ignores_missing_values() -> None:
-    columns = {"epoch": [1, 2, 3], "eval_loss": [float("nan"), 2.0, None]}
-    assert figures.best_epoch(SimpleNamespace(column=columns.__getitem__)) == 2
+@pytest.mark.parametrize(
+    ("losses", "says"),
+    [
+        ([3.0, 2.5, 2.2, 2.0, 1.9, 2.3], "is lowest at epoch 5 of 6"),  # one bad epoch at the end is no turn
+        ([3.0, 2.0, 1.5, 2.0, 2.2, 1.45, 2.5, 2.6, 2.7], "turns upwards after epoch 3 "),  # nor a lucky one its place
+    ],
+)
+def test_the_verdict_does_not_contradict_the_diagnosis(losses: list[float], says: str) -> None:
+    made = history(len(losses))
+    made.epochs[:] = [replace(epoch, eval_loss=loss) for epoch, loss in zip(made.epochs, losses, strict=True)]
+    turning = diagnosis.turning_point(made)
+    assert says in figures.verdict(made)
+    assert turning.turned == ("turns" in says)
+    assert turning.epoch == int(says.split("epoch ")[1].split()[0])
+
+
+def test_best_epoch() -> None:
+    assert figures.best_epoch(history()) == 8
     assert figures.best_epoch(history(0)) is None
 
 
-def test_several_runs_share_panels_or_stand_side_by_side() -> None:
-    runs = {f"Model {i}": history(20, 5 + i) for i in range(1, 7)}
-    four = dict(list(runs.items())[:4])
+def test_several_runs_share_panels() -> None:
+    four = {f"Model {i}": history(20, 5 + i) for i in range(1, 5)}
     overlay = figures.curves(four)
     assert len(overlay.axes) == 2
     assert {f"Model {i}" for i in range(1, 5)} <= {text.get_text() for text in overlay.axes[0].texts}
     assert len({line.get_color() for line in overlay.axes[0].get_lines() if line.get_linestyle() == "--"}) == 4
-    assert len(figures.curves(runs).axes) == 12
     assert all(name in overlay.alt for name in four)
-    with pytest.raises(InvalidInputError, match="Allowed: 1 to 6"):
-        figures.curves({})
+    for runs in ({}, {**four, "Model 5": history()}):
+        with pytest.raises(InvalidInputError, match="Allowed: 1 to 4"):
+            figures.curves(runs)
 
 
 # ---------------------------------------------------------------- charts
@@ -407,8 +421,7 @@ def test_confusion_names_the_worst_pair_and_counts_right_answers() -> None:
 
 def test_one_more_reference_line_is_drawn_named_and_told() -> None:
     """k nearest neighbours beside guessing, in panels of accuracy only."""
-    several = {f"Model {i}": history(9) for i in range(5)}
-    for runs in (history(), dict(list(several.items())[:2]), several):
+    for runs in (history(), {"Model 1": history(9), "Model 2": history(9)}):
         picture = figures.curves(runs, level=("k-NN", 0.123))
         drawn_in = [ax for ax in picture.axes if any(list(line.get_ydata()) == [12.3] * 2 for line in ax.get_lines())]
         assert drawn_in

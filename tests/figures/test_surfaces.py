@@ -63,7 +63,7 @@ def test_the_text_twin_says_where_each_ended() -> None:
     assert "lowest at (3, 0.5) (stars)" in picture.alt
     assert "SGD diverged after 1 update;" in picture.alt
     x, y = PATHS["Adam"].positions[-1]
-    assert f"Adam ended at ({x:.2f}, {y:.2f}), height {PATHS['Adam'].end:.2g}, after 30 updates" in picture.alt
+    assert f"Adam ended at ({x:.2f}, {y:.2f}), height {PATHS['Adam'].heights[-1]:.2g}, after 30 updates" in picture.alt
     assert "No optimizer is chosen." in figures.surface(BEALE, {}).alt
 
 

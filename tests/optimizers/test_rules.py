@@ -123,21 +123,6 @@ def test_first_steps_by_hand():
             assert float(before - w) == pytest.approx(moved, rel=1e-6)
 
 
-def test_a_closure_is_called_with_gradients_and_its_loss_returned():
-    w = nn.Parameter(torch.tensor([3.0]))
-    rule = optimizers.SGD([w], lr=0.1)
-
-    def closure():
-        rule.zero_grad()
-        loss = (w**2).sum()
-        loss.backward()
-        return loss
-
-    assert rule.step(closure).item() == 9.0
-    assert float(w.detach()) == pytest.approx(2.4)
-    assert optimizers.SGD([w], lr=0.1).step() is None
-
-
 @pytest.mark.parametrize(
     ("make", "said"),
     [

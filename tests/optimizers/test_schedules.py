@@ -35,7 +35,6 @@ def test_hand_numbers():
     assert optimizers.factor("cosine", 50, 100) == pytest.approx(0.5)
     assert optimizers.factor("one-cycle", 0, 100) == pytest.approx(0.04)
     assert optimizers.factor("one-cycle", 29, 100) == pytest.approx(1)
-    assert optimizers.factor("one-cycle", 9, 100, warmup=0.1) == pytest.approx(1)
 
 
 def test_an_unknown_schedule_is_refused():

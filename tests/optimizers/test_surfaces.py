@@ -1,7 +1,5 @@
 """Surfaces: gradients against autograd and differences, minima where they are said to be; paths by hand."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -48,12 +46,11 @@ def test_the_saddle_has_a_point_without_gradient_that_is_no_minimum():
 
 def test_plain_descent_on_the_ravine_by_hand():
     """x shrinks by 1 - η and y by 1 - 30η, each step."""
-    path = optimizers.path("ravine", "SGD", learning_rate=0.05, steps=7, start=(2.0, 1.0))
+    path = optimizers.path("ravine", "SGD", learning_rate=0.05, steps=7)
     steps = np.arange(8)
-    np.testing.assert_allclose(path.positions, np.stack([2 * 0.95**steps, (-0.5) ** steps], axis=1))
+    np.testing.assert_allclose(path.positions, np.stack([-3.5 * 0.95**steps, (-0.5) ** steps], axis=1))
     np.testing.assert_allclose(path.heights, (path.positions[:, 0] ** 2 + 30 * path.positions[:, 1] ** 2) / 2)
     assert not path.diverged
-    assert path.end == path.heights[-1]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +77,6 @@ def test_a_rate_too_high_diverges_and_stops():
     assert not optimizers.path("ravine", "SGD", learning_rate=0.066, steps=200).diverged
     wild = optimizers.path("ravine", "SGD", learning_rate=0.068, steps=2000)
     assert wild.diverged
-    assert wild.end == math.inf
     assert len(wild.positions) < 2000
     assert np.isfinite(wild.positions).all()
     assert optimizers.path("Rosenbrock", "SGD", learning_rate=1e200, steps=5).diverged

@@ -175,17 +175,6 @@ def test_a_part_of_another_kind(run, path, changes, said):
     refused(path, said)
 
 
-def test_another_network(run, path):
-    other = tiny.network(line="conv3-8 - relu - softmax")
-    with pytest.raises(TrainingError, match=r"run\.ckpt.*another network.*conv3-8 - relu - softmax"):
-        checkpoints.restore(path, checkpoints.load(path), other)
-
-
-def test_same_line_for_other_classes(path):
-    with pytest.raises(TrainingError, match="another network"):
-        checkpoints.restore(path, checkpoints.load(path), tiny.network(classes=5))
-
-
 # ---- writing
 
 

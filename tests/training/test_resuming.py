@@ -7,6 +7,7 @@ import torch
 
 from tests import tiny
 from tests.training.made import BUSY, CPU, SHORT, assert_same, copied, untimed
+from tinylab import models
 from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe, train
 
@@ -59,6 +60,15 @@ def test_a_longer_run_goes_on_from_a_shorter_one(data, tmp_path):
     assert_same(straight, resumed)
 
 
+def test_a_longer_run_whose_images_grow_is_another_run(data, tmp_path):
+    """When they grow depends on the number of epochs, even at a constant rate."""
+    model, path = models.build("modern-small", 3), tmp_path / "run.ckpt"
+    growing = replace(SHORT, start_size=8)
+    next(iter(train(model, data, growing, device=CPU, checkpoint=path)))
+    with pytest.raises(TrainingError, match="epochs was 2, now it is 3"):
+        train(model, data, replace(growing, epochs=3), device=CPU, checkpoint=path, resume=True)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -67,6 +77,7 @@ def test_a_longer_run_goes_on_from_a_shorter_one(data, tmp_path):
         (lambda: {"model": tiny.network(line="conv3-6 - relu - softmax")}, "conv3-6 - relu - softmax"),
         (lambda: {"eval_split": "validation"}, "watched split was 'development'"),
         (lambda: {"data": tiny.dataset(seed=4)}, "mean training image"),
+        (lambda: {"data": tiny.dataset(classes=5), "model": tiny.network(classes=5)}, "its classes was"),
     ],
 )
 def test_resume_refuses_another_run_and_leaves_the_model_alone(data, tmp_path, change, said):

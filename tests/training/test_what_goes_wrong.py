@@ -1,6 +1,7 @@
 """NaN, memory that runs out, and what does not fit together: what the user sees."""
 
 import copy
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -41,14 +42,18 @@ def test_out_of_memory_names_the_batch_and_the_run_can_go_on(data):
     straight, broken = tiny.network(), tiny.network()
     train(straight, data, SHORT, device=CPU).finish()
     run = train(broken, data, SHORT, device=CPU)
+    held = []
 
     def fail(module, args):
+        activation = torch.zeros(1)
+        held.append(weakref.ref(activation))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     hook = broken[0].register_forward_pre_hook(fail)
     with pytest.raises(TrainingError, match=r"with 32 images a batch.*Recipe\(batch=16\)") as caught:
         run.finish()
-    assert caught.value.__context__.__traceback__ is None  # it would keep the tensors alive
+    assert caught.value.__traceback__ is not None  # the error is still there,
+    assert held[0]() is None  # but no tensor of the network's own frames
     hook.remove()
     run.finish()
     assert_same(straight, broken)

@@ -14,33 +14,27 @@ from tinylab.course.foresight import export_predictions, foreseen, predict, pred
 from tinylab.course.lectures import ROOMS, find, folder
 from tinylab.course.profiles import (
     CLASSES_VARIABLE,
-    DEFAULT_PROFILE,
     KEY_FIGURE_MIME,
     PROFILES,
     SETTINGS_MIME,
     TIMEOUTS,
     VARIABLE,
-    Settings,
     key_figure,
     settings,
 )
 
 if TYPE_CHECKING:
-    from tinylab.course.case import SUSPECTS, TITLES, Verdict, board, tribunal, verdict
+    from tinylab.course.case import TITLES, board, tribunal, verdict
 
 __all__ = [
     "CLASSES_VARIABLE",
-    "DEFAULT_PROFILE",
     "KEY_FIGURE_MIME",
     "PROFILES",
     "ROOMS",
     "SETTINGS_MIME",
-    "SUSPECTS",
     "TIMEOUTS",
     "TITLES",
     "VARIABLE",
-    "Settings",
-    "Verdict",
     "board",
     "export_predictions",
     "find",
@@ -55,7 +49,7 @@ __all__ = [
     "verdict",
 ]
 
-_CASE = {"SUSPECTS", "TITLES", "Verdict", "board", "tribunal", "verdict"}
+_CASE = {"TITLES", "board", "tribunal", "verdict"}
 
 
 def __getattr__(name: str) -> Any:

@@ -57,6 +57,9 @@ def _penalty(records: Records) -> tuple[str, str, str]:
     if held and (rest := [c.network for c in heavy if c.network not in held]):
         verdict += f"; {listed(rest)}: cannot tell"
     strong = "high" if held and heavy[0].classes == FULL else "moderate" if held else "low"
+    if short := [REPORTED[name].title for name in evidence.stalled(records)]:
+        whose = "their reported rows were" if short == held else f"what is reported of {listed(short)} was"
+        verdict, strong = f"{verdict}; {whose} hardly made with it in force", f"{strong}; of the report moderate"
     said = evidence.sentence(found, "removing the penalty and nothing else")
     return verdict, f"{evidence.out_of_reach(records)} {said}".strip(), strong
 
@@ -160,7 +163,7 @@ TITLES: dict[str, str] = {
     "07": "Where did the validation loss turn, and what turns it back?",
     "08": "What did the network learn to see?",
     "09": "Why was the test accuracy no better than chance?",
-    "10": 'The report says "pre-training or patience". Who is right?',
+    "10": "The report proposes pre-training or longer training. Which would have helped?",
 }
 _TOUCHED = {  # lecture: the suspects about whom it says what is now known
     "01": (), "02": (), "03": ("the networks themselves",), "04": ("the penalty",),
@@ -186,7 +189,8 @@ def board(lecture: str | int = max(TITLES), records: Records | None = None) -> T
         rows.append([suspect.name, *[suspect.question] * first, *ticks, said])
     kinds = [f"{TOY} (sample)", f"{TEN}, photographs", f"{REAL}, photographs"]
     columns = ["suspect", *["question"] * first, *kinds, "so far"]
-    return Table(columns, rows, f"The board after lecture {number:02d}: n trainings for each class of evidence")
+    what = "n trainings for each class of evidence (recorded: one for each network)"
+    return Table(columns, rows, f"The board after lecture {number:02d}: {what}")
 
 
 def tribunal(records: Records | None = None) -> Table:
@@ -248,7 +252,7 @@ _OPEN = {
     ),
     "02": (
         "None of its layers is wrong.",
-        "Its formula of batch normalisation lacks the ε; no network of its uses it.",
+        "Its formula of batch normalisation lacks the ε; none of its networks uses it.",
     ),
 }
 
@@ -279,10 +283,10 @@ def _deeper(records: Records) -> str:
     sides = [pairs[most, name] for name in ("Model 1", "Model 2")]
     gain = sides[1].after - sides[0].after
     error = math.sqrt(sum(side.after * (100 - side.after) / side.images for side in sides))  # points
-    said = "cannot tell" if abs(gain) <= CLEAR * error else "yes" if gain > 0 else "no"
+    said = "cannot tell" if abs(gain) <= CLEAR * error else "it did" if gain > 0 else "it did not"
     return (
-        f"Recorded, both without the penalty on {most} classes, one seed: Model 2 minus Model 1 is "
-        f"{evidence.signed(gain)} ± {error:.1f} points: {said}."
+        f"Recorded, both without the penalty on {most} classes: Model 2 minus Model 1 is {evidence.signed(gain)} ± "
+        f"{error:.1f} points: {said}, in one training each. What another seed would give, these two cannot say."
     )
 
 

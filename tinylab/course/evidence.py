@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylab.course.results import Record, answers, fingerprints, load_all, longest, weights
+from tinylab.course.results import Fingerprint, Record, answers, begins, fingerprints, load_all, longest, weights
 from tinylab.diagnosis import turning_point
 from tinylab.figures.style import listed
 from tinylab.models import REPORTED
@@ -37,6 +37,7 @@ class Change:
     before: float
     after: float
     error: float  # standard error of after - before
+    split: str  # "official validation" or "development"
     running: tuple[float, float]  # accuracy while learning, as Keras prints it, last epoch
     epochs: int
 
@@ -103,6 +104,7 @@ def _change(one: Record, other: Record) -> Change:
         100 * a.accuracy,
         100 * b.accuracy,
         100 * math.hypot(standard_error(a), standard_error(b)),
+        "official validation" if "validation" in one.scores else "development",
         (one.history.last.running_accuracy, other.history.last.running_accuracy),
         one.recipe.epochs,
     )
@@ -158,8 +160,11 @@ def weight_sizes(records: Sequence[Record] | None = None, folder: str | Path | N
     return Table(["network", "training", *(f"epoch {epoch}" for epoch in epochs)], rows, caption)
 
 
-def out_of_reach(records: Sequence[Record] | None = None) -> str:
-    """Which rows of Table 1 the recipe as described, L2 under Adam, has stopped short of on all classes; "": none."""
+def stalled(records: Sequence[Record] | None = None) -> dict[str, Fingerprint]:
+    """The networks that the recipe as described, L2 under Adam, has stopped short of their row of Table 1: {name: how}.
+
+    On all 200 classes, the longest training of each.
+    """
     known = [
         r
         for r in (load_all() if records is None else records)
@@ -167,7 +172,12 @@ def out_of_reach(records: Sequence[Record] | None = None) -> str:
         if r.settings.get("normalisation", "pixel") == "pixel"
         if replace(r.recipe, epochs=1, seed=0) == replace(RECIPES["report"], epochs=1, seed=0)
     ]
-    rows = {row.network: row for row in fingerprints(known) if row.stalled}
+    return {row.network: row for row in fingerprints(known) if row.stalled}
+
+
+def out_of_reach(records: Sequence[Record] | None = None) -> str:
+    """Which rows of Table 1 the recipe as described has stopped short of; "": none."""
+    rows = stalled(records)
     each = listed(
         f"{row.train:.1%} in {REPORTED[name].title} after {row.epochs} epochs (reported {REPORTED[name].train:.1%}; "
         f"{signed(100 * row.gained)} points in the last third)"
@@ -220,18 +230,23 @@ def right_classes(
 ) -> dict[str, tuple[np.ndarray, float, float]]:
     """How sure recorded trainings of Model 1 are on the official validation images, as `figures.confidence` takes it.
 
-    {title: (p of the right class, float32 (N,), loss, accuracy)}: as described, without the penalty, done well, as far
-    as their answers are kept, those on the most classes; {} if there are none. folder: where the records lie.
+    {title: (p of the right class, float32 (N,), loss, accuracy)}: as described, without the penalty at each length that
+    was kept, done well, as far as their answers are, those on the most classes; {} if there are none. folder: where the
+    records lie.
     """
     known = [r for r in (load_all(folder) if records is None else records) if r.answers_digest]
-    free = unpenalised(known)
-    held = [one for one, other in _pairs(["l2"], {"l2": 0.01}, known) if other is free]
-    wanted = [one for one in (*held[:1], free, best_unchanged(known)) if one is not None]
+    longest_one = unpenalised(known)
+    free = [r for r in known if longest_one is not None and (r is longest_one or begins(r, longest_one))]
+    free.sort(key=lambda r: r.recipe.epochs)
+    held = [one for one, other in _pairs(*_PENALTY, known) if any(other is r for r in free)]
+    best = best_unchanged(known)
+    titles = {r.name: free[0].title for r in free}  # that of the beginning
+    wanted = [*held[:1], *free, *([] if best is None else [best])]
     most = max((one.classes for one in wanted), default=0)
     found = {}
     for one in (record for record in wanted if record.classes == most):
-        score = one.scores["validation"]
-        found[f"{one.title}, {one.recipe.epochs} epochs"] = answers(one.name, folder).right, score.loss, score.accuracy
+        score, title = one.scores["validation"], titles.get(one.name, one.title)
+        found[f"{title}, {one.recipe.epochs} epochs"] = answers(one.name, folder).right, score.loss, score.accuracy
     return found
 
 
@@ -259,7 +274,9 @@ def scored_wrongly(records: Sequence[Record] | None = None, folder: str | Path |
     rows = [[how, f"{100 * right.mean():.2f} %"] for how, right in scores.items()]
     what = f"Recorded: {REPORTED[record.network].title}, {record.title}, {record.classes} classes"
     what += f", {len(labels):,} official images"
-    return Table(["its answers, scored", "accuracy"], rows, f"{what}; guessing {100 / record.classes:.2f} %")
+    own = f"{100 * record.scores['validation'].accuracy:.2f} %"
+    levels = f"guessing {100 / record.classes:.2f} %; after its training {own}"
+    return Table(["its answers, scored", "accuracy"], rows, f"{what}; {levels}")
 
 
 def best_unchanged(records: Sequence[Record] | None = None, network: str = "model_1") -> Record | None:
@@ -282,7 +299,8 @@ def sentence(found: Sequence[Change], what: str, missing: str = MISSING) -> str:
         epochs = _range(sorted({change.epochs for change in mine}))
         clear = [change for change in mine if change.clear]
         verdict = "clear for " + listed(c.network for c in clear) if clear else "clear for none"
-        said.append(f"On {classes} classes ({epochs} epochs, one seed), {what}: {each}: {verdict}.")
+        where = f"{classes} classes ({epochs} epochs, one seed, accuracy on {mine[0].split} images)"
+        said.append(f"On {where}, {what}: {each}: {verdict}.")
     if not any(change.classes == FULL for change in found):
         said.append(missing)
     return " ".join(said)
@@ -337,13 +355,17 @@ def _range(values: Sequence[int]) -> str:
 def courses(network: str, classes: int = FULL, records: Sequence[Record] | None = None) -> dict[str, History]:
     """Histories of one network's finished trainings on so many classes, by title: at most five.
 
-    Of several seeds the lowest is shown.
+    Of several seeds the lowest is shown; of a training that another goes on with, the whole, under the title of its
+    beginning.
     """
-    known = [r for r in longest(load_all() if records is None else records) if r.finished]
-    mine = [r for r in known if (r.network, r.classes) == (network, classes) and r.history.epochs]
+    known = [r for r in (load_all() if records is None else records) if r.finished and r.history.epochs]
+    mine = [r for r in known if (r.network, r.classes) == (network, classes)]
     found: dict[str, History] = {}
-    for record in sorted(mine, key=lambda r: (not r.plan.startswith(("penalty", "reproduction")), r.plan, r.seed)):
-        name = f"done well, {record.title}" if record.plan.startswith("done-well") else record.title
+    for record in sorted(
+        longest(mine), key=lambda r: (not r.plan.startswith(("penalty", "reproduction")), r.plan, r.seed)
+    ):
+        first = min([record, *(r for r in mine if begins(r, record))], key=lambda r: r.recipe.epochs)
+        name = f"done well, {first.title}" if first.plan.startswith("done-well") else first.title
         found.setdefault(name, record.history)
     return dict(list(found.items())[:5])
 

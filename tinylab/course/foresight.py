@@ -79,7 +79,7 @@ def _form(key: str, text: str, choices: Sequence[str] | None) -> Any:
         if field.value is None:
             status.value = "choose one first"
             return
-        _write(predictions() | {key: field.value})
+        _write(predictions() | {key: field.value}, cache_root() / FILE)
         status.value = f"committed: {html.escape(str(field.value))}"
 
     button.on_click(commit)
@@ -115,10 +115,10 @@ def foreseen() -> Said:
     return Said(f"You foresaw {sum(_revealed.values())} of {len(_revealed)}.")
 
 
-def predictions(path: str | Path | None = None) -> dict[str, str | float]:
-    """What has been committed, by key; empty if there is no such file, or if it holds something else."""
+def predictions() -> dict[str, str | float]:
+    """What has been committed, by key; empty if there is no file of it, or if it holds something else."""
     try:
-        found = json.loads(_path(path).read_text(encoding="utf-8"))
+        found = json.loads((cache_root() / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
@@ -132,14 +132,8 @@ def export_predictions(path: str | Path) -> Path:
     return Path(path)
 
 
-def _write(found: Mapping[str, str | float], path: str | Path | None = None) -> None:
-    target = _path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(target, json.dumps(dict(sorted(found.items())), indent=1, ensure_ascii=False).encode())
-
-
-def _path(path: str | Path | None) -> Path:
-    return cache_root() / FILE if path is None else Path(path)
+def _write(found: Mapping[str, str | float], path: str | Path) -> None:
+    atomic_write(path, json.dumps(dict(sorted(found.items())), indent=1, ensure_ascii=False).encode())
 
 
 def _check(key: str) -> None:

@@ -8,16 +8,13 @@ images and differ in training size only, so that whatever does not depend on tra
 import html
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tinylab.support.errors import InvalidInputError, TinylabError, check_int, nearest
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from tinylab.data import Dataset
-
-    RecipeLike = TypeVar("RecipeLike", bound=DataclassInstance)
+    from tinylab.training import Recipe
 
 VARIABLE = "TINYLAB_PROFILE"
 CLASSES_VARIABLE = "TINYLAB_CLASSES"  # so many classes instead of the profile's: what `tinylab run --classes` sets
@@ -43,11 +40,10 @@ class Settings:
     many_classes: int | None  # of a lecture that trains many times (06, 07): fewer classes, images, updates each time
     many_per_class: int | None
     many_epochs: int
-    lecture: str | None = None
 
-    def shorten(self, recipe: "RecipeLike") -> "RecipeLike":
-        """`recipe` (a `training.Recipe`) with this profile's epochs and batch, and this lecture's seed."""
-        return replace(recipe, epochs=self.epochs, batch=self.batch, seed=self.seed)  # type: ignore[call-arg]
+    def shorten(self, recipe: "Recipe") -> "Recipe":
+        """`recipe` with this profile's epochs and batch, and this lecture's seed."""
+        return replace(recipe, epochs=self.epochs, batch=self.batch, seed=self.seed)
 
     def part(self, data: "Dataset") -> "Dataset":
         """`data` with so few training images, and so few to measure on, that this profile's time is enough."""
@@ -93,7 +89,7 @@ PROFILES = tuple(_PROFILES)
 TIMEOUTS = {"smoke": 300.0, "lecture": 1800.0, "full": 21600.0}  # seconds for one cell, when run headlessly
 
 
-def settings(profile: str | None = None, data: str = "sample", seed: int = 0, lecture: str | None = None) -> Settings:
+def settings(profile: str | None = None, data: str = "sample", seed: int = 0) -> Settings:
     """The settings of a profile: "smoke", "lecture" or "full"; None takes $TINYLAB_PROFILE, else "lecture".
 
     Of another data set than the sample, no more classes and images are asked for than it has; $TINYLAB_CLASSES says how
@@ -118,7 +114,7 @@ def settings(profile: str | None = None, data: str = "sample", seed: int = 0, le
         sizes["classes"] = int(asked)
     sizes |= {} if data == "sample" else _what_there_is(str(data), seed, sizes)
     sizes["many_classes"] = _least(sizes["many_classes"], sizes["classes"])
-    return Settings(profile=profile, data=str(data), seed=seed, lecture=lecture, **sizes)
+    return Settings(profile=profile, data=str(data), seed=seed, **sizes)
 
 
 def _what_there_is(data: str, seed: int, sizes: dict[str, Any]) -> dict[str, Any]:

@@ -61,23 +61,30 @@ class Batches:
 
         The first `start` of them are passed over: where an interrupted epoch goes on.
         """
+        order, here = self._drawn(number)
+        for first in range(start * self.batch, self.count, self.batch):
+            yield self._made(slice(first, first + self.batch), order, here)
+
+    def _drawn(self, number: int) -> tuple[Tensor, list[Tensor]]:
+        """What is random in epoch `number`: the order, and on the device order, flips, shifts, boxes of all images."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, number))
         order = torch.randperm(self.count, generator=generator) if self.shuffle else torch.arange(self.count)
         changes: tuple[Tensor, ...] = self.augment.draw(self.count, generator)
         if self.augment.erase:
             height, width, _ = self.normalisation.mean.shape
             changes = *changes, self.augment.boxes(self.count, height, width, generator)
-        here = [part.to(self.device.target) for part in (order, *changes)]  # one transfer an epoch
-        for first in range(start * self.batch, self.count, self.batch):
-            part = slice(first, first + self.batch)
-            rows, flips, shifts, *boxes = (tensor[part] for tensor in here)
-            images = self._images(order[part], rows)  # (B, H, W, 3) uint8
-            if self.augment:
-                images = crop_and_flip(images, flips, shifts)
-            x = self.normalisation.apply(images).contiguous(memory_format=self.device.memory_format)
-            if boxes:
-                x = erase(x, boxes[0])
-            yield x, self._targets[rows]
+        return order, [part.to(self.device.target) for part in (order, *changes)]  # one transfer an epoch
+
+    def _made(self, part: slice, order: Tensor, here: list[Tensor], changed: bool = True) -> tuple[Tensor, Tensor]:
+        """The images of that part of the order, and their labels; not `changed`: without augmentation."""
+        rows, flips, shifts, *boxes = (tensor[part] for tensor in here)
+        images = self._images(order[part], rows)  # (B, H, W, 3) uint8
+        if changed and self.augment:
+            images = crop_and_flip(images, flips, shifts)
+        x = self.normalisation.apply(images).contiguous(memory_format=self.device.memory_format)
+        if changed and boxes:
+            x = erase(x, boxes[0])
+        return x, self._targets[rows]
 
     def _images(self, rows: Tensor, rows_on_device: Tensor) -> Tensor:
         if self._resident is not None:

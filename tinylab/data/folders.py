@@ -120,9 +120,9 @@ def locked(path: Path, what: str) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(files.locked(path, busy))
-        except OSError as error:
+        except FileError as error:
             raise DataError(
-                f"cannot lock {path} ({reason(error)}); set {VARIABLE} to a folder on a local disk "
+                f"cannot lock {path} ({reason(error.__cause__ or error)}); set {VARIABLE} to a folder on a local disk "
                 "that you may write to"
             ) from None
         yield

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinylab import models
-from tinylab.diagnosis.cards import change
 from tinylab.diagnosis.turning import CONFIRM, RISE, Turning, turning_point
 from tinylab.support.errors import InvalidInputError, check_int, check_range
 from tinylab.support.table import Table
@@ -125,7 +124,7 @@ def effect(base: Outcome, other: Outcome) -> str:
         says = "changes next to nothing"
     found = other.turning
     where = f"turns at epoch {found.epoch} of {found.epochs}" if found.turned else f"no turn by epoch {found.epochs}"
-    return f"{other.name} {says} (best {change(at_best)}, end {change(at_end)}; {where})."
+    return f"{other.name} {says} (best {at_best:+.1%}, end {at_end:+.1%}; {where})."
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:

@@ -16,7 +16,7 @@ from tinylab.support.errors import InvalidInputError, check_range
 from tinylab.training.history import History
 
 HALF = 1  # epochs that the running median takes on either side: 3 in all, the least that one odd epoch cannot move
-RISE = 0.02  # † share above the lowest: what a turned loss has risen at least (as in figures.curves)
+RISE = 0.02  # † share above the lowest: what a turned loss has risen at least
 CONFIRM = 3  # † epochs at the end that all have to lie above: one epoch's rise is noise
 FLAT = 0.05  # † of the whole fall: what may be left of it where a loss counts as flat
 PLATEAU = 0.2  # † of the run: how long a flat end has to be; the end of any fall looks flat for a moment

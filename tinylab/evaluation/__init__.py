@@ -6,7 +6,7 @@ significance    what chance alone explains: binomial tails, paired comparison, h
 submission      the challenge's file: written whole, read back strictly, scored by file name
 folder          a checkpoint and a folder of images to predictions
 scoring_errors  four ways to score a good network wrongly, to be inflicted on purpose
-relabelling     the one-to-one exchange of classes that fits best
+relabelling     the permutation of classes that fits best
 detective       which of the four it was, with the evidence
 
 A prediction never travels without the name of its image, so no listing order can part the two; class numbers

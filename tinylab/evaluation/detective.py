@@ -130,14 +130,14 @@ def _files(predictions: Predictions) -> Iterator[Clue]:
 
 
 def _classes(predictions: Predictions, classes: Sequence[str]) -> Iterator[Clue]:
-    """Read output j as another class: in sorted order, or by the exchange that fits best."""
+    """Read output j as another class: in sorted order, or by the permutation that fits best."""
     rank = np.argsort(np.asarray(classes), kind="stable")
     P = predictions.probabilities
     assert predictions.labels is not None
     yield _undone("classes", "wnids sorted", predictions, P[:, rank])
     yield _undone("classes", "wnids sorted, the other way round", predictions, P[:, np.argsort(rank)])
     best = crossfitted(P, predictions.labels)
-    yield _undone("classes", "the best exchange of classes, found on other images", predictions, best)
+    yield _undone("classes", "the best permutation of classes, found on other images", predictions, best)
 
 
 def _undone(suspect: str, test: str, predictions: Predictions, probabilities: np.ndarray) -> Clue:

@@ -1,4 +1,4 @@
-"""Which one-to-one exchange of classes makes predictions fit their labels best: an assignment problem (Kuhn, 1955)."""
+"""Which permutation of classes makes predictions fit their labels best: an assignment problem (Kuhn, 1955)."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def log_score(probabilities: np.ndarray) -> np.ndarray:
 def crossfitted(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Probabilities (N, C) after the best relabelling; that of each image is found without that image.
 
-    An exchange fitted to the very images that it is judged by would always look like a success.
+    A permutation fitted to the very images that it is judged by would always look like a success.
     """
     fold = np.random.default_rng(0).permutation(len(labels)) % _FOLDS
     result = np.empty_like(probabilities)

@@ -6,7 +6,7 @@ transforms  what is done to an image: mean image and scale, batch before and aft
 curves      training curves of one run, of several, of a run in progress
 lines       any few series over the updates of a network; the report's Figure 2 as a sketch
 laboratory  the live laboratory: up to four branches, marks where a knob was turned, images with predictions
-learned     what a network has learned to see: sought images, the real ones beside them, Grad-CAM, rankings
+learned     what a network has learned to see: synthesised images, the real ones beside them, Grad-CAM, rankings
 scoring_errors  what each way to score wrongly leaves behind: confusion and class profiles
 ablations   a loss with its turning point, one factor at a time, fingerprints in one plane
 beyond      few images with and without pre-training, longer training, costs, the ladder from the report to the best

@@ -142,7 +142,7 @@ def longer(
             label_ends(ax, ends)
         told = "; ".join(f"{n} epochs {percent(lengths[n][0])} / {percent(lengths[n][1])}" for n in epochs)
         said.append(f"{name}: {told}.")
-    said = ["Training / validation accuracy by length of the training.", *said, *_told(level)]
+    said = ["Training / validation accuracy by length of the training.", *said, *_told(chance, level)]
     picture.tell("Are more epochs enough?", " ".join(said))
     return picture
 
@@ -200,7 +200,7 @@ def costs(
     label_ends(ax, [*labels.values(), *_references(ax, chance, level)])
     if images:
         said.append(f"Bars: one standard error on {images} images.")
-    said = ["Validation accuracy.", *said, *_told(level)]
+    said = ["Validation accuracy.", *said, *_told(chance, level)]
     picture.tell("What a network costs, and what a recipe adds", " ".join(said))
     return picture
 
@@ -234,8 +234,8 @@ def ladder(rows: Sequence[tuple[str, str, str]]) -> Picture:
     return picture
 
 
-def _told(level: tuple[str, float] | None) -> list[str]:
-    return [] if level is None else [f"{level[0]}: {percent(level[1])}."]
+def _told(chance: float | None, level: tuple[str, float] | None) -> list[str]:
+    return [f"{name}: {percent(share)}." for name, share in compared(chance, level)]
 
 
 def _references(ax: Axes, chance: float | None, level: tuple[str, float] | None) -> list[EndLabel]:

@@ -1,4 +1,4 @@
-"""Training curves: one run, several runs over each other or side by side.
+"""Training curves: one run, or several runs over each other.
 
 Training is blue and solid, validation vermillion and dashed, what was measured while learning (dropout on) blue
 and dotted. Grey dotted lines are what guessing gives: loss ln C and accuracy 1/C for C classes.
@@ -6,12 +6,12 @@ and dotted. Grey dotted lines are what guessing gives: loss ln C and accuracy 1/
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from tinylab.diagnosis import turning_point
 from tinylab.figures.style import (
     AT_X,
     HUES,
@@ -19,6 +19,7 @@ from tinylab.figures.style import (
     VALIDATION,
     EndLabel,
     Picture,
+    compared,
     decimate,
     drawn,
     dress,
@@ -29,60 +30,45 @@ from tinylab.figures.style import (
     style_of,
 )
 from tinylab.support.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from tinylab.training import History
+from tinylab.training import History
 
 FAINT, FAINT_INK = "#6FA8CF", "#3A749E"  # single batches, behind the epochs; their name
 SCALE = {"loss": 1.0, "accuracy": 100.0}
 UNIT = {"loss": "loss (nats per image)", "accuracy": "accuracy (%)"}
-_OVERLAY, _MULTIPLES = 4, 6  # most runs that can be told apart in one panel; most panels side by side
+_MOST = 4  # runs that can be told apart in one panel
 Level = tuple[str, float]  # name and accuracy (0..1) of one more reference line
-_TURN = 1.02  # a validation loss 2 % above its best has turned; less is noise
 
 
-def column(history: "History", name: str) -> np.ndarray:
-    """A column of a history as float64 (epochs,), NaN where a value is missing."""
+def column(history: History, name: str) -> np.ndarray:
+    """A column of a history as float64 (epochs,)."""
     return np.array(history.column(name), dtype=np.float64)
 
 
-def _classes(history: "History") -> int | None:
-    """How many classes the run told apart, if it says so."""
-    classes: Any = getattr(history, "classes", None)
-    return classes if isinstance(classes, int) or classes is None else len(classes)
-
-
-def _watched(history: "History") -> str:
-    return str(getattr(history, "eval_split", None) or "validation")
-
-
-def best_epoch(history: "History") -> int | None:
+def best_epoch(history: History) -> int | None:
     """The epoch (from 1) with the lowest validation loss; None before there is one."""
-    losses = column(history, "eval_loss")
-    return int(column(history, "epoch")[np.nanargmin(losses)]) if np.isfinite(losses).any() else None
+    return history.best.epoch if history.epochs else None
 
 
-def verdict(history: "History") -> str:
+def verdict(history: History) -> str:
     """One sentence on what the curves of a run show, from its numbers."""
-    best, validation = best_epoch(history), column(history, "eval_loss")
-    train, last = column(history, "train_loss"), int(column(history, "epoch")[-1]) if len(validation) else 0
-    watched = _watched(history)
-    if best is None:
-        return "No epoch has finished yet" if last == 0 else f"Training loss after {last} epochs: {train[-1]:.2f}"
-    if validation[-1] > _TURN * np.nanmin(validation) and best < last:
-        still = " while training loss keeps falling" if train[-1] < train[validation.argmin()] else ""
-        return f"The {watched} loss turns upwards after epoch {best}{still}"
-    if last == 1:
-        return f"After one epoch: {watched} loss {validation[-1]:.2f}"
-    if best == last:
-        return f"The {watched} loss is still falling at epoch {last}"
-    return f"The {watched} loss is lowest at epoch {best} of {last}"
+    if not history.epochs:
+        return "No epoch has finished yet"
+    watched, best, last, turning = history.eval_split, history.best, history.last, turning_point(history)
+    if turning.turned:
+        falls = last.train_loss < history.epochs[turning.epoch - 1].train_loss
+        still = " while training loss keeps falling" if falls else ""
+        return f"The {watched} loss turns upwards after epoch {turning.epoch}{still}"
+    if last.epoch == 1:
+        return f"After one epoch: {watched} loss {last.eval_loss:.2f}"
+    if best is last:
+        return f"The {watched} loss is still falling at epoch {last.epoch}"
+    return f"The {watched} loss is lowest at epoch {best.epoch} of {last.epoch}"
 
 
-def _references(ax: Axes, kind: str, history: "History", level: Level | None) -> list[EndLabel]:
+def _references(ax: Axes, kind: str, history: History, level: Level | None) -> list[EndLabel]:
     """Lines of what guessing and, in the panel of accuracies, `level` give; the labels for their ends."""
-    labels, classes = [], _classes(history)
-    if classes is not None and classes >= 2:
+    labels, classes = [], len(history.classes)
+    if classes >= 2:
         guess = math.log(classes) if kind == "loss" else 100 / classes
         text = f"guessing: ln {classes} = {guess:.2f}" if kind == "loss" else f"guessing: {guess:.3g} %"
         labels.append(reference(ax, guess, text))
@@ -92,7 +78,7 @@ def _references(ax: Axes, kind: str, history: "History", level: Level | None) ->
 
 
 def _line(
-    ax: Axes, history: "History", what: str, kind: str, colour: str, dash: str, name: str, width: float = 1.0
+    ax: Axes, history: History, what: str, kind: str, colour: str, dash: str, name: str, width: float = 1.0
 ) -> list[EndLabel]:
     """One line over the epochs, with a dot where a run has a single point; the label for its end."""
     style = style_of(ax)
@@ -115,65 +101,58 @@ def _limits(ax: Axes, kind: str, epochs: int, highest: float | None = None) -> N
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _highest(runs: "Sequence[History]") -> float | None:
+def _highest(runs: Sequence[History]) -> float | None:
     """Three times what guessing costs, unless most of what is drawn lies above."""
-    classes = _classes(runs[0])
+    classes = len(runs[0].classes)
     losses = np.concatenate([column(h, c) for h in runs for c in ("train_loss", "eval_loss", "running_loss")])
-    if classes is None or classes < 2 or not np.isfinite(losses).any():
+    if classes < 2 or not np.isfinite(losses).any():
         return None
     level = 3 * math.log(classes)
     return level if np.nanmedian(losses) < level else None
 
 
-def _panel(ax: Axes, history: "History", kind: str, level: Level | None) -> list[EndLabel]:
+def _panel(ax: Axes, history: History, kind: str, level: Level | None) -> list[EndLabel]:
     """Loss or accuracy of one run: training, validation, while learning, guessing; the labels for their ends."""
     labels = _line(ax, history, "train", kind, TRAINING, "-", "training")
-    labels += _line(ax, history, "eval", kind, VALIDATION, "--", _watched(history))
+    labels += _line(ax, history, "eval", kind, VALIDATION, "--", history.eval_split)
     labels += _line(ax, history, "running", kind, TRAINING, ":", "while learning", 0.8)
     epochs = column(history, "epoch")
     _limits(ax, kind, int(epochs[-1]) if len(epochs) else 1, _highest([history]))
     return labels + _references(ax, kind, history, level)
 
 
-def _mark_best(ax: Axes, history: "History", kind: str) -> None:
+def _mark_best(ax: Axes, history: History, kind: str) -> None:
     """A line through the best epoch and a hollow dot on the validation; nothing where there is only one epoch."""
-    epochs, best, style = column(history, "epoch"), best_epoch(history), style_of(ax)
-    if best is None or len(epochs) < 2:
+    epochs, style = len(history.epochs), style_of(ax)
+    if epochs < 2:
         return
-    value = column(history, f"eval_{kind}")[list(epochs).index(best)] * SCALE[kind]
+    best = history.best.epoch
+    value = history.column(f"eval_{kind}")[best - 1] * SCALE[kind]
     ax.axvline(best, color=VALIDATION, lw=0.8, alpha=0.5)
     ax.plot([best], [value], "o", color=VALIDATION, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
     if kind == "loss":  # above the lowest validation loss there is room; in the other panel there may be none
-        side = "right" if best > epochs[-1] * 0.6 else "left"
+        side = "right" if best > epochs * 0.6 else "left"
         note(ax, f"lowest loss: epoch {best}", (best, 1), (0, 2), VALIDATION, xycoords=AT_X, ha=side, va="bottom")
 
 
-def _described(name: str, history: "History") -> str:
+def _described(name: str, history: History) -> str:
     """The key numbers of a run, as text."""
-    if not len(history.column("epoch")):
+    if not history.epochs:
         return f"{name}: no epoch has finished."
-
-    def last(name: str) -> float:
-        return float(column(history, name)[-1])
-
-    count, watched = int(last("epoch")), _watched(history)
-    text = (
-        f"{name}: after {count} epoch{'s' * (count > 1)}, training loss {last('train_loss'):.2f} and accuracy "
-        f"{percent(last('train_accuracy'))} ({percent(last('running_accuracy'))} while learning), "
-        f"{watched} loss {last('eval_loss'):.2f} and accuracy {percent(last('eval_accuracy'))}"
+    last, best, watched = history.last, history.best, history.eval_split
+    return (
+        f"{name}: after {last.epoch} epoch{'s' * (last.epoch > 1)}, training loss {last.train_loss:.2f} and accuracy "
+        f"{percent(last.train_accuracy)} ({percent(last.running_accuracy)} while learning), "
+        f"{watched} loss {last.eval_loss:.2f} and accuracy {percent(last.eval_accuracy)}; "
+        f"best epoch {best.epoch}, {watched} loss {best.eval_loss:.2f}."
     )
-    epoch = best_epoch(history)
-    if epoch is None:
-        return text + "."
-    lowest = float(np.nanmin(column(history, "eval_loss")))
-    return f"{text}; best epoch {epoch}, {watched} loss {lowest:.2f}."
 
 
-def _overlaid(picture: Picture, runs: Mapping[str, "History"], level: Level | None) -> None:
+def _overlaid(picture: Picture, runs: Mapping[str, History], level: Level | None) -> None:
     """All runs in the same two panels: the hue tells the run, dashes the validation."""
     first = next(iter(runs.values()))
     for ax, kind in zip(picture.subplots(1, 2), SCALE, strict=True):
-        dress(ax, f"{kind}: training solid, {_watched(first)} dashed", x="epoch", y=UNIT[kind])
+        dress(ax, f"{kind}: training solid, {first.eval_split} dashed", x="epoch", y=UNIT[kind])
         labels = []
         for (name, history), hue in zip(runs.items(), HUES, strict=False):
             _line(ax, history, "train", kind, hue, "-", name, 0.8)
@@ -182,30 +161,18 @@ def _overlaid(picture: Picture, runs: Mapping[str, "History"], level: Level | No
         label_ends(ax, labels + _references(ax, kind, first, level))
 
 
-def _side_by_side(picture: Picture, runs: Mapping[str, "History"], level: Level | None) -> None:
-    """A column of two panels for each run, on shared axes."""
-    axes = picture.subplots(2, len(runs), sharex=True, sharey="row", squeeze=False)
-    for place, (name, history) in enumerate(runs.items()):
-        for row, kind in enumerate(SCALE):
-            ax = axes[row, place]
-            dress(ax, name if row == 0 else "", x="epoch" if row else "", y=UNIT[kind] if place == 0 else "")
-            labels = _panel(ax, history, kind, level)
-            if place == len(runs) - 1:
-                label_ends(ax, labels)
-
-
 @drawn
-def curves(histories: "History | Mapping[str, History]", *, title: str = "", level: Level | None = None) -> Picture:
+def curves(histories: History | Mapping[str, History], *, title: str = "", level: Level | None = None) -> Picture:
     """Loss and accuracy over the epochs, of one run or of several ({name: history}).
 
     One run: training and validation in evaluation mode, the running values (dropout on) dotted, the best
-    epoch marked, guessing as a grey line. Up to 4 runs share the panels (hue tells the run, validation is
-    dashed and carries the name); 5 or 6 stand side by side.
+    epoch marked, guessing as a grey line. Up to 4 runs share the panels: hue tells the run, validation is
+    dashed and carries the name.
     level: (name, accuracy 0..1) of one more grey line, such as `evaluation.baseline(data).level`.
     """
     runs = dict(histories) if isinstance(histories, Mapping) else {"": histories}
-    if not runs or len(runs) > _MULTIPLES:
-        raise InvalidInputError(f"curves got {len(runs)} runs. Allowed: 1 to {_MULTIPLES} in one picture")
+    if not 1 <= len(runs) <= _MOST:
+        raise InvalidInputError(f"curves got {len(runs)} runs. Allowed: 1 to {_MOST} in one picture")
     if len(runs) == 1:
         picture, (history,) = Picture(9.4, 3.5), runs.values()
         for ax, kind in zip(picture.subplots(1, 2), SCALE, strict=True):
@@ -214,13 +181,12 @@ def curves(histories: "History | Mapping[str, History]", *, title: str = "", lev
             _mark_best(ax, history, kind)
             label_ends(ax, labels)
         title = title or verdict(history)
-    elif len(runs) > _OVERLAY:
-        picture = Picture(max(2.4 * len(runs) + 1.2, 5), 5.2)
-        _side_by_side(picture, runs, level)
     else:
         picture = Picture(9.4, 3.7)
         _overlaid(picture, runs, level)
     said = " ".join(_described(name or "This run", history) for name, history in runs.items())
-    beside = "" if level is None else f" {level[0]}: {percent(level[1])}."
+    classes = len(next(iter(runs.values())).classes)
+    guess = 1 / classes if classes >= 2 else None
+    beside = "".join(f" {name}: {percent(share)}." for name, share in compared(guess, level))
     picture.tell(title or "The same protocol, several runs", f"Loss and accuracy over the epochs. {said}{beside}")
     return picture

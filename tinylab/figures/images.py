@@ -188,7 +188,7 @@ def image_grid(
         rows = [flat[i : i + columns] for i in range(0, len(flat), columns)]
         named = [list(titles[i : i + columns]) for i in range(0, len(flat), columns)] if titles is not None else None
         picture = _mosaic(rows, title, zoom, cell_titles=named)
-        what = f"{len(flat)} images" + (f": {listed(titles)}." if titles is not None else ".")
+        what = f"{len(flat)} image{'s' * (len(flat) > 1)}" + (f": {listed(titles)}." if titles is not None else ".")
     picture.alt = titled(title, what)
     return picture
 

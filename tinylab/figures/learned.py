@@ -1,4 +1,4 @@
-"""Pictures of what a network has learned to see: sought images, the real ones beside them, Grad-CAM, a ranking.
+"""Pictures of what a network has learned to see: synthesised images, the real ones beside them, Grad-CAM, a ranking.
 
 First-layer filters, which are pictures themselves, are drawn by `images.filters`.
 """
@@ -68,14 +68,14 @@ def with_top_images(
     names: Sequence[str],
     title: str = "",
 ) -> Picture:
-    """For each channel a row: the sought image, then the real images it answers to most, with what it saw framed.
+    """For each channel a row: the synthesised image, then the real images it answers to most, with what it saw framed.
 
     sought: (N, H, W, 3); real: (N, K, H, W, 3), the same size; boxes: (N, K) of top, left, bottom, right in pixels,
     the last two exclusive, which may reach outside the image; names: N.
     """
     if not len(sought) == len(real) == len(boxes) == len(names) or len(sought) == 0:
         raise InvalidInputError(
-            f"with_top_images got {len(sought)} sought images, {len(real)} rows of real ones, {len(boxes)} of boxes, "
+            f"with_top_images got {len(sought)} made images, {len(real)} rows of real ones, {len(boxes)} of boxes, "
             f"{len(names)} names. Allowed: as many of each, 1 or more"
         )
     zoom = look().zoom - 1

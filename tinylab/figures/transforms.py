@@ -133,6 +133,6 @@ def convolution(image: Pixels, kernel: Pixels, response: Pixels, *, title: str =
     rows = "; ".join(" ".join(f"{w:.3g}" for w in row) for row in weights)
     if title:
         picture.headline(title)
-    said = f"an image, the kernel [{rows}], and the response, from {low:.3g} to {high:.3g}, where {meaning}."
+    said = f"an image, the kernel [{rows}], and the response, from {low:.3g} to {high:.3g}; {meaning}."
     picture.alt = titled(title, said)
     return picture

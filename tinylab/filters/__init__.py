@@ -2,7 +2,7 @@
 
 address          which layer is meant, counted as the report counts; the network up to it; receptive fields
 first_layer      filters that are pictures; filters through training time
-parametrisation  how a sought image is written down: pixels or waves, colours, a little shaking
+parametrisation  how a synthesised image is written down: pixels or waves, colours, a little shaking
 maximise         the image that a channel answers to most, as of 2016 and as of today, and the steps between
 features         feature maps; the images of a split that a channel answers to most
 attribution      Grad-CAM, through captum

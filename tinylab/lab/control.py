@@ -1,7 +1,7 @@
 """What all controls share: a picture among widgets that shows its text twin and its errors, live or as a still."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -22,6 +22,13 @@ class DescribedImage(widgets.Image):
     """
 
     description = traitlets.Unicode("").tag(sync=True)
+
+
+def dropdown(options: Sequence[str], value: str, name: str, width: str) -> widgets.Dropdown:
+    """A list to choose from; its name takes `width`. The arrow keys alone belong to JupyterLab, which moves on."""
+    hint = "by keyboard: Space opens the list, Enter chooses"
+    style = {"description_width": width}
+    return widgets.Dropdown(options=options, value=value, description=name, style=style, tooltip=hint)
 
 
 class Control:
@@ -64,6 +71,7 @@ class Control:
 
         def callback(_: Any) -> None:
             try:
+                self.fail(None)  # what went wrong before is over
                 action()
             except Exception as error:
                 self.fail(error)

@@ -8,7 +8,7 @@ import torch
 
 from tinylab import figures
 from tinylab.figures import Picture
-from tinylab.lab.control import Control
+from tinylab.lab.control import Control, dropdown
 from tinylab.support.errors import InvalidInputError
 
 KERNELS = {
@@ -75,14 +75,7 @@ class ConvolutionExplorer(Control):
         text = KERNELS.get(kernel, kernel)
         self._kernel = parse_kernel(text)
         wide = {"description_width": "5em"}
-        self.choice = widgets.Dropdown(
-            options=[*KERNELS, TYPED],
-            value=kernel if chosen else TYPED,
-            description="kernel",
-            style=wide,
-            # the arrow keys alone belong to JupyterLab, which moves to the next cell
-            tooltip="by keyboard: Space opens the list, Enter chooses",
-        )
+        self.choice = dropdown([*KERNELS, TYPED], kernel if chosen else TYPED, "kernel", "5em")
         self.typed = widgets.Text(
             value=text,
             description="numbers",
@@ -131,7 +124,6 @@ class ConvolutionExplorer(Control):
         except InvalidInputError as error:
             self.fail(error)  # a slip of the pen, not a failure of the notebook: nothing to raise
             return
-        self.fail(None)
         known = (name for name, text in KERNELS.items() if text == self.typed.value)
         self.choice.value = next(known, TYPED)
         self.show(self._draw())

@@ -1,6 +1,6 @@
 """A slider through a sequence of pictures: a network at each epoch of its training (lecture 08)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import ipywidgets as widgets
 
@@ -12,9 +12,7 @@ from tinylab.support.errors import InvalidInputError
 class Scrub(Control):
     """One picture at a time; a slider, also by its arrow keys, moves through them."""
 
-    def __init__(self, pictures: Mapping[str, Callable[[], Picture]], name: str) -> None:
-        self.pictures = pictures
-        self._drawn: dict[str, Picture] = {}  # a second visit costs nothing
+    def __init__(self, pictures: Mapping[str, Picture], name: str) -> None:
         self.slider = widgets.SelectionSlider(
             options=list(pictures),
             value=list(pictures)[-1],
@@ -23,26 +21,16 @@ class Scrub(Control):
             tooltip=f"{name}: arrow keys move it",
             layout=widgets.Layout(width="36em"),
         )
-        super().__init__(self.slider, picture=self._picture())
-        self.slider.observe(self.guarded(lambda: self.show(self._picture())), "value")
-
-    def _picture(self) -> Picture:
-        chosen = self.slider.value
-        if chosen not in self._drawn:
-            self._drawn[chosen] = self.pictures[chosen]()
-        return self._drawn[chosen]
+        super().__init__(self.slider, picture=pictures[self.slider.value])
+        self.slider.observe(self.guarded(lambda: self.show(pictures[self.slider.value])), "value")
 
 
-def scrub(pictures: Mapping[str, Picture | Callable[[], Picture]], *, name: str = "time") -> Scrub:
+def scrub(pictures: Mapping[str, Picture], *, name: str = "time") -> Scrub:
     """A slider through pictures of one size, such as {"epoch 0": …, "epoch 1": …}, in the order given.
 
-    A picture may be given as a function that draws it, which is called when somebody moves there. name: what the
-    slider is called. It stands at the last, which is what a stored page shows. Raises InvalidInputError for none.
+    name: what the slider is called. It stands at the last picture, which is what a stored page shows. Raises
+    InvalidInputError for none.
     """
     if not pictures:
         raise InvalidInputError("scrub got no pictures. Allowed: 1 or more, as {'epoch 0': picture, …}")
-    return Scrub({label: _drawing(picture) for label, picture in pictures.items()}, name)
-
-
-def _drawing(picture: Picture | Callable[[], Picture]) -> Callable[[], Picture]:
-    return (lambda: picture) if isinstance(picture, Picture) else picture
+    return Scrub(dict(pictures), name)

@@ -6,7 +6,7 @@ import ipywidgets as widgets
 
 from tinylab import figures, optimizers
 from tinylab.figures import Picture
-from tinylab.lab.control import Control
+from tinylab.lab.control import Control, dropdown
 
 MOST_STEPS = 500
 
@@ -16,14 +16,7 @@ class SurfaceExplorer(Control):
 
     def __init__(self, surface: str, sgd: float, adam: float) -> None:
         wide, layout = {"description_width": "9em"}, widgets.Layout(width="30em")
-        self.choice = widgets.Dropdown(
-            options=list(optimizers.SURFACES),
-            value=surface,
-            description="surface",
-            style=wide,
-            # the arrow keys alone belong to JupyterLab, which moves to the next cell
-            tooltip="by keyboard: Space opens the list, Enter chooses",
-        )
+        self.choice = dropdown(list(optimizers.SURFACES), surface, "surface", "9em")
         self.walkers = {
             name: widgets.Checkbox(value=True, description=name, indent=False, layout=widgets.Layout(width="auto"))
             for name in optimizers.WALKERS

@@ -133,15 +133,15 @@ class Dropout(nn.Dropout):
 
 
 @contextlib.contextmanager
-def drawing_from(generator: torch.Generator, model: nn.Module) -> Iterator[None]:
+def drawing_from(generator: torch.Generator, model: nn.Module, *, everything: bool = False) -> Iterator[None]:
     """Inside, the dropout of `model` takes its random numbers from `generator`, which lives on the model's device.
 
-    Layers of ours do; if the network has random layers of torch's own, torch's global state is set to the generator's
-    seed for as long, which two threads cannot do at the same time.
+    Layers of ours do; if the network has random layers of torch's own, or draws numbers elsewhere (`everything`),
+    torch's global state is set to the generator's seed for as long, which two threads cannot do at the same time.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.dropout._DropoutNd)]
     ours = [layer for layer in layers if isinstance(layer, Dropout)]
-    foreign = contextlib.nullcontext() if len(ours) == len(layers) else _globally(generator)
+    foreign = _globally(generator) if everything or len(ours) < len(layers) else contextlib.nullcontext()
     for layer in ours:
         layer.generator = generator
     try:

@@ -63,10 +63,10 @@ class _Token:
         return InvalidInputError(f"{where} {what}")
 
 
-def parse(architecture: str, *, classes: int = 200, in_channels: int = 3, size: int = 64) -> nn.Sequential:
+def parse(architecture: str, *, classes: int = 200, size: int = 64) -> nn.Sequential:
     """The network that a line of notation describes, weights as PyTorch draws them (see `models.build`).
 
-    Input  float (B, in_channels, size, size); output float (B, classes), logits.
+    Input  float (B, 3, size, size); output float (B, classes), logits.
     Children are named after their layer: `conv3-32`, the second of a kind `conv3-32_2`. A `flatten` stands
     before the first fully connected layer. The fc that a bare softmax implies is called `softmax: fc(200)`.
     An `fc(N)` directly before softmax has one unit per class: N is `classes`, or the report's own 200, which
@@ -75,13 +75,12 @@ def parse(architecture: str, *, classes: int = 200, in_channels: int = 3, size: 
     Raises InvalidInputError naming the layer, its position, and the nearest one that exists.
     """
     check_int("classes", classes, 2)
-    check_int("in_channels", in_channels, 1)
     check_int("size", size, 1)
     tokens = list(_tokens(architecture))
     if not tokens or tokens[-1].text != "softmax":
         end = f"ends in {tokens[-1].text!r}" if tokens else "is empty"
         raise InvalidInputError(f"the line {end}. A network's last layer is softmax: add ' - softmax'")
-    model, shape = nn.Sequential(), _Shape(in_channels, size)
+    model, shape = nn.Sequential(), _Shape(3, size)
     *layers, softmax = tokens
     for token in layers:
         for name, layer in _modules(token, shape, classes, last=token is layers[-1]):

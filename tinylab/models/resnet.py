@@ -25,23 +25,12 @@ from tinylab.support.errors import InvalidInputError, check_int, nearest
 
 @dataclass(frozen=True)
 class Shape:
-    """How wide and how deep a modern network is. Raises InvalidInputError for what cannot be built."""
+    """How wide and how deep a modern network is."""
 
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each stage; every stage after the first halves the maps
     blocks: tuple[int, ...] = (2, 2, 2, 2)  # in each stage; a block holds two convolutions
     stride: int = 1  # of the first convolution: 2 looks at a quarter of the pixels, for slow machines
     squeeze: int = 0  # how many times narrower the weighing of the channels is; 0: none
-
-    def __post_init__(self) -> None:
-        if len(self.widths) != len(self.blocks) or not self.widths:
-            raise InvalidInputError(
-                f"widths {self.widths!r} and blocks {self.blocks!r} do not fit. Allowed: one of each a stage, 1 or more"
-            )
-        for width, count in zip(self.widths, self.blocks, strict=True):
-            check_int("widths: a stage of", width, 1)
-            check_int("blocks: a stage with", count, 1)
-        check_int("stride", self.stride, 1, 2)
-        check_int("squeeze", self.squeeze, 0)
 
 
 SHAPES: dict[str, Shape] = {
@@ -58,21 +47,19 @@ class Modern(nn.Sequential):
     architecture: str = "part of a modern network"
 
 
-def modern(shape: str | Shape, classes: int = 200, in_channels: int = 3) -> Modern:
-    """The network of that shape, or of that name in `SHAPES`; weights as PyTorch draws them (see `models.build`).
+def modern(name: str, classes: int = 200) -> Modern:
+    """The network of that name in `SHAPES`; weights as PyTorch draws them (see `models.build`).
 
-    Input float (B, in_channels, H, W) of any size; output float (B, classes), logits. `architecture` is its name.
-    Raises InvalidInputError for an unknown name.
+    Input float (B, 3, H, W) of any size; output float (B, classes), logits. `architecture` is its name.
+    Raises InvalidInputError for an unknown one.
     """
-    if isinstance(shape, str) and shape not in SHAPES:
-        raise InvalidInputError(f"modern network {shape!r} is unknown{nearest(shape, SHAPES)}")
-    name = shape if isinstance(shape, str) else next((n for n, known in SHAPES.items() if known == shape), f"{shape}")
-    shape = SHAPES[shape] if isinstance(shape, str) else shape
+    if name not in SHAPES:
+        raise InvalidInputError(f"modern network {name!r} is unknown{nearest(name, SHAPES)}")
     check_int("classes", classes, 2)
-    check_int("in_channels", in_channels, 1)
+    shape = SHAPES[name]
     width = shape.widths[0]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers[f"conv3-{width}"] = Conv2d(in_channels, width, 3, shape.stride, padding=1, bias=False)
+    layers[f"conv3-{width}"] = Conv2d(3, width, 3, shape.stride, padding=1, bias=False)
     layers["batch norm"] = nn.BatchNorm2d(width)
     layers["relu"] = nn.ReLU()
     for stage, (wide, count) in enumerate(zip(shape.widths, shape.blocks, strict=True)):

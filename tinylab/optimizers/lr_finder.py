@@ -5,9 +5,10 @@ small, multiply it after every batch, watch the loss. It hardly moves, falls, an
 """
 
 import copy
+import itertools
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,25 +67,21 @@ def range_test(
     # copied together, so that the optimizer's copy holds the parameters of the model's
     model, optimizer = copy.deepcopy((model, optimizer))
     target = batches.device.target
+    endless = (pair for number in itertools.count(1) for pair in batches.epoch(number))
     losses: list[float] = []
     smoothed: list[float] = []
+    mean = 0.0
     with torch.random.fork_rng([target] if target.type == "cuda" else []):
         torch.manual_seed(batches.seed)
-        for rate, (x, y) in zip(rates, _endless(batches), strict=False):
+        for rate, (x, y) in zip(rates, endless, strict=False):
             losses.append(_update(model, optimizer, batches, rate, x, y))
-            smoothed.append(_smooth(losses))
-            if not smoothed[-1] <= DIVERGED * min(smoothed):  # written so that NaN counts as diverged
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * losses[-1]
+            smoothed.append(mean / (1 - SMOOTHING ** len(losses)))
+            diverged = not math.isfinite(smoothed[-1]) or smoothed[-1] > DIVERGED * min(smoothed)
+            if diverged:
                 break
-    diverged = not smoothed[-1] <= DIVERGED * min(smoothed)
     verdict = _read(rates[: len(losses)], losses, smoothed, diverged)
     return RangeTest(rates[: len(losses)], tuple(losses), tuple(smoothed), diverged, *verdict)
-
-
-def _endless(batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
-    number = 0
-    while True:
-        number += 1
-        yield from batches.epoch(number)
 
 
 def _update(
@@ -103,17 +100,14 @@ def _update(
     return loss.item()
 
 
-def _smooth(losses: list[float]) -> float:
-    """The running mean at the end of `losses`."""
-    weights = [SMOOTHING ** (len(losses) - 1 - i) for i in range(len(losses))]
-    return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
-
-
 def _read(
     rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], diverged: bool
 ) -> tuple[float | None, str, str]:
     """Suggestion, reason and warning."""
     known = smoothed[:-1] if diverged else smoothed
+    if not known:
+        remedy = "check the images and the network (the sanity ladder of lecture 03)"
+        return None, f"the loss was {losses[0]} before the first update", remedy
     best = min(range(len(known)), key=known.__getitem__)
     calm = best + 1 if best + 1 >= FEWEST else len(known)  # beyond the best, losses jump for another reason
     # 1.48 times the median distance: a standard deviation that a few wild losses do not move

@@ -8,7 +8,7 @@ A parameter without a gradient is left alone, its memory too. Everything in `par
 two steps, and counts from the next one on.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,32 +17,21 @@ from torch import Tensor
 from tinylab.support.errors import check_range
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
-Closure = Callable[[], Any]  # computes the loss anew, with gradients
 
 
 class _Rule(torch.optim.Optimizer):
     """What the three share: one update of every parameter that has a gradient."""
 
-    def _update(self, w: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
-        raise NotImplementedError
-
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
-        """One update, in place. closure: computes loss and gradients first; its loss is returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group, w in self._moving():
-            assert w.grad is not None
-            self._update(w, w.grad, self.state[w], group)
-        return loss
-
-    def _moving(self) -> Iterator[tuple[dict[str, Any], Tensor]]:
+    def step(self) -> None:  # type: ignore[override]
+        """One update, in place."""
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is not None:
-                    yield group, w
+                    self._update(w, w.grad, self.state[w], group)
+
+    def _update(self, w: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
+        raise NotImplementedError
 
 
 class SGD(_Rule):
@@ -92,14 +81,12 @@ class Adam(_Rule):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     def _update(self, w: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
-        self._adapted(w, g + group["weight_decay"] * w, memory, group)
-
-    def _adapted(self, w: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
         if not memory:
             memory |= {"step": 0, "exp_avg": torch.zeros_like(w), "exp_avg_sq": torch.zeros_like(w)}
         memory["step"] += 1
         t, m, s = int(memory["step"]), memory["exp_avg"], memory["exp_avg_sq"]
         beta_1, beta_2 = group["betas"]
+        g = g + group["weight_decay"] * w
         m.mul_(beta_1).add_((1 - beta_1) * g)
         s.mul_(beta_2).add_((1 - beta_2) * g.square())
         m_hat = m / (1 - beta_1**t)
@@ -129,7 +116,7 @@ class AdamW(Adam):
 
     def _update(self, w: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
         w.mul_(1 - group["lr"] * group["weight_decay"])
-        self._adapted(w, g, memory, group)
+        super()._update(w, g, memory, group | {"weight_decay": 0.0})
 
 
 def _check(lr: float, weight_decay: float, **shares: float) -> None:

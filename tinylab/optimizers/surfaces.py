@@ -42,11 +42,6 @@ class Path:
     heights: np.ndarray  # float64 (k + 1,), the surface's value at each
     diverged: bool  # left for infinity, and stopped there
 
-    @property
-    def end(self) -> float:
-        """The height where it ended; infinite if it diverged."""
-        return math.inf if self.diverged else float(self.heights[-1])
-
 
 def _ravine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x**2 + 30 * y**2) / 2
@@ -106,38 +101,23 @@ SURFACES: dict[str, Surface] = {
 }  # fmt: skip
 
 
-def find(surface: str | Surface) -> Surface:
-    """A surface by its name. Raises InvalidInputError for an unknown one."""
-    if isinstance(surface, Surface):
-        return surface
-    if surface not in SURFACES:
-        raise InvalidInputError(f"surface {surface!r} is unknown{nearest(str(surface), SURFACES)}")
-    return SURFACES[surface]
-
-
-def path(
-    surface: str | Surface,
-    walker: str,
-    *,
-    learning_rate: float,
-    momentum: float = 0.9,
-    steps: int = 100,
-    start: Point | None = None,
-) -> Path:
+def path(surface: str, walker: str, *, learning_rate: float, momentum: float = 0.9, steps: int = 100) -> Path:
     """The way that a rule takes down a surface in `steps` updates, with the exact gradient, in float64.
 
+    surface   its name in `SURFACES`
     walker    "SGD" (no momentum), "SGD with momentum" or "Adam", whose β₁ is `momentum`
-    start     default: the surface's own
 
     Raises InvalidInputError for an unknown name or a value out of range.
     """
-    surface = find(surface)
+    if surface not in SURFACES:
+        raise InvalidInputError(f"surface {surface!r} is unknown{nearest(str(surface), SURFACES)}")
+    ground = SURFACES[surface]
     if walker not in WALKERS:
         raise InvalidInputError(f"optimizer {walker!r} is unknown{nearest(str(walker), WALKERS)}")
     check_int("steps", steps, 1)
     check_range("learning_rate", learning_rate, 0, math.inf, low_open=True)
     check_range("momentum", momentum, 0, 1)
-    w = torch.tensor(surface.start if start is None else start, dtype=torch.float64)
+    w = torch.tensor(ground.start, dtype=torch.float64)
     rule = (
         Adam([w], lr=learning_rate, betas=(momentum, 0.999))
         if walker == "Adam"
@@ -145,10 +125,10 @@ def path(
     )
     positions = [w.numpy().copy()]
     for _ in range(steps):
-        w.grad = torch.tensor([float(part) for part in surface.gradient(*positions[-1])], dtype=torch.float64)
+        w.grad = torch.tensor([float(part) for part in ground.gradient(*positions[-1])], dtype=torch.float64)
         rule.step()
         if not float(w.abs().max()) < FAR:  # written so that NaN counts as far
             break
         positions.append(w.numpy().copy())
     way = np.stack(positions)
-    return Path(way, surface.value(way[:, 0], way[:, 1]), diverged=len(way) <= steps)
+    return Path(way, ground.value(way[:, 0], way[:, 1]), diverged=len(way) <= steps)

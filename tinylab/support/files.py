@@ -119,7 +119,7 @@ def status(path: str | Path) -> os.stat_result | None:
         raise FileError(f"{_shortened(path)}: {reason(error)}. {_remedy(error)}") from None
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What the system, or a library, said: its own first line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -152,25 +152,26 @@ def _remedy(error: Exception) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path, busy: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file `path`, which the system releases if this process dies.
+    """Hold the lock file `path`, made with its folder if need be, which the system releases if this process dies.
 
     busy    called once if another process holds it, before waiting for that one; what it raises goes to the caller
 
-    Raises OSError where a file cannot be locked. A lock that is a mere file, as filelock makes it where the file
+    Raises FileError where a file cannot be locked. A lock that is a mere file, as filelock makes it where the file
     system has none, would outlive a killed process and keep all others waiting for ever.
     """
     from filelock import FileLock, Timeout
 
-    _lockable(path)
     lock = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _lockable(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             busy()
             lock.acquire()
-    except NotImplementedError as error:
-        raise OSError(errno.ENOSYS, reason(error)) from None
+    except (OSError, NotImplementedError) as error:
+        raise FileError(f"{path} cannot be locked ({reason(error)}). Choose another folder") from error
     try:
         yield
     finally:

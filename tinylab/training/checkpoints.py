@@ -47,11 +47,11 @@ class Checkpoint:
 
     def network(self) -> nn.Sequential:
         """The trained network, in evaluation mode, on the CPU."""
-        size, _, channels = self.normalisation.mean.shape
         if self.architecture in SHAPES:
-            network: nn.Sequential = modern(self.architecture, len(self.classes), channels)
+            network: nn.Sequential = modern(self.architecture, len(self.classes))
         else:
-            network = notation.parse(self.architecture, classes=len(self.classes), in_channels=channels, size=size)
+            size = self.normalisation.mean.shape[0]
+            network = notation.parse(self.architecture, classes=len(self.classes), size=size)
         network.load_state_dict(self.model)
         return network.eval()
 
@@ -127,23 +127,6 @@ def load(path: str | Path) -> Checkpoint:
 
 def _first_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".splitlines()[0].split())
-
-
-def restore(path: str | Path, checkpoint: Checkpoint, model: nn.Module) -> None:
-    """Copy the weights of `checkpoint` (read from `path`) into `model`.
-
-    Raises TrainingError if the network is another one.
-    """
-    architecture = describe(model)
-    try:
-        if architecture != checkpoint.architecture:
-            raise RuntimeError(f"it is '{checkpoint.architecture}', yours is '{architecture}'")
-        model.load_state_dict(checkpoint.model)
-    except RuntimeError as error:
-        what = " ".join(str(error).split())
-        raise TrainingError(
-            f"{path}: the checkpoint holds another network ({what}). Build that one, or choose another path"
-        ) from error
 
 
 def describe(model: nn.Module) -> str:

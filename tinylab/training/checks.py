@@ -1,10 +1,11 @@
 """What has to fit together before a run starts, or goes on from a checkpoint."""
 
+import contextlib
 import hashlib
-import math
+import traceback
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from tinylab.data.normalisation import Normalisation
 from tinylab.data.split import Split
 from tinylab.support.device import Device
 from tinylab.support.errors import InvalidInputError, TrainingError, nearest
-from tinylab.training.best import Best, best_path
 from tinylab.training.history import History
 from tinylab.training.scoring import evaluating
 
@@ -49,50 +49,29 @@ def out_of_memory(error: BaseException | None) -> bool:
     return said or isinstance(error, torch.OutOfMemoryError)
 
 
-class undone_if_it_fails:
+@contextlib.contextmanager
+def undone_if_it_fails(
+    model: nn.Module, optimizer: torch.optim.Optimizer, device: Device, images: int
+) -> Iterator[None]:
     """Whatever ends a forward and backward pass early, Ctrl-C included, leaves the network as it was before it.
 
     That is the statistics of batch normalisation, which a forward pass moves; the weights wait for the update. Raises
     TrainingError in place of a lack of memory: the next call tries the same batch again.
     """
-
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, device: Device, images: int) -> None:
-        self.optimizer, self.device, self.images = optimizer, device, images
-        self.buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:
-            return
-        for buffer, before in self.buffers:
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    except BaseException as error:
+        for buffer, before in buffers:
             buffer.copy_(before)
-        if out_of_memory(error):
-            error.__traceback__ = None  # it holds on to the tensors of every frame, and the run can go on without them
-            self.optimizer.zero_grad()
-            raise TrainingError(
-                f"{self.device.label} ran out of memory with {self.images} images a batch. "
-                f"Train with a smaller one: Recipe(batch={max(1, self.images // 2)})"
-            ) from None
-
-
-def check_whole(torn: bool) -> None:
-    """Raises TrainingError if an update began and did not end: some weights have moved, others have not."""
-    if torn:
+        if not out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold on to tensors, and the run can go on without them
+        optimizer.zero_grad()
         raise TrainingError(
-            "the last update of this run was left half done, so it cannot go on. Start again from its last epoch: "
-            "train(…, checkpoint=…, resume=True)"
-        )
-
-
-def check_finite(loss: float, said: str, best: Best | None, checkpoint: Path | None, remedy: str) -> None:
-    """Raises TrainingError for a non-finite loss: what was `said` of it, where the best weights are, what to do."""
-    if math.isfinite(loss):
-        return
-    where = f" in {best_path(checkpoint)}" if checkpoint else " in the run's `best`"
-    kept = f" The weights of the best epoch, {best.epoch}, are kept{where}." if best else ""
-    raise TrainingError(f"{said}{kept} {remedy}")
+            f"{device.label} ran out of memory with {images} images a batch. "
+            f"Train with a smaller one: Recipe(batch={max(1, images // 2)})"
+        ) from None
 
 
 def check_outputs(model: nn.Module, data: Dataset, device: Device, start_size: int = 0) -> None:
@@ -152,7 +131,8 @@ def check_same(path: Path, before: Side, now: Side) -> None:
         mean = hashlib.sha256(normalisation.mean.tobytes() + normalisation.scale.tobytes())
         sides.append(side | {"mean training image (digest)": mean.hexdigest()[:8]})
     was, wanted = sides
-    if wanted["recipe's schedule"] == "constant":  # then a longer run begins exactly like a shorter one
+    # a longer run begins exactly like a shorter one where neither rate nor image size depends on how long it is
+    if wanted["recipe's schedule"] == "constant" and not wanted["recipe's start_size"]:
         was["recipe's epochs"] = wanted["recipe's epochs"]
     for name, value in wanted.items():
         if was[name] != value:

@@ -6,6 +6,7 @@ bit for bit, however often the run was interrupted: only a whole step moves `run
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,11 @@ from tinylab import optimizers
 from tinylab.data.dataset import Dataset
 from tinylab.models.fast_layers import drawing_from
 from tinylab.support.device import Device, pick
-from tinylab.support.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.support.interrupts import uninterrupted
 from tinylab.support.seeds import derive_seed
 from tinylab.training import checks
+from tinylab.training.best import best_path
 from tinylab.training.history import Epoch, History, Step
 from tinylab.training.mixup import Targets, mix, shared_accuracy, shared_loss
 from tinylab.training.recipe import Recipe
@@ -45,7 +47,7 @@ def train(
     eval_split       the split that is measured after every epoch: one you may choose models by
     checkpoint  a file, written after every epoch; beside it, run.pt's best weights in run.best.pt
     resume      go on from that file if it is there. Recipe, network and data must be the same; with a constant
-                learning rate `epochs` may be more
+                learning rate and no start_size `epochs` may be more
     progress    draw a bar on stderr: loss, accuracy, images/s, time left; None: where somebody sits at a notebook, and
                 for more than two seconds, as a line of the cell's output
 
@@ -64,6 +66,7 @@ class Run(RunState):
     """A training that goes as far as it is iterated; `model`, `optimizer`, `history`, `best` are there to read."""
 
     REMEDY = "Lower the learning rate, or check the images"  # for a non-finite loss
+    foreign = False  # whether the network may draw random numbers outside of its dropout layers
 
     def __iter__(self) -> Iterator[Epoch]:
         """Train on, and give the record of each epoch as it ends."""
@@ -85,7 +88,11 @@ class Run(RunState):
 
     def _rest_of_epoch(self) -> Iterator[Step]:
         """The batches left of the present epoch, then its measurements: wherever one stops, the next call goes on."""
-        checks.check_whole(self._torn)
+        if self._torn:
+            raise TrainingError(
+                "the last update of this run was left half done, so it cannot go on. Start again from its last epoch: "
+                "train(…, checkpoint=…, resume=True)"
+            )
         number, began = len(self.history.epochs) + 1, time.perf_counter()
         for x, y in self.batches.epoch(number, start=self.position.batches):
             yield self._step(x, y, number, began)
@@ -163,21 +170,24 @@ class Run(RunState):
 
     def _set_learning_rate(self, epoch: int, place: int) -> float:
         """The schedule's learning rate for the update after batch `place` of `epoch`, both from 1."""
-        batches = len(self.batches)
-        step = (epoch - 1) * batches + place - 1
-        factor = optimizers.factor(self.recipe.schedule, step, self.recipe.epochs * batches)
+        factor = optimizers.factor(self.recipe.schedule, *self._done(epoch, place))
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _scaled(self, x: Tensor, epoch: int, place: int) -> Tensor:
         """The images in the size of this moment of the run; float32 (B, 3, H, W) -> (B, 3, h, h)."""
-        batches = len(self.batches)
-        size = self.recipe.size(((epoch - 1) * batches + place - 1) / (self.recipe.epochs * batches), x.shape[2])
+        step, steps = self._done(epoch, place)
+        size = self.recipe.size(step / steps, x.shape[2])
         if size == x.shape[2]:
             return x
         smaller = interpolate(x, size=(size, size), mode="bilinear", antialias=True)
         return smaller.contiguous(memory_format=self.device.memory_format)
+
+    def _done(self, epoch: int, place: int) -> tuple[int, int]:
+        """How many updates are done before batch `place` of `epoch`, and of how many."""
+        batches = len(self.batches)
+        return (epoch - 1) * batches + place - 1, self.recipe.epochs * batches
 
     def _mixed(self, x: Tensor, y: Tensor, epoch: int, place: int) -> tuple[Tensor, Targets]:
         """The batch as the recipe mixes it: images, and labels with their weights."""
@@ -190,13 +200,16 @@ class Run(RunState):
     def _dropout_seeded(self, epoch: int, place: int) -> contextlib.AbstractContextManager[None]:
         """Inside, dropout's random numbers are those of this batch, whoever else draws from torch's."""
         self._generator.manual_seed(derive_seed(self.recipe.seed, epoch, place))
-        return drawing_from(self._generator, self.model)
+        return drawing_from(self._generator, self.model, everything=self.foreign)
 
     def _check_finite(self, loss: float, name: str, epoch: int, place: int, rate: float, update: str) -> None:
         """Raises TrainingError for a non-finite loss, with what became of the update and of the best weights."""
+        if math.isfinite(loss):
+            return
         where = f"in epoch {epoch}, step {place}, at learning rate {rate:g}"
-        said = f"the {name} is {loss} {where}; the update {update}."
-        checks.check_finite(loss, said, self.best, self.checkpoint, self.REMEDY)
+        kept = best_path(self.checkpoint) if self.checkpoint else "the run's `best`"
+        best = f" The weights of the best epoch, {self.best.epoch}, are kept in {kept}." if self.best else ""
+        raise TrainingError(f"the {name} is {loss} {where}; the update {update}.{best} {self.REMEDY}")
 
     def _show(self, epoch: int, loss: float, accuracy: float, images: int) -> None:
         self._bar.set_description(f"epoch {epoch}/{self.recipe.epochs}", refresh=False)

@@ -45,6 +45,8 @@ class Position:
 class RunState:
     """Model, optimizer, batches, history and position of a training: all that it needs to go on from where it is."""
 
+    BATCHES: type[Batches] = Batches
+
     def __init__(
         self,
         model: nn.Module,
@@ -63,18 +65,11 @@ class RunState:
         keep_freed()
         device.place(model)
         checks.check_outputs(model, data, device, recipe.start_size)
-        self.optimizer = optimizers.build(
-            recipe.optimizer,
-            model,
-            learning_rate=recipe.learning_rate,
-            momentum=recipe.momentum,
-            l2=recipe.l2,
-            weight_decay=recipe.weight_decay,
-        )
+        self.optimizer = self._new_optimizer(recipe)
         self.ema = averaged(model, recipe.ema_decay) if recipe.ema_decay else None
         self.history = History(recipe, checkpoints.describe(model), data.name, eval_split, tuple(data.classes))
         self.best: Best | None = None
-        self.batches = Batches(
+        self.batches = self.BATCHES(
             data.train,
             self.normalisation,
             batch=recipe.batch,
@@ -85,11 +80,21 @@ class RunState:
         )
         checks.check_last_batch(model, recipe.batch, self.batches.count)
         few = checks.subset(data.train, min(SUBSET, len(data.train), len(split)))
-        self._few, self._watched = self._for_evaluation(few), self._for_evaluation(split)
+        self._few, self._watched = self.for_evaluation(few), self.for_evaluation(split)
         self.position = Position()
         self._torn = False  # an update began and did not end
         self._generator = torch.Generator(device.target)  # of dropout: two runs in two threads share nothing
         self._bar = notebook.bar(progress, total=recipe.epochs * self.batches.count, unit=" images")
+
+    def _new_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
+        return optimizers.build(
+            recipe.optimizer,
+            self.model,
+            learning_rate=recipe.learning_rate,
+            momentum=recipe.momentum,
+            l2=recipe.l2,
+            weight_decay=recipe.weight_decay,
+        )
 
     @property
     def measured(self) -> nn.Module:
@@ -100,7 +105,8 @@ class RunState:
     def finished(self) -> bool:
         return len(self.history.epochs) >= self.recipe.epochs
 
-    def _for_evaluation(self, split: Split) -> Batches:
+    def for_evaluation(self, split: Split) -> Batches:
+        """The images of any split as this run is measured on them: for `score(run.measured, …)`."""
         return Batches(split, self.normalisation, batch=EVALUATION_BATCH, device=self.device)
 
     # ---------------------------------------------------------------- saved and put back
@@ -132,20 +138,20 @@ class RunState:
     def _restore(self, path: Path) -> None:
         """Go back to where the checkpoint at `path` was. Raises TrainingError if it belongs to another run."""
         checkpoint = self._same_run(path)
-        learning = checkpoint if self.ema is None else replace(checkpoint, model=checkpoint.raw or {})
+        learning = checkpoint.raw if self.ema else checkpoint.model
         try:
             self.optimizer.load_state_dict(checkpoint.optimizer)
+            if learning is None:
+                raise KeyError("raw")
             if self.ema:
-                if checkpoint.raw is None:
-                    raise KeyError("raw")
                 self.ema.module.load_state_dict(checkpoint.model)
                 self.ema.n_averaged.fill_(checkpoint.epoch * len(self.batches) + 1)
+            self.model.load_state_dict(learning)
         except (KeyError, ValueError, RuntimeError) as error:
             raise TrainingError(
                 f"{path}: holds no run to go on with ({type(error).__name__}: {' '.join(str(error).split())}): "
                 "best weights alone, or another network's. Resume from the checkpoint that train(checkpoint=…) named"
             ) from error
-        checkpoints.restore(path, learning, self.model)
         self.history.epochs[:] = History.from_dict(checkpoint.history).epochs
         self._bar.update(checkpoint.epoch * self.batches.count)
         if best_path(path).exists():
@@ -155,6 +161,6 @@ class RunState:
     def _same_run(self, path: Path) -> Checkpoint:
         """The checkpoint at `path`. Raises TrainingError if it is of no use, or of another run."""
         checkpoint = checkpoints.load(path)
-        before = History.from_dict(checkpoint.history), checkpoint.normalisation
-        checks.check_same(path, before, (self.history, self.normalisation))
+        before = replace(History.from_dict(checkpoint.history), architecture=checkpoint.architecture)
+        checks.check_same(path, (before, checkpoint.normalisation), (self.history, self.normalisation))
         return checkpoint

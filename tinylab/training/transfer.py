@@ -26,12 +26,11 @@ import torch
 from torch import Tensor, nn
 
 from tinylab import models
-from tinylab.data.batches import Batches
 from tinylab.optimizers import Difference, difference
 from tinylab.support.device import Device, pick
 from tinylab.support.errors import InvalidInputError, check_int, nearest
 from tinylab.support.table import Table
-from tinylab.training import EVALUATION_BATCH, Score, score, train
+from tinylab.training import score, train
 from tinylab.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -52,40 +51,18 @@ class Parts:
     target: "Dataset"  # to learn with few images
 
 
-def split(
-    data: "Dataset", source: int | Sequence[str], target: int | Sequence[str] | None = None, seed: int = 0
-) -> Parts:
-    """Divide the classes of `data`: `source` to pre-train on, `target` to learn with few images.
+def split(data: "Dataset", source: int, target: int, seed: int = 0) -> Parts:
+    """Divide the classes of `data`: `source` of them to pre-train on, `target` to learn with few images.
 
-    source, target  how many classes, drawn by `seed`; or their wnids. target=None: all that are not in `source`.
-
-    Raises InvalidInputError for classes that are unknown, in both parts, or more than there are.
+    Which ones, `seed` decides. Raises InvalidInputError for fewer than 2 of either, or more than there are.
     """
+    count = len(data.classes)
     check_int("seed", seed, 0)
-    shuffled = [data.classes[i] for i in np.random.default_rng(seed).permutation(len(data.classes))]
-    named = [_named(data, part) for part in (source, target) if part is not None and not isinstance(part, int)]
-    free = [wnid for wnid in shuffled if not any(wnid in part for part in named)]
-
-    def chosen(name: str, wanted: int | Sequence[str]) -> list[str]:
-        if not isinstance(wanted, int):
-            return _named(data, wanted)
-        check_int(f"{name} classes:", wanted, 1, len(free))
-        return [free.pop(0) for _ in range(wanted)]
-
-    first = chosen("source", source)
-    second = chosen("target", target) if target is not None else free
-    if both := sorted(set(first) & set(second)):
-        raise InvalidInputError(f"class {both[0]!r} is in source and in target. Each class may be in one of them")
-    if min(len(first), len(second)) < 2:
-        raise InvalidInputError(f"{len(first)} source and {len(second)} target classes. Allowed: 2 or more of each")
-    return Parts(*(_with_classes(data, sorted(part, key=data.classes.index)) for part in (first, second)))
-
-
-def _named(data: "Dataset", wnids: Sequence[str]) -> list[str]:
-    for wnid in wnids:
-        if wnid not in data.classes:
-            raise InvalidInputError(f"class {wnid!r} is not in {data.name}{nearest(wnid, data.classes)}")
-    return list(dict.fromkeys(wnids))
+    check_int(f"source classes of {count}:", source, 2, count - 2)
+    check_int(f"target classes of {count}:", target, 2, count - source)
+    order = [data.classes[i] for i in np.random.default_rng(seed).permutation(count)]
+    parts = order[:source], order[source : source + target]
+    return Parts(*(_with_classes(data, sorted(part, key=data.classes.index)) for part in parts))
 
 
 def _with_classes(data: "Dataset", wnids: Sequence[str]) -> "Dataset":
@@ -122,7 +99,7 @@ class Transplant:
     def table(self) -> Table:
         rows = [
             ["carried over", len(self.carried), f"{self.carried_numbers:,}", ", ".join(self.carried)],
-            ["drawn anew", len(self.fresh), f"{self.fresh_numbers:,}", ", ".join(self.fresh)],
+            ["freshly initialised", len(self.fresh), f"{self.fresh_numbers:,}", ", ".join(self.fresh)],
         ]
         return Table(["", "tensors", "numbers", "names"], rows)
 
@@ -234,7 +211,7 @@ def attempt(
     started = time.perf_counter()
     run.finish()
     seconds = time.perf_counter() - started
-    own, official = (_score(run.model, part, few, device) for part in (few.train, few.validation))
+    own, official = (score(run.measured, run.for_evaluation(part)) for part in (few.train, few.validation))
     total = epochs * len(run.batches)
     return Attempt(way, per_class, seed, total, own.accuracy, official.accuracy, official.loss, seconds)
 
@@ -246,10 +223,6 @@ def _few(parts: Parts, per_class: int, seed: int) -> "Dataset":
     few = replace(few, development=replace(few.train.per_class(1, seed), name="development"))
     vars(few)["normalisation"] = parts.source.normalisation  # computed once, on first use; here it is given
     return few
-
-
-def _score(model: nn.Module, split: "Split", data: "Dataset", device: Device) -> Score:
-    return score(model, Batches(split, data.normalisation, batch=EVALUATION_BATCH, device=device))
 
 
 @dataclass(frozen=True)
@@ -319,7 +292,6 @@ def compare(
     updates: int,
     seeds: int = 3,
     factor: int = 4,
-    ways: Sequence[str] = WAYS,
     device: Device | None = None,
 ) -> Results:
     """Every way with every number of images, `seeds` times: seed i takes the i-th of `pretrained`, in turn if there
@@ -328,8 +300,8 @@ def compare(
     With a single one the errors leave out what another pre-training would have changed. Arguments as of `attempt`.
     """
     check_int("seeds", seeds, 1)
-    if not pretrained or not per_class or not ways:
-        raise InvalidInputError("nothing to compare. Allowed: one or more of pretrained, per_class and ways")
+    if not pretrained or not per_class:
+        raise InvalidInputError("nothing to compare. Allowed: one or more of pretrained and per_class")
     attempts = [
         attempt(
             way,
@@ -344,7 +316,7 @@ def compare(
             device=device,
         )
         for size in per_class
-        for way in ways
+        for way in WAYS
         for seed in range(seeds)
     ]
     return Results(tuple(attempts), len(parts.target.classes))

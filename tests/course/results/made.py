@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tinylab.course.results import Provenance, Record, Timings
+from tinylab.course.results import Record, Timings
+from tinylab.course.results.record import Provenance
 from tinylab.models import ARCHITECTURES
 from tinylab.support.errors import TinylabError
 from tinylab.training import Recipe, Score

@@ -7,6 +7,7 @@ from tests import tiny
 from tinylab import models, training
 from tinylab.course import results
 from tinylab.course.results import networks
+from tinylab.course.results.store import FOLDER
 from tinylab.data.normalisation import Normalisation
 from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training.checkpoints import Checkpoint
@@ -92,7 +93,7 @@ def test_what_is_damaged_is_refused(tmp_path, trained):
 
 
 def test_all_that_come_with_tinylab_can_be_asked():
-    for name, path in networks.names(results.FOLDER).items():
+    for name, path in networks.names(FOLDER).items():
         network = results.network(name)
         assert path.stat().st_size <= networks.LARGEST
         assert path.name.removesuffix(networks.ENDING) in results.names()

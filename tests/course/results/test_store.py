@@ -10,6 +10,8 @@ import torch
 from tests import tiny
 from tests.course.results.made import record
 from tinylab.course import results
+from tinylab.course.results.record import VERSION, dumps
+from tinylab.course.results.store import FOLDER, LARGEST
 from tinylab.support.errors import DataError, FileError, InvalidInputError, TrainingError
 
 
@@ -119,14 +121,21 @@ def test_all_stored_records_obey_the_schema():
         assert read.name == name
         for epoch in read.weights:
             assert all(torch.isfinite(value).all() for value in results.weights(name, epoch).values())
-        text = (results.FOLDER / f"{name}.json").read_text()
+        text = (FOLDER / f"{name}.json").read_text()
         assert "/tmp/" not in text
         assert "/home/" not in text
 
 
+def test_stored_records_are_written_again_as_they_were():
+    current = [path for path in FOLDER.glob("*.json") if json.loads(path.read_bytes())["version"] == VERSION]
+    assert current  # those of earlier versions would get today's names
+    for path in current:
+        assert json.loads(dumps(results.load(path.stem))) == json.loads(path.read_bytes())
+
+
 def test_stored_records_are_small_and_nothing_else_lies_there():
-    assert results.size() <= results.LARGEST
-    found = {path.name for path in results.FOLDER.iterdir()} - {"README.md"}
+    assert results.size() <= LARGEST
+    found = {path.name for path in FOLDER.iterdir()} - {"README.md"}
     named = {f"{name}.json" for name in results.names()}
     records = [results.load(name) for name in results.names()]
     beside = {f"{record.name}.safetensors" for record in records if record.weights}

@@ -7,6 +7,7 @@ import pytest
 
 from tests.course.results.made import record
 from tinylab.course import results
+from tinylab.course.results.tables import BEGIN, END, part
 from tinylab.support.errors import InvalidInputError
 from tinylab.training import Score
 
@@ -67,12 +68,12 @@ def test_one_plan_side_by_side():
 
 def test_readme_is_rewritten_between_its_marks_only(tmp_path):
     path = tmp_path / "README.md"
-    path.write_text(f"# before\n{results.BEGIN}\nbygone | \\1\n{results.END}\nafter\n")
+    path.write_text(f"# before\n{BEGIN}\nbygone | \\1\n{END}\nafter\n")
     found = [record("a", title="a | b")]
     assert results.readme(path, found)
     text = path.read_text()
-    assert text.startswith(f"# before\n{results.BEGIN}\n|  | network | while learning")
-    assert text.endswith(f"\n{results.END}\nafter\n")
+    assert text.startswith(f"# before\n{BEGIN}\n|  | network | while learning")
+    assert text.endswith(f"\n{END}\nafter\n")
     assert "| a \\| b | 51.0 % / 24.0 % |" in text
     assert "bygone" not in text
     assert not results.readme(path, found)
@@ -92,6 +93,6 @@ def test_readme_without_marks(tmp_path, text):
 def test_our_readme_equals_the_records():
     """Rewrite it with `tinylab records --readme README.md`."""
     text = README.read_text(encoding="utf-8")
-    assert results.BEGIN in text
-    inside = text.split(results.BEGIN)[1].split(results.END)[0]
-    assert inside.strip() == results.part().strip()
+    assert BEGIN in text
+    inside = text.split(BEGIN)[1].split(END)[0]
+    assert inside.strip() == part().strip()

@@ -146,6 +146,19 @@ def test_what_is_wrong_is_said_in_one_line(lab: Session, wrong: object, says: st
     assert len(str(caught.value)) < 400
 
 
+def test_a_knob_turned_after_the_last_batch_is_turned_in_the_replay() -> None:
+    made = session()
+    made.run_for(7)
+    made.ask("knobs", {"dropout": 0.25})
+    made.run_for(0)
+    again = session()
+    again.ask("replay", script.read(made.status.script.line()))
+    again.run_for(7)
+    assert again.status.knobs.dropout == 0.25
+    assert again.status.changes == made.status.changes
+    assert "bit for bit" in again.status.note
+
+
 def test_bad_recipes_and_networks(lab: Session) -> None:
     parts = json.loads(told(lab))
     for recipe, says in (({"epochs": 0}, "epochs 0"), ({"optimizer": "adm"}, "adam"), ({"seed": 1.5}, "seed 1.5")):

@@ -312,7 +312,7 @@ def test_go_back_turn_a_knob_train_on_and_both_futures_stay() -> None:
     assert lab.status.branches == (("A", "from the beginning"), ("B", "learning rate 0.01 → 0.001 at step 10"))
     assert (lab.status.branch, lab.status.step) == ("B", 18)
     assert lab.status.changes == (Change(10, "learning_rate", 0.01, 0.001),)
-    histories = lab.histories()
+    histories = {letter: branch.history for letter, branch in lab.branches.all.items()}
     assert [len(histories[letter].epochs) for letter in "AB"] == [2, 3]
     assert histories["A"].epochs == first.epochs == histories["B"].epochs[:2]
     straight = session()
@@ -413,6 +413,60 @@ def test_a_plan_that_lies_ahead_again_counts_again() -> None:
     lab.ask("back", ("A", 5))
     lab.run_for(7)
     assert lab.status.changes == ()
+
+
+def test_a_planned_change_that_cannot_be_made_is_refused_when_it_is_planned() -> None:
+    lab = session()
+    for wrong, says in (
+        (Planned(1, "batch", 91), "a batch of 91 images"),
+        (Planned(1, "frozen", "nowhere"), "layer 'nowhere' is not there"),
+        (Planned(1, "dropout", times=0.5), "dropout as built cannot be multiplied"),
+    ):
+        with pytest.raises(InvalidInputError, match=says):
+            lab.plan((wrong,))
+    assert lab.status.planned == ()
+
+
+def test_a_planned_change_that_has_become_impossible_stops_no_other() -> None:
+    lab = session()
+    lab.plan((Planned(1, "learning_rate", times=1e3), Planned(1, "l2", 0.1)))  # 10, which is allowed
+    lab.ask("knobs", {"learning_rate": 0.5})  # times 1,000 it is no longer
+    with pytest.raises(InvalidInputError, match="learning rate 500"):
+        lab.run_for(6)
+    lab.run_for(6)
+    assert lab.status.knobs.l2 == 0.1
+    assert lab.status.planned == ()
+
+
+def test_a_batch_size_is_multiplied_as_a_whole_number() -> None:
+    lab = session()
+    lab.plan((Planned(1, "batch", times=1.25), Planned(2, "batch", times=1e-3)))
+    lab.run_for(6)
+    assert lab.status.knobs.batch == 25
+    lab.run_for(4)
+    assert lab.status.knobs.batch == 1
+
+
+def test_an_update_that_was_left_half_done_is_not_trained_on() -> None:
+    lab = session()
+    lab.run_for(7)
+    step = lab.run.optimizer.step
+
+    def half() -> None:
+        next(lab.run.model.parameters()).data.add_(1)
+        raise RuntimeError("out of it")
+
+    lab.run.optimizer.step = half
+    with pytest.raises(RuntimeError, match="out of it"):
+        lab.run_for(1)
+    lab.run.optimizer.step = step
+    with pytest.raises(TrainingError, match="left half done"):
+        lab.run_for(1)
+    lab.ask("back", ("A", 5))
+    lab.run_for(3)
+    plain = session()
+    plain.run_for(8)
+    assert same(facts(lab), facts(plain))
 
 
 def test_nowhere_to_go_back_to() -> None:

@@ -14,7 +14,7 @@ from tinylab.lab.live.snapshots import Snapshot, SnapshotStore
 
 def snapshot(step: int, size: int = 100) -> Snapshot:
     memory = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.zeros(size // 2)}}, "param_groups": []}
-    return Snapshot(step, Knobs(), (), (), (), 0.0, {"w": torch.zeros(size - size // 2 - 1)}, memory)
+    return Snapshot(step, Knobs(), (), (), (), 0.0, {"w": torch.zeros(size - size // 2 - 1)}, {}, memory)
 
 
 def test_bytes_are_those_of_all_tensors() -> None:

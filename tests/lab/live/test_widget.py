@@ -401,6 +401,26 @@ def test_a_network_of_one_s_own_has_the_knobs_that_it_has_and_replays(live) -> N
     assert "bit for bit" in page.state["note"]
     with pytest.raises(InvalidInputError, match="network of somebody's own"):
         LiveLab.replay(page.lab.script(), DATA)
+    nn.init.zeros_(own.conv.weight)  # what becomes of it elsewhere is no matter: the laboratory has its copy
+    page.ask("reset")
+    page.until("waiting", 0)
+    assert page.lab.session.run.model.conv.weight.any()
+
+
+def test_a_modern_network_is_given_as_it_is_built() -> None:
+    with pytest.raises(InvalidInputError, match=r"has no line of notation.*models\.build\('modern-small'"):
+        LiveLab(DATA, "modern-small")
+
+
+def test_a_still_can_be_asked_for_while_the_laboratory_goes_elsewhere(live) -> None:
+    """From another thread: in between, the branch of the status may be gone already."""
+    lab = live().lab
+    lab.session.ask("start", 6)
+    assert lab.session.wait(lambda m: m.phase == "paused", PATIENCE)
+    told = lab.session.status
+    lab.session.branches.remove("A")
+    assert lab.session.status is told
+    assert "from the beginning" in lab.picture.alt
 
 
 # ---------------------------------------------------------------- cells

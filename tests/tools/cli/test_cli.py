@@ -15,7 +15,7 @@ from tinylab import __version__, training
 from tinylab import data as images
 from tinylab.lab.live.session import Session
 from tinylab.support.device import pick
-from tinylab.support.errors import DataError
+from tinylab.support.errors import DataError, check_int
 from tinylab.training import checkpoints
 
 
@@ -48,6 +48,7 @@ def _one_line(error):
         (["run", "01", "--jobs", "0"], "jobs 0"),
         (["run", "01", "--seed", "-1"], "seed -1"),
         (["run", "01", "--timeout", "-3"], "timeout -3"),
+        (["run", "01", "--timeout", "0"], "timeout 0"),
         (["run", "01", "--data", "absent"], "no data set or path 'absent'"),
         (["run", "01", "--store", "--profile", "smoke"], "--store needs"),
         (["train", "modle_1"], "did you mean 'model_1'"),
@@ -201,6 +202,7 @@ def test_train_takes_the_script_s_number_of_images(call, tmp_path, monkeypatch):
         ("{}", [], "this is not a script"),
         ("told", ["model_1", "--epochs", "3"], "--script says all of a run. Leave a network, --epochs out"),
         ("told", ["--classes", "2"], "recorded on other images"),
+        ("told", ["--classes", "0"], "classes 0"),
         ("never", [], "was never started"),
     ],
 )
@@ -210,7 +212,12 @@ def test_a_script_that_cannot_be_trained_is_one_line(call, tmp_path, monkeypatch
     if content is not None:
         steps = {"told": told.line(), "never": replace(told, steps=0, changes=()).line()}
         path.write_text(steps.get(content, content))
-    monkeypatch.setattr(images, "load", lambda name, classes, **_: tiny.dataset(classes=classes))
+
+    def load(name, classes, **_):
+        check_int("classes", classes, 2)
+        return tiny.dataset(classes=classes)
+
+    monkeypatch.setattr(images, "load", load)
     code, _, error = call("train", *options, "--script", path, "--out", tmp_path / "run")
     assert code == 2
     assert words in _one_line(error)
@@ -235,6 +242,24 @@ def test_run_tells_the_truth_and_stores_only_what_went_well(call, tiny_data, tmp
     summary = json.loads((tmp_path / "pages" / "summary.json").read_text())
     assert [lecture["status"] for lecture in summary["lectures"]] == ["ok", "failed"]
     assert (tmp_path / "pages" / "02_bad.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [(["--classes", "5"], {}), ([], {"TINYLAB_CLASSES": "5"}), ([], {"TINYLAB_STYLE": "projector"})],
+    ids=str,
+)
+def test_only_what_readers_of_the_web_see_is_stored(call, tiny_data, tmp_path, monkeypatch, options, variables):
+    (tmp_path / "notebooks").mkdir()
+    crafted.write(tmp_path / "notebooks", "01_data", crafted.notebook("1"))
+    monkeypatch.chdir(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("tinylab.tools.notebooks.runner.run", lambda *_, **__: pytest.fail("it ran"))
+    code, _, error = call("run", "01", "--store", *options)
+    assert code == 2
+    for words in ("--store needs", *options[:1], *variables):
+        assert words in _one_line(error)
 
 
 def test_kernel_says_on_which_device_it_trains(call, tmp_path):

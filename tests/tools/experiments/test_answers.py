@@ -59,7 +59,7 @@ def test_nearest_first_by_network_and_failures_left_out():
     said = results.conclusions(found)
     assert "Model 1 (56.9% / 24.3%) is reproduced by 'near'." in said[0]
     assert "Model 3 (62.4% / 15.6%) is reproduced by 'three'." in said[1]
-    assert "Figure 2's shape cannot show in 1 epoch." in said[0]
+    assert "Figure 2's plateau cannot show in 1 epoch." in said[0]
     table = results.fingerprint_table(found)
     str(table)
     assert [row[1] for row in table.rows] == ["as reported", "near", "far", "as reported", "three"]

@@ -88,7 +88,7 @@ def test_the_history_has_the_row_s_whole_recipe(tmp_path):
 
 def test_divided_classes_and_their_common_normalisation():
     few = row(source=1, target=2, per_class=2)
-    with pytest.raises(InvalidInputError, match="2 or more of each"):
+    with pytest.raises(InvalidInputError, match="source classes of 3: 1 is not possible"):
         material.images(few)
     found = experiments.parse(
         f'data = "sample"\nclasses = 6\nnetworks = ["{LINE}"]\n[transfer]\nsource = 4\ntarget = 2\nepochs = 1\n'

@@ -1,7 +1,6 @@
 """Plans: what a TOML text becomes, what is refused and how, and identifiers that stay."""
 
 import hashlib
-import json
 import tomllib
 from dataclasses import replace
 
@@ -15,6 +14,9 @@ from tinylab.support.errors import InvalidInputError
 from tinylab.tools import experiments
 from tinylab.tools.experiments import Row
 from tinylab.training import RECIPES, Recipe
+
+NETWORK = 'networks = ["model_1"]\n'
+ROW = '[[rows]]\nname = "a"\n'
 
 # ---------------------------------------------------------------- what a plan becomes
 
@@ -70,11 +72,6 @@ def test_transfer_gives_pretraining_with_the_row_s_seed():
     assert {(row.source, row.target) for row in chosen.rows} == {(3, 2)}
 
 
-def test_rows_survive_json():
-    for row in [*plan(seeds="[0, 1]").rows, *experiments.load("pretraining").rows, *experiments.load("penalty").rows]:
-        assert Row.from_dict(json.loads(json.dumps(row.as_dict()))) == row
-
-
 def test_identifiers_name_the_content_and_stay():
     row = plan().rows[0]
     other = replace(row, plan="other", title="other", answers=True, continues="abc", continued=True)
@@ -126,9 +123,24 @@ def test_all_plans_that_come_with_tinylab():
     assert experiments.load("headline").seconds == 520
 
 
-# ---------------------------------------------------------------- what is refused
+def test_a_row_may_go_on_from_one_that_goes_on_itself():
+    text = NETWORK + '[[rows]]\nname = "a"\nepochs = 1\n'
+    for name, epochs, shorter in (("b", 2, "a"), ("c", 3, "b")):
+        text += f'[[rows]]\nname = "{name}"\nepochs = {epochs}\ncontinues = "{shorter}"\n'
+    a, b, c = experiments.parse(text, "chain").rows
+    assert (a.continues, b.continues, c.continues) == (None, a.identifier, b.identifier)
+    assert (a.continued, b.continued, c.continued) == (True, True, False)
 
-NETWORK = 'networks = ["model_1"]\n'
+
+@pytest.mark.parametrize("way", [ROW, "", "[axes]\nl2 = [0.0]\n"], ids=["listed", "base", "grid"])
+def test_as_many_rows_as_are_allowed(monkeypatch, way):
+    monkeypatch.setattr(experiments.plans, "MOST_ROWS", 3)
+    assert len(experiments.parse(f"{NETWORK}seeds = [0, 1, 2]\n{way}", "p").rows) == 3
+    with pytest.raises(InvalidInputError, match=r"it has 4 rows\. Allowed: 3$"):
+        experiments.parse(f"{NETWORK}seeds = [0, 1, 2, 3]\n{way}", "p")
+
+
+# ---------------------------------------------------------------- what is refused
 
 
 @pytest.mark.parametrize(
@@ -185,6 +197,7 @@ NETWORK = 'networks = ["model_1"]\n'
         (NETWORK + '[[rows]]\nname = "a"\nnme = 1', "row 'a': it has an unknown field 'nme'"),
         (NETWORK + '[[rows]]\nname = "a"\n[[rows]]\nname = "a"', "same training"),
         (NETWORK + '[[rows]]\nname = "a"\n[[rows]]\nname = "b"', "same training"),
+        (f'{NETWORK}{2 * ROW}[[rows]]\nname = "b"\nepochs = 30\ncontinues = "a"', "same training"),
         (NETWORK + '[[rows]]\nname = "a"\nnetworks = []', "networks is empty"),
         (NETWORK + '[[rows]]\nname = "a"\nstart = "frozen"', r"Give the table \[transfer\]"),
         (NETWORK + '[[rows]]\nname = "a"\nstart = "forzen"', "did you mean 'frozen'"),

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -224,8 +225,7 @@ def test_bad_input_before_anything_is_trained(tmp_path, changes, options, error,
 def test_a_folder_with_other_or_damaged_records_is_refused(tmp_path):
     chosen = small.plan(epochs=1)
     name = chosen.rows[0].name
-    record = worker.fail(small.jobs(chosen, tmp_path)[0], "made")
-    assert record.name == name
+    worker.fail(small.jobs(chosen, tmp_path)[0], "made")
     with pytest.raises(TrainingError, match="is of another row"):
         experiments.run(small.plan(epochs=2), tmp_path)
     (tmp_path / f"{name}.json").write_text("{}")
@@ -255,7 +255,8 @@ def test_the_answers_to_the_official_images_are_kept(prepared, tmp_path):
     np.testing.assert_array_equal(kept.classes, np.argsort(-p, axis=1)[order])
     np.testing.assert_allclose(kept.probabilities, -np.sort(-p, axis=1)[order], atol=1e-3)  # float16
     np.testing.assert_allclose(kept.right, p[order, kept.labels], atol=1e-3)
-    assert kept.accuracy == pytest.approx(results.load(row.name, tmp_path).scores["validation"].accuracy, rel=1e-5)
+    accuracy = (kept.classes[:, 0] == kept.labels).mean()
+    assert accuracy == pytest.approx(results.load(row.name, tmp_path).scores["validation"].accuracy, rel=1e-5)
     path = tmp_path / f"{row.name}.answers.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
     with pytest.raises(TrainingError, match="not the answers of the record"):
@@ -293,8 +294,58 @@ def test_a_row_that_goes_on_from_another_ends_as_if_trained_at_once(tmp_path):
         experiments.parse(text.replace('continues = "short"', 'continues = "shorter"'), "a-plan")
     with pytest.raises(InvalidInputError, match="differs from it in more than"):
         experiments.parse(text + "l2 = 0.1\n", "a-plan")
+    with pytest.raises(InvalidInputError, match="image size is not constant"):
+        experiments.parse(text.replace("batch = 6", "batch = 6\nstart_size = 8"), "a-plan")
     with pytest.raises(InvalidInputError, match="as many epochs"):
         experiments.parse(text.replace("epochs = 4", "epochs = 2").replace("1, 4]", "1]"), "a-plan")
+
+
+@pytest.fixture
+def going_on():
+    """A plan whose second row goes on from the end of its first."""
+    rows = '[[rows]]\nname = "short"\n[[rows]]\nname = "long"\nepochs = 4\ncontinues = "short"\n'
+    return experiments.parse(small.text(epochs=2).split("[axes]")[0] + rows, "a-plan")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("left", [None, b"half a checkpoint"], ids=["nothing", "half a copy by an earlier version"])
+def test_a_kill_right_after_a_record_leaves_the_end_to_go_on_from(going_on, tmp_path, monkeypatch, left):
+    save = results.save
+
+    def dies(*arguments):
+        save(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "save", dies)
+        code = kills.ended(*kills.start(lambda: experiments.run(going_on, tmp_path, say=lambda line: None)))
+    assert code == -signal.SIGKILL
+    assert results.load(going_on.rows[0].name, tmp_path).finished
+    if left is not None:
+        end = tmp_path / "continued" / going_on.rows[0].identifier
+        end.mkdir(parents=True)
+        (end / "checkpoint.pt").write_bytes(left)
+    assert experiments.run(going_on, tmp_path, say=lambda line: None) == experiments.Report(2, 0, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_kill_while_an_end_is_taken_over_leaves_no_half_checkpoint(going_on, tmp_path):
+    import resource
+
+    short, long = small.jobs(going_on, tmp_path)
+    assert worker.work(short) == "done"
+    size = (tmp_path / "continued" / short.row.identifier / "checkpoint.pt").stat().st_size
+
+    def dies() -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # the system kills whoever writes the checkpoint's last byte
+        worker.work(long)
+
+    assert kills.ended(*kills.start(dies)) == -signal.SIGXFSZ
+    assert experiments.run(going_on, tmp_path, say=lambda line: None) == experiments.Report(2, 0, 0)
 
 
 def test_the_pace_is_that_of_a_few_real_steps():

@@ -70,6 +70,23 @@ def test_points_that_a_reader_entered_survive_another_run(graded, tmp_path):
     assert table.read_text() == "my notes"
 
 
+def test_another_week_keeps_the_rows_of_the_weeks_before(tmp_path):
+    table = tmp_path / "grades.csv"
+
+    def graded_again(*rows: grade.Row) -> list[str]:
+        grade.write([grade.Submission("anna", tmp_path / "homework.ipynb", b"", rows=list(rows))], table)
+        return table.read_text(encoding="utf-8").splitlines()[1:]
+
+    read = grade.Row("anna", "01.6", None, 3, grade.READER, "each, with a comma; a point")
+    graded_again(grade.Row("anna", "01.1", 0, 1, grade.WRONG, "once more"), read)
+    table.write_text(table.read_text(encoding="utf-8").replace("anna,01.6,,3", "anna,01.6,2.5,3"), encoding="utf-8")
+    assert graded_again(grade.Row("anna", "02.1", 1, 1, grade.RIGHT), grade.Row("anna", "01.1", 1, 1, grade.RIGHT)) == [
+        "anna,01.1,1,1,right,",  # handed in again
+        'anna,01.6,2.5,3,to be read,"each, with a comma; a point"',
+        "anna,02.1,1,1,right,",
+    ]
+
+
 def test_a_submission_sees_none_of_the_lecturer_s_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "swordfish")
     told = "import os\nanswer_2 = str([os.environ.get('SECRET_TOKEN'), os.getcwd(), os.path.expanduser('~')])"

@@ -10,7 +10,7 @@ import pytest
 from tests.notebooks.test_stored import executed
 from tests.tools.notebooks import crafted
 from tinylab import course
-from tinylab.support.errors import NotebookError
+from tinylab.support.errors import FileError, NotebookError
 from tinylab.tools.notebooks import inspection, slides
 
 LECTURES = course.find()
@@ -229,5 +229,5 @@ def test_reveal_that_is_not_installed_is_said(lecture, monkeypatch):
 
 def test_a_place_that_cannot_be_written_is_said(lecture, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotebookError, match=r"cannot be written to .*file.*Choose another --out"):
+    with pytest.raises(FileError, match=r"file/01_small\.html: .* could not be written \(.*\).*Choose another path"):
         slides.write([lecture], tmp_path / "file")

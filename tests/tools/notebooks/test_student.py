@@ -31,7 +31,7 @@ SOLUTIONS = {
 
 @pytest.mark.parametrize("solution", SOLUTIONS)
 def test_the_shape_of_an_answer_stays_and_the_answer_goes(solution):
-    assert student.blank(solution) == f"{student.HERE}\n{SOLUTIONS[solution]}"
+    assert student.blank(solution, 1) == f"{student.HERE}\n{SOLUTIONS[solution]}"
 
 
 @pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.stem)

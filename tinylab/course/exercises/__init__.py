@@ -166,10 +166,16 @@ def close(answer: Any, expected: float, relative: float = 1e-3) -> bool:
     return math.isclose(number(answer), expected, rel_tol=relative, abs_tol=1e-12)
 
 
-def counted(answer: Any, right: int, hints: Mapping[int, str], walk: str) -> str | None:
-    """The hint for an answer that is a whole number: of a known slip, else the way to walk. None if it is `right`."""
-    value = number(answer)
-    return None if value == right else hints.get(int(value), walk)
+def counted(
+    answer: Any, right: float, hints: Mapping[int, str] | Mapping[float, str], walk: str, relative: float = 1e-9
+) -> str | None:
+    """The hint for an answer that is a number: of a known slip, else the way to walk. None if it is `right`.
+
+    relative: how near the answer has to be to either, as of `close`.
+    """
+    if close(answer, right, relative):
+        return None
+    return next((hint for slip, hint in hints.items() if close(answer, slip, relative)), walk)
 
 
 def function(answer: Any) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import counted, exercise, function, number, text
+from tinylab.course.exercises import counted, exercise, function, text
 
 
 @exercise("01.1")
@@ -87,9 +87,6 @@ def _stratified(hold_out: Any, sizes: np.ndarray, share: float, random: np.rando
 @exercise("01.5")
 def twins_by_heart(answer: Any) -> str | None:
     """How many validation images of a conflicting pair a network that learned the training label gets right: 0."""
-    value = number(answer)
-    if value == 0:
-        return None
-    if value == 1:
-        return "It answers with the label that it learned. Is that the label which validation expects?"
-    return "The group has one image in training and one in validation. Which label does the network give to the second?"
+    hints = {1: "It answers with the label that it learned. Is that the label which validation expects?"}
+    walk = "The group has one image in training and one in validation. Which label does the network give to the second?"
+    return counted(answer, 0, hints, walk)

@@ -5,34 +5,33 @@ from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import Found, close, exercise, explanation, function, text
+from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
 from tinylab.models import notation
 
 
 @exercise("03.1")
 def classes_of_a_first_loss(answer: Any) -> str | None:
     """How many classes a network tells apart whose first loss is 6.91 as it should be: e^6.91, about 1000."""
-    if close(answer, 1000, relative=0.01):
-        return None
-    if close(answer, 2**6.91, relative=0.01) or close(answer, 10**6.91, relative=0.01):
-        return "The right idea with another base: the softmax loss uses the natural logarithm."
-    if close(answer, math.log(6.91), relative=0.01):
-        return "That is the logarithm once more. Which number has 6.91 as its logarithm?"
-    return "The loss of someone who only guesses is ln C. For which C is that 6.91?"
+    base = "The right idea with another base: the softmax loss uses the natural logarithm."
+    hints = {
+        2**6.91: base,
+        10**6.91: base,
+        math.log(6.91): "That is the logarithm once more. Which number has 6.91 as its logarithm?",
+    }
+    walk = "The loss of someone who only guesses is ln C. For which C is that 6.91?"
+    return counted(answer, 1000, hints, walk, relative=0.01)
 
 
 @exercise("03.2")
 def scale_without_relu(answer: Any) -> str | None:
     """The scale, as a share of He's, that keeps the spread where no relu follows: sqrt(1/2)."""
-    if close(answer, math.sqrt(0.5), relative=0.02):
-        return None
-    if close(answer, 0.5, relative=0.02):
-        return "Half the variance, yes. The scale multiplies the standard deviation."
-    if close(answer, math.sqrt(2), relative=0.02):
-        return "The right factor in the wrong direction: without relu, does more of the signal survive, or less?"
-    if close(answer, 1.0, relative=0.02):
-        return "That is right with relu. What share of the mean square does relu remove, for numbers around 0?"
-    return "Run `spread` without relu for a few scales: does the last number grow or shrink?"
+    hints = {
+        0.5: "Half the variance, yes. The scale multiplies the standard deviation.",
+        2**0.5: "The right factor in the wrong direction: without relu, does more of the signal survive, or less?",
+        1: "That is right with relu. What share of the mean square does relu remove, for numbers around 0?",
+    }
+    walk = "Run `spread` without relu for a few scales: does the last number grow or shrink?"
+    return counted(answer, math.sqrt(0.5), hints, walk, relative=0.02)
 
 
 @exercise("03.3")

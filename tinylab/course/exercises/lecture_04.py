@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tinylab.course.exercises import Found, close, counted, exercise, explanation, function, text
+from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
 
 
 @exercise("04.1")
@@ -20,13 +20,12 @@ def under_or_over(answer: Any) -> str | None:
 @exercise("04.2")
 def weight_decay_for_l2(answer: Any) -> str | None:
     """The weight_decay of plain SGD that equals 0.01·Σw²: 0.02."""
-    if close(answer, 0.02):
-        return None
-    if close(answer, 0.01):
-        return "PyTorch adds weight_decay × w to the gradient. What is the gradient of 0.01·w²?"
-    if close(answer, 0.005):
-        return "The factor is right, its side is not: is the gradient of w² larger or smaller than w?"
-    return "Differentiate 0.01·w² with respect to w, and compare with weight_decay × w."
+    hints = {
+        0.01: "PyTorch adds weight_decay × w to the gradient. What is the gradient of 0.01·w²?",
+        0.005: "The factor is right, its side is not: is the gradient of w² larger or smaller than w?",
+    }
+    walk = "Differentiate 0.01·w² with respect to w, and compare with weight_decay × w."
+    return counted(answer, 0.02, hints, walk, relative=1e-3)
 
 
 @exercise("04.3")

@@ -6,23 +6,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from tinylab.course.exercises import Found, close, counted, exercise, explanation, function, text
+from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
 
 
 @exercise("06.1")
 def first_step_of_adam(answer: Any) -> str | None:
     """How far Adam's first step goes at learning rate 0.001 when the gradient is 50: 0.001."""
-    if close(answer, 0.001):
-        return None
-    if close(answer, 0.05):
-        return "That is SGD's step. What does Adam divide the gradient by?"
-    if (
-        close(answer, 0.0001)
-        or close(answer, 0.001 / math.sqrt(0.001))
-        or close(answer, 0.1 * 0.001 / math.sqrt(0.001))
-    ):
-        return "Both running means start at 0 and are too small at first. What is done about it?"
-    return "After the correction, m̂ is the first gradient and ŝ its square. Put 50 into the last line of the rule."
+    small = "Both running means start at 0 and are too small at first. What is done about it?"
+    hints = {
+        0.05: "That is SGD's step. What does Adam divide the gradient by?",
+        0.0001: small,
+        0.001 / math.sqrt(0.001): small,
+        0.1 * 0.001 / math.sqrt(0.001): small,
+    }
+    walk = "After the correction, m̂ is the first gradient and ŝ its square. Put 50 into the last line of the rule."
+    return counted(answer, 0.001, hints, walk, relative=1e-3)
 
 
 @exercise("06.2")

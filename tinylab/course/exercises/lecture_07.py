@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinylab import diagnosis
-from tinylab.course.exercises import Found, close, counted, exercise, explanation, function, text
+from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
 
 
 @exercise("07.1")
@@ -37,17 +37,15 @@ def turning_epoch(answer: Any) -> str | None:
 def same_skill_on_five_classes(answer: Any) -> str | None:
     """The accuracy on 5 classes with the skill of 0.2435 on 200: 0.2 + 0.8 · (0.2435 - 0.005) / 0.995."""
     skill = (0.2435 - 1 / 200) / (1 - 1 / 200)
-    if close(answer, 0.2 + 0.8 * skill):
-        return None
-    if close(answer, 0.2435):
-        return "On five classes guessing alone gives 20 %. How much of the rest, up to 100 %, is learned?"
-    if close(answer, 0.2435 * 40):
-        return "An accuracy above 1? Skill is not a multiple of guessing, but a share of what guessing leaves."
-    if close(answer, skill):
-        return "That is the skill. Which accuracy on five classes has it?"
-    if close(answer, 100 * (0.2 + 0.8 * skill)):
-        return "In percent that is right. Give it as a share, between 0 and 1."
-    return "First the skill: (accuracy - 1/C) / (1 - 1/C) with C = 200. Then solve for the accuracy with C = 5."
+    right = 0.2 + 0.8 * skill
+    hints = {
+        0.2435: "On five classes guessing alone gives 20 %. How much of the rest, up to 100 %, is learned?",
+        0.2435 * 40: "An accuracy above 1? Skill is not a multiple of guessing, but a share of what guessing leaves.",
+        skill: "That is the skill. Which accuracy on five classes has it?",
+        100 * right: "In percent that is right. Give it as a share, between 0 and 1.",
+    }
+    walk = "First the skill: (accuracy - 1/C) / (1 - 1/C) with C = 200. Then solve for the accuracy with C = 5."
+    return counted(answer, right, hints, walk, relative=1e-3)
 
 
 def _overfits(validation: list[float], train: list[float]) -> bool:

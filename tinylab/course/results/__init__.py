@@ -11,31 +11,14 @@ tables   reported, reproduced, done well, beyond; README's part between its mark
 `tinylab sweep` makes records, `tinylab records --add` takes them over. Nothing in a record is ever executed.
 """
 
-from tinylab.course.results.answers import Answers
 from tinylab.course.results.answers import take as take_answers
 from tinylab.course.results.fingerprints import Fingerprint, conclusions, fingerprint_table, fingerprints
-from tinylab.course.results.networks import Network
 from tinylab.course.results.networks import pack as pack_network
 from tinylab.course.results.networks import unpack as unpack_network
 from tinylab.course.results.origins import origin
-from tinylab.course.results.record import (
-    FLIPPED,
-    VERSION,
-    Provenance,
-    Record,
-    Timings,
-    as_body,
-    comparable,
-    dumps,
-    from_body,
-    loads,
-    longest,
-    rounded,
-)
+from tinylab.course.results.record import FLIPPED, Record, Timings, begins, comparable, longest
 from tinylab.course.results.store import (
     ENDINGS,
-    FOLDER,
-    LARGEST,
     add,
     answers,
     kept,
@@ -47,47 +30,31 @@ from tinylab.course.results.store import (
     size,
     weights,
 )
-from tinylab.course.results.tables import BEGIN, END, Group, groups, markdown, part, plan_table, readme, table
+from tinylab.course.results.tables import plan_table, readme, table
 
 __all__ = [
-    "BEGIN",
-    "END",
     "ENDINGS",
     "FLIPPED",
-    "FOLDER",
-    "LARGEST",
-    "VERSION",
-    "Answers",
     "Fingerprint",
-    "Group",
-    "Network",
-    "Provenance",
     "Record",
     "Timings",
     "add",
     "answers",
-    "as_body",
+    "begins",
     "comparable",
     "conclusions",
-    "dumps",
     "fingerprint_table",
     "fingerprints",
-    "from_body",
-    "groups",
     "kept",
     "load",
     "load_all",
-    "loads",
     "longest",
-    "markdown",
     "names",
     "network",
     "origin",
     "pack_network",
-    "part",
     "plan_table",
     "readme",
-    "rounded",
     "save",
     "size",
     "table",

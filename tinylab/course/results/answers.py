@@ -27,11 +27,6 @@ class Answers:
     right: np.ndarray  # float32 (N,), the probability of the right class
     labels: np.ndarray  # int64 (N,), the right class
 
-    @property
-    def accuracy(self) -> float:
-        """0..1; of the likeliest class."""
-        return float((self.classes[:, 0] == self.labels).mean())
-
 
 def take(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
     """What `model` answers to a labelled split, in as few bytes as possible: see `Answers`.

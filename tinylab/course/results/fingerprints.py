@@ -56,9 +56,13 @@ class Fingerprint:
     @property
     def figure_2(self) -> bool:
         """Whether the validation loss turns, and the training loss flattens, where Figure 2 shows it."""
-        turns = self.turning.turned and TURNS[0] <= self.turning.epoch <= TURNS[1]
         flat = self.flat.epoch is not None and FLATTENS[0] <= self.flat.epoch <= FLATTENS[1]
-        return turns and flat and self.flat.level > ABOVE
+        return self.turns and flat and self.flat.level > ABOVE
+
+    @property
+    def turns(self) -> bool:
+        """Whether the validation loss turns where Figure 2's does."""
+        return self.turning.turned and TURNS[0] <= self.turning.epoch <= TURNS[1]
 
 
 def fingerprints(found: Sequence[Record]) -> tuple[Fingerprint, ...]:
@@ -115,7 +119,7 @@ def fingerprint_table(rows: Sequence[Fingerprint]) -> Table:
         "setting",
         "classes",
         "seed",
-        "training / watched",
+        "training / held out",
         "points away",
         "loss turns",
         "training flattens",
@@ -153,11 +157,16 @@ def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
                 f"{best.epochs} epochs, up to {best.train:.1%} while learning; the report says {known.train:.1%}."
             )
         shape = [row for row in mine if row.figure_2]
+        turned = [row for row in mine if row.turns]
         longest = max(row.turning.epochs for row in mine)
-        if shape:
+        if network != "model_1":  # whose losses Figure 2 shows
+            pass
+        elif shape:
             text += f" Figure 2's shape is shown by {_titles(shape)}."
         elif longest < FLATTENS[0]:
-            text += f" Figure 2's shape cannot show in {longest} epoch{'s' * (longest > 1)}."
+            if turned:
+                text += f" Figure 2's turn is shown by {_titles(turned)}, in epoch {turned[0].turning.epoch}."
+            text += f" Figure 2's plateau cannot show in {longest} epoch{'s' * (longest > 1)}."
         else:
             text += " None has Figure 2's shape."
         if mine[0].classes != CLASSES:

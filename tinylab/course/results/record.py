@@ -58,8 +58,8 @@ class Record:
     title: str  # the setting in words, without network and seed
     network: str  # as the plan names it
     settings: Mapping[str, Any]  # outside the recipe: initialisation, normalisation, …
-    history: History  # recipe, line of the network, data, classes and every epoch
     images: int  # training images
+    history: History  # recipe, line of the network, data, classes and every epoch
     scores: Mapping[str, Score]  # whole splits, evaluation mode, after the last epoch; "validation" only if asked for
     clocks: Timings = Timings()
     origin: Provenance = Provenance()
@@ -97,12 +97,13 @@ class Record:
 def longest(records: Iterable[Record]) -> list[Record]:
     """All but those that are the beginning of a longer one among them: alike but for the epochs, at a constant rate."""
     known = list(records)
-
-    def begins(one: Record, other: Record) -> bool:
-        longer = one.recipe.schedule == "constant" and one.recipe.epochs < other.recipe.epochs
-        return longer and _asked(one) == _asked(other)
-
     return [one for one in known if not any(begins(one, other) for other in known)]
+
+
+def begins(one: Record, other: Record) -> bool:
+    """Whether `other` is what `one` becomes when it is trained for longer."""
+    longer = one.recipe.schedule == "constant" and one.recipe.epochs < other.recipe.epochs
+    return longer and _asked(one) == _asked(other)
 
 
 def _asked(record: Record) -> tuple[Any, ...]:
@@ -124,38 +125,12 @@ def comparable(record: Record) -> dict[str, Any]:
 # ---------------------------------------------------------------- writing
 
 
-def rounded(record: Record) -> Record:
-    """The record with its numbers as they are stored: a few significant digits."""
-    return from_body(as_body(record))
-
-
 def as_body(record: Record) -> dict[str, Any]:
     """Plain data: the history column by column, which takes a quarter of the bytes."""
-    history = record.history
-    return {
-        "name": record.name,
-        "plan": record.plan,
-        "row": record.row,
-        "title": record.title,
-        "network": record.network,
-        "settings": dict(record.settings),
-        "images": record.images,
-        "history": {
-            "recipe": asdict(history.recipe),
-            "architecture": history.architecture,
-            "data": history.data,
-            "eval_split": history.eval_split,
-            "classes": list(history.classes),
-            "epochs": {name: [_short(getattr(epoch, name)) for epoch in history.epochs] for name in _COLUMNS},
-        },
-        "scores": {name: {key: _short(value) for key, value in asdict(s).items()} for name, s in record.scores.items()},
-        "clocks": {key: _short(value) for key, value in asdict(record.clocks).items()},
-        "origin": {**asdict(record.origin), "versions": dict(record.origin.versions)},
-        "weights": list(record.weights),
-        "weights_digest": record.weights_digest,
-        "answers_digest": record.answers_digest,
-        "failure": record.failure,
-    }
+    body = asdict(record)
+    epochs = {name: record.history.column(name) for name in _COLUMNS}
+    body["history"] |= {"classes": list(record.history.classes), "epochs": _short(epochs)}
+    return body | {key: _short(body[key]) for key in ("scores", "clocks")} | {"weights": list(record.weights)}
 
 
 def dumps(record: Record) -> bytes:
@@ -166,8 +141,13 @@ def dumps(record: Record) -> bytes:
     return json.dumps(parts, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _short(value: Any) -> Any:
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+def _short(measured: Any) -> Any:
+    """The numbers in it to a few significant digits."""
+    if isinstance(measured, dict):
+        return {key: _short(part) for key, part in measured.items()}
+    if isinstance(measured, list):
+        return [_short(part) for part in measured]
+    return float(f"{measured:.{DIGITS}g}") if isinstance(measured, float) else measured
 
 
 def _digest(body: Mapping[str, Any]) -> str:

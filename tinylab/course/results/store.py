@@ -65,7 +65,8 @@ def save(
 ) -> Record:
     """Write a record, with the weights of some epochs and the answers if there are any; returns it as it is stored.
 
-    Each file is whole at every instant, and a record never comes before its weights. Raises TrainingError.
+    Each file is whole at every instant, and a record never comes before its weights. Raises TrainingError for a record
+    that no training can give, FileError for a file that cannot be written.
     """
     from safetensors.torch import save as pack
 

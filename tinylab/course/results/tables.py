@@ -13,7 +13,7 @@ import numpy as np
 from tinylab.course.results.record import FLIPPED, Record, longest
 from tinylab.course.results.store import load_all
 from tinylab.models import REPORTED
-from tinylab.support.errors import InvalidInputError, TinylabError, nearest
+from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.support.files import atomic_write
 from tinylab.support.table import Table
 
@@ -42,19 +42,8 @@ class Group:
     def first(self) -> Record:
         return self.records[0]
 
-    @property
-    def n(self) -> int:
-        return len(self.records)
-
-    @property
-    def official(self) -> bool:
-        """Whether every seed was scored on the official validation images."""
-        return self.has("validation")
-
-    def mean(self, split: str) -> float:
-        return float(np.mean([record.scores[split].accuracy for record in self.records]))
-
     def has(self, split: str) -> bool:
+        """Whether every seed was scored on the split."""
         return all(split in record.scores for record in self.records)
 
     def accuracy(self, split: str) -> str:
@@ -137,12 +126,12 @@ def _caption(plan: str, records: Sequence[Record]) -> str:
 
 def _rows(section: str, group: Group) -> list[tuple[str, ...]]:
     """The group's row, and a second one where test-time augmentation was measured, too: that is another measurement."""
-    split, mark = ("validation", "") if group.official else ("development", " †")
+    split, mark = ("validation", "") if group.has("validation") else ("development", " †")
     learning = float(np.mean([record.history.last.running_accuracy for record in group.records]))
     seconds = float(np.mean([record.clocks.training for record in group.records]))
     hardware = ", ".join(sorted({record.origin.device for record in group.records}))
     title = f"{_title(group.first.network)}, {group.first.title}"
-    rest = (str(group.n), _time(seconds), hardware)
+    rest = (str(len(group.records)), _time(seconds), hardware)
     training = _percent(learning), group.accuracy("train")
     rows: list[tuple[str, ...]] = [(section, title, *training, group.accuracy(split) + mark, *rest)]
     if group.has(split + FLIPPED):
@@ -172,7 +161,7 @@ def part(records: Sequence[Record] | None = None) -> str:
 def readme(path: str | Path, records: Sequence[Record] | None = None) -> bool:
     """Rewrite the part of a file between `BEGIN` and `END`; returns whether it changed.
 
-    Raises InvalidInputError for a file without one pair of these marks.
+    Raises InvalidInputError for a file without one pair of these marks, FileError for one that cannot be written.
     """
     path = Path(path)
     try:
@@ -185,10 +174,7 @@ def readme(path: str | Path, records: Sequence[Record] | None = None) -> bool:
         f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n{part(records)}\n{END}", text, flags=re.DOTALL
     )
     if new != text:
-        try:
-            atomic_write(path, new.encode())
-        except TinylabError as error:
-            raise InvalidInputError(str(error)) from None
+        atomic_write(path, new.encode())
     return new != text
 
 

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from tinylab.data.augment import Augment, crop_and_flip, erase
+from tinylab.data.augment import Augment
 from tinylab.data.batches import Batches
-from tinylab.support.seeds import derive_seed
 
 USUAL = Augment(flip=True, crop=4)  # what is switched on where a recipe has no augmentation
 
@@ -22,33 +20,19 @@ class Changeable(Batches):
 
     def __init__(self, split: Any, normalisation: Any, *, augment: Augment, **options: Any) -> None:
         self.on = bool(augment) or augment.erase > 0  # whether images are changed, from the next batch on
-        super().__init__(split, normalisation, augment=augment if self.on else USUAL, shuffle=True, **options)
+        super().__init__(split, normalisation, augment=augment if self.on else USUAL, **options)
         self.seen = 0  # images of the present epoch so far
         self.last = 0  # of them, in the last batch
 
     def epoch(self, number: int = 0, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """As that of `Batches`; where it is not the beginning, `seen` says how many images are passed over."""
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, number))
-        order = torch.randperm(self.count, generator=generator)
-        flips, shifts = self.augment.draw(self.count, generator)
-        boxes = None
-        if self.augment.erase:
-            height, width, _ = self.normalisation.mean.shape
-            boxes = self.augment.boxes(self.count, height, width, generator)
-        target = self.device.target
+        order, here = self._drawn(number)
         self.seen = self.seen if start else 0
         while self.seen < self.count:
             self.last = self._size()
             part = slice(self.seen, self.seen + self.last)
             self.seen += self.last
-            rows = order[part].to(target)
-            images = self._images(order[part], rows)  # (B, H, W, 3) uint8
-            if self.on and self.augment:
-                images = crop_and_flip(images, flips[part].to(target), shifts[part].to(target))
-            x = self.normalisation.apply(images).contiguous(memory_format=self.device.memory_format)
-            if self.on and boxes is not None:
-                x = erase(x, boxes[part].to(target))
-            yield x, self._targets[rows]
+            yield self._made(part, order, here, self.on)
 
     def _size(self) -> int:
         """Of the next batch; a single image is not left over where only the change of size would leave it."""

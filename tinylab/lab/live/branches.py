@@ -78,4 +78,8 @@ class Branches:
         """Raises InvalidInputError for the one that trains."""
         if self[letter] is self.current:
             raise InvalidInputError(f"branch {letter} is the one that trains. Go back in another one first, or reset")
+        self.remove(letter)
+
+    def remove(self, letter: str) -> None:
+        """A new dictionary: another thread may be walking through the old one."""
         self.all = {name: branch for name, branch in self.all.items() if name != letter}

@@ -21,11 +21,11 @@ function make(tag, given = {}, ...children) {
 /** The controls of the knobs; what is asked for waits, visibly, until the kernel confirms it. @param {any} store */
 function makeKnobs(store) {
   const box = make("div", {class: "knobs"});
-  /** @type {Record<string, {show: (value: any) => void, row: HTMLElement, label: string}>} */
+  /** @type {Record<string, {show: (value: any) => void, row: HTMLElement}>} */
   const controls = {};
   const turn = (/** @type {string} */ name, /** @type {any} */ value) => store.ask("knobs", {[name]: value}, name);
   const number = (/** @type {any} */ knob) => {
-    const whole = knob.name === "batch", at = (/** @type {number} */ value) => knob.stops.reduce(
+    const at = (/** @type {number} */ value) => knob.stops.reduce(
       (/** @type {number} */ best, /** @type {number} */ stop, /** @type {number} */ i) =>
         Math.abs(stop - value) < Math.abs(knob.stops[best] - value) ? i : best, 0);
     const range = make("input", {type: "range", min: 0, max: knob.stops.length - 1, "aria-label": knob.label});
@@ -44,13 +44,13 @@ function makeKnobs(store) {
     typed.addEventListener("blur", () => { edited = false; });
     typed.addEventListener("change", () => {
       edited = false;
-      const value = whole ? Number(typed.value) : parseFloat(typed.value);
-      if (typed.value !== "") turn(knob.name, value);
+      if (typed.value !== "") turn(knob.name, Number(typed.value));
+      else if (knob.built !== undefined) turn(knob.name, null);  // emptied: as the network was built
     });
     return {parts: [range, typed], show: (/** @type {number | null} */ value) => {
       stand(value);
       if (!edited) typed.value = value === null ? "" : brief(value);
-      typed.placeholder = "as built";
+      typed.placeholder = knob.built === undefined ? "" : "as built";
     }};
   };
   const choice = (/** @type {any} */ knob) => {
@@ -66,11 +66,11 @@ function makeKnobs(store) {
   };
   for (const knob of store.settings.knobs) {
     const {parts, show} = knob.stops ? number(knob) : knob.options ? choice(knob) : tick(knob);
-    const row = make("div", {class: `knob ${knob.stops ? "slides" : ""}`}, make("span", {"aria-hidden": true}, knob.short ?? knob.label), ...parts);
+    const row = make("div", {class: `knob ${knob.stops ? "slides" : ""}`}, make("span", {"aria-hidden": true}, knob.short), ...parts);
     box.append(row);
-    controls[knob.name] = {show, row, label: knob.label};
+    controls[knob.name] = {show, row};
   }
-  return {box, controls, update() {
+  return {box, update() {
     const knobs = store.state.knobs, decoupled = knobs.optimizer === "adamw";
     for (const [name, {show, row}] of Object.entries(controls)) {
       const waits = store.sent.has(name);
@@ -163,10 +163,8 @@ function makeView(store, model, el) {
   /** @type {any} */
   let knobs = null, /** @type {any} */ settings = null, places = /** @type {any} */ (null), frame = 0, read = 0;
   const current = () => store.branches.find((/** @type {Branch} */ each) => each.letter === view.branch) ?? store.branches[0];
-  const arrives = () => {
-    const kept = current().kept.filter((/** @type {number} */ step) => step <= (view.cursor ?? 0));
-    return view.cursor === null || !current().kept.length ? null : kept.length ? kept[kept.length - 1] : current().kept[0];
-  };
+  const arrives = () => view.cursor === null ? null :
+    current().kept.findLast((/** @type {number} */ step) => step <= view.cursor) ?? null;
 
   /** Build what depends on the network: once, and after a reset with another. */
   const build = () => {
@@ -222,6 +220,7 @@ function makeView(store, model, el) {
     if (!store.branches.some((/** @type {Branch} */ each) => each.letter === view.branch)) view.branch = state.branch;
     branch.replaceChildren(...store.branches.map((/** @type {Branch} */ each) => make("option", {value: each.letter}, each.letter)));
     branch.value = view.branch;
+    if (view.cursor !== null) view.cursor = Math.min(view.cursor, current().x.length);  // branches are not of one length
     knobs.update();
     const closed = store.gone || state.phase === "closed";
     for (const part of root.querySelectorAll("button, input, select, textarea")) part.disabled = closed && part !== log;
@@ -286,20 +285,12 @@ function makeView(store, model, el) {
     if (step === null) return "Arrow keys or a click on the chart choose a moment to go back to.";
     const there = view.hover === null && arrives() !== null ? `; arrives at step ${arrives()}` : "";
     if (!step) return `Step 0${there}`;
-    const row = run.epochs.filter((/** @type {number[]} */ each) => each[0] <= run.x[step - 1] + 1e-6).pop();
+    const row = run.epochs.findLast((/** @type {number[]} */ each) => each[0] <= run.x[step - 1] + 1e-6);
     const ended = row ? `; after epoch ${row[0]} training ${brief(row[3])}, ${settings.eval_split} ${brief(row[5])}` : "";
     return `${run.letter}, step ${step}, epoch ${run.x[step - 1].toFixed(2)}: loss ${brief(run.loss[step - 1])}, accuracy ` +
       `${Math.round(100 * run.accuracy[step - 1])} %${ended}${there}`;
   };
-  const stepAt = (/** @type {number} */ x) => {
-    const run = current().x;
-    let low = 0, high = run.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (run[middle] <= x) low = middle + 1; else high = middle;
-    }
-    return low;
-  };
+  const stepAt = (/** @type {number} */ x) => current().x.findLastIndex((/** @type {number} */ at) => at <= x) + 1;
   const epochAt = (/** @type {PointerEvent} */ event) => {
     const box = canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
     const panel = places && Object.values(places).find((/** @type {any} */ each) => x >= each.left - 6 &&

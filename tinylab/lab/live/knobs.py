@@ -15,6 +15,7 @@ NAMES = {
     "augment": "augmentation", "frozen": "frozen layer", "optimizer": "optimizer", "schedule": "schedule",
 }  # fmt: skip
 APART = ("augment", "frozen", "clip")  # those that no recipe holds: a script lists them as changes, even at step 0
+_SHARED = tuple(name for name in NAMES if name not in APART)  # fields of a recipe, by the same names
 MOST_RATE = 100.0  # beyond it no question of the course has an answer, and a slip of the pen is likelier
 
 Value = float | str | bool | None
@@ -63,34 +64,13 @@ class Knobs:
     @classmethod
     def of(cls, recipe: Recipe) -> "Knobs":
         """Those that a recipe starts with."""
-        return cls(
-            learning_rate=recipe.learning_rate,
-            dropout=recipe.dropout,
-            l2=recipe.l2,
-            weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum,
-            batch=recipe.batch,
-            label_smoothing=recipe.label_smoothing,
-            augment=recipe.flip or recipe.crop > 0 or recipe.erase > 0,
-            optimizer=recipe.optimizer,
-            schedule=recipe.schedule,
-        )
+        augment = recipe.flip or recipe.crop > 0 or recipe.erase > 0
+        return cls(**{name: getattr(recipe, name) for name in _SHARED}, augment=augment)
 
     def on(self, recipe: Recipe) -> Recipe:
         """The recipe, with those of these that a recipe holds; a decay that the optimizer has not got is left out."""
-        decoupled = self.optimizer == "adamw"
-        return replace(
-            recipe,
-            learning_rate=self.learning_rate,
-            dropout=self.dropout,
-            l2=0.0 if decoupled else self.l2,
-            weight_decay=self.weight_decay if decoupled else 0.0,
-            momentum=self.momentum,
-            batch=self.batch,
-            label_smoothing=self.label_smoothing,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-        )
+        unused = "l2" if self.optimizer == "adamw" else "weight_decay"
+        return replace(recipe, **{name: getattr(self, name) for name in _SHARED} | {unused: 0.0})
 
     def turned(self, values: Mapping[str, Any]) -> "Knobs":
         """With some values changed. Raises InvalidInputError for an unknown name or an impossible value."""
@@ -139,16 +119,19 @@ class Planned:
         check_range("the epoch of a planned change", self.epoch, 0, math.inf)
         if self.times is not None:
             check_range("the factor of a planned change", self.times, 0, math.inf, low_open=True)
-        self.on(Knobs())
+        usual = Knobs()
+        usual.turned({self.knob: self.value if self.times is None else getattr(usual, self.knob, None)})
+        if self.times is not None and isinstance(getattr(usual, self.knob), bool | str):
+            raise InvalidInputError(f"{NAMES[self.knob]} cannot be multiplied. Allowed: a value")
 
     def on(self, knobs: Knobs) -> dict[str, Value]:
         """What is turned when its time has come. Raises InvalidInputError if that is not possible."""
         value = self.value
         if self.times is not None:
-            old = getattr(knobs, self.knob, None)
-            if isinstance(old, bool | str):
-                raise InvalidInputError(f"{self.knob} cannot be multiplied. Allowed: a value")
-            value = float(f"{(old or 0.0) * self.times:.3g}")
+            old = getattr(knobs, self.knob)
+            if old is None:
+                raise InvalidInputError(f"{NAMES[self.knob]} {shown(old)} cannot be multiplied. Allowed: a value")
+            value = max(round(old * self.times), 1) if isinstance(old, int) else float(f"{old * self.times:.3g}")
         knobs.turned({self.knob: value})
         return {self.knob: value}
 

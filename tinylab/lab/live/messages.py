@@ -8,7 +8,9 @@
 `store.js` reads them; the fields are named there once more.
 """
 
-from dataclasses import dataclass
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,8 @@ import numpy as np
 from tinylab import diagnosis, models, optimizers
 from tinylab.figures.laboratory import MOST_IMAGES, Branch, Scene, Strip, Watched, described
 from tinylab.figures.style import look
-from tinylab.lab.live.knobs import NAMES, Knobs, gathered, shown
+from tinylab.lab.live import branches
+from tinylab.lab.live.knobs import NAMES, gathered
 from tinylab.lab.live.session import Session
 from tinylab.lab.live.status import Status
 
@@ -36,6 +39,9 @@ CHOICES: dict[str, tuple[float, ...]] = {  # where a slider stops; any other num
     "clip": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
 }
 
+_row = operator.attrgetter(  # of an epoch, as store.js reads it
+    "epoch", "running_loss", "running_accuracy", "train_loss", "train_accuracy", "eval_loss", "eval_accuracy"
+)
 SHORT = {"label_smoothing": "smoothing", "clip": "clip gradient", "frozen": "freeze layer"}  # where there is no room
 
 
@@ -69,23 +75,25 @@ class WatchedImages:
 
 def scene(session: Session, status: Status, strip: Strip | None, more: Shown) -> Scene:
     """This moment, for a still and for its text twin."""
-    histories, count = session.histories(), session.run.batches.count
-    branches = tuple(
+    current, shown, count = session.branches.current, session.branches.all, session.run.batches.count
+    shown = {current.letter: current} | shown  # read once each: the thread that trains may be going elsewhere
+    marks = _marks(current, shown.values())
+    drawn = tuple(
         Branch(
             letter,
             each.name,
-            histories[letter],
+            replace(each.history, epochs=list(each.history.epochs)),
             np.array(each.taken).reshape(-1, 3) / (1, 1, count),
             each.images(each.start) / count,
         )
-        for letter, each in session.branches.all.items()
+        for letter, each in sorted(shown.items())
     )
     return Scene(
-        branches=branches,
-        current=status.branch,
+        branches=drawn,
+        current=current.letter,
         epochs=more.end or status.script.recipe.epochs,
         classes=len(session.data.classes),
-        marks=tuple(_marks(session, status)),
+        marks=tuple(marks),
         title=title(status),
         values=str(status.knobs),
         strip=strip,
@@ -109,11 +117,10 @@ def steps(session: Session, letter: str, since: int) -> np.ndarray:
 
 def settings(session: Session, more: Shown, watched: Watched) -> dict[str, Any]:
     """What stays as it is until a reset."""
-    run, classes = session.run, len(session.data.classes)
     lines = [*models.ARCHITECTURES]
     return {
         "epochs": session.recipe.epochs,
-        "classes": classes,
+        "classes": len(session.data.classes),
         "eval_split": session.eval_split,
         "style": look().name,
         "neighbours": more.neighbours,
@@ -121,31 +128,20 @@ def settings(session: Session, more: Shown, watched: Watched) -> dict[str, Any]:
         "models": lines if session.model in lines else [session.model, *lines],
         "names": list(watched.names),
         "size": list(watched.images.shape[1:3]),
-        "count": run.batches.count,
     }
 
 
 def state(session: Session, status: Status, strip: Strip | None, more: Shown, sent: dict[str, int]) -> dict[str, Any]:
     """How things stand; `sent`: how many epochs of each branch the browser has, brought up to date here."""
-    history, ended = session.branches.current.history, status.phase == "finished"
-    cards = [card for card in diagnosis.after(history) if ended or not card.check.startswith("stopped too early")]
-    branches = []
-    for letter, each in session.branches.all.items():
+    current, shown, ended = session.branches.current, session.branches.all, status.phase == "finished"
+    early = "stopped too early"  # which says nothing while there is more to come
+    cards = [card for card in diagnosis.after(current.history) if ended or not card.check.startswith(early)]
+    told = []
+    for letter, each in shown.items():
         since = sent.get(letter, 0)
-        rows = [
-            [
-                epoch.epoch,
-                epoch.running_loss,
-                epoch.running_accuracy,
-                epoch.train_loss,
-                epoch.train_accuracy,
-                epoch.eval_loss,
-                epoch.eval_accuracy,
-            ]
-            for epoch in each.history.epochs[since:]
-        ]
+        rows = [_row(epoch) for epoch in each.history.epochs[since:]]
         sent[letter] = since + len(rows)
-        branches.append(
+        told.append(
             {
                 "letter": letter,
                 "name": each.name,
@@ -159,15 +155,13 @@ def state(session: Session, status: Status, strip: Strip | None, more: Shown, se
     return {
         "phase": status.phase,
         "step": status.step,
-        "epoch": status.epochs,
-        "speed": status.speed,
         "note": status.note,
         "branch": status.branch,
-        "branches": branches,
+        "branches": told,
         "heard": status.heard,
         "model": status.script.model,
         "knobs": {name: getattr(status.knobs, name) for name in NAMES},
-        "marks": [[session.branches.current.images(step) / count, text] for step, text in _marks(session, status)],
+        "marks": [[current.images(step) / count, text] for step, text in _marks(current, shown.values())],
         "planned": [
             {"epoch": each.epoch, "knob": each.knob, "value": each.value, "times": each.times, "text": str(each)}
             for each in status.planned
@@ -178,14 +172,13 @@ def state(session: Session, status: Status, strip: Strip | None, more: Shown, se
     }
 
 
-def _marks(session: Session, status: Status) -> list[tuple[int, str]]:
-    longest = max(branch.steps for branch in session.branches.all.values())
-    return gathered(status.changes, TOGETHER * longest)
+def _marks(current: branches.Branch, shown: Iterable[branches.Branch]) -> list[tuple[int, str]]:
+    return gathered(current.changes, TOGETHER * max(branch.steps for branch in shown))
 
 
 def _controls(session: Session) -> list[dict[str, Any]]:
     """The knobs that this network has: a slider with its stops, a list with its options, or a box to tick."""
-    run, defaults = session.run, Knobs()
+    run = session.run
     options: dict[str, list[tuple[str, str]]] = {
         "frozen": [("", "none"), *run.layers.items()],
         "optimizer": [(name, name) for name in optimizers.OPTIMIZERS],
@@ -202,7 +195,5 @@ def _controls(session: Session) -> list[dict[str, Any]]:
                 control["built"] = run.dropouts[0][1]  # where the slider stands while each has what the line says
         elif name in options:
             control["options"] = options[name]
-        else:
-            control["off"] = shown(getattr(defaults, name))
         found.append(control)
     return found

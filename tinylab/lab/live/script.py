@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, create_model
 from torch import nn
 
 from tinylab.lab.live.knobs import NAMES, Change, Knobs
-from tinylab.lab.live.steered import MODULE, build, named
+from tinylab.lab.live.steered import MODULE, named
 from tinylab.support.errors import InvalidInputError, TinylabError, check_int
 from tinylab.support.validation import Strict, one_of, validated
 from tinylab.training.history import RECIPE
@@ -53,14 +53,11 @@ class Script:
                     f"the script was recorded on other images: its {name} is {value!r}, here it is {here[name]!r}. "
                     "Load the same data set, classes and number of images"
                 )
-        if self.model.startswith(MODULE):
-            if own is None or named(own) != self.model:
-                raise InvalidInputError(
-                    f"the script tells of a network of somebody's own, {self.model}. "
-                    "Replay it with that one: LiveLab.replay(text, data, model=…)"
-                )
-            return
-        build(self.model, len(data.classes), data.train.images.shape[1], self.recipe.seed)
+        if self.model.startswith(MODULE) and (own is None or named(own) != self.model):
+            raise InvalidInputError(
+                f"the script tells of a network of somebody's own, {self.model}. "
+                "Replay it with that one: LiveLab.replay(text, data, model=…)"
+            )
 
 
 def fingerprint(data: "Dataset") -> dict[str, Any]:

@@ -7,11 +7,11 @@ end, so that no state is ever kept or left with an epoch half recorded. The lock
 something is drawn.
 """
 
+import copy
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -66,7 +66,7 @@ class Session(Steering):
         self._gate = threading.Condition()  # guards the queue, `_closed` and `status`, for a moment each
         self._closed, self._thread = False, None
         self._turned, self._heard, self._shown, self.error, self.planned = 0, 0, 0, None, ()
-        self.own = model if isinstance(model, nn.Module) else None
+        self.own = copy.deepcopy(model) if isinstance(model, nn.Module) else None
         self._begin(named(model), recipe)
         self.status = self._now()
 
@@ -218,7 +218,6 @@ class Session(Steering):
             changes=branch.changes,
             branch=branch.letter,
             branches=tuple((letter, each.name) for letter, each in self.branches.all.items()),
-            loss=loss,
             speed=self.run.knobs.batch / self._pace if self._pace else 0.0,
             planned=self.planned,
             heard=self._heard,
@@ -239,10 +238,3 @@ class Session(Steering):
     @property
     def steps_per_epoch(self) -> int:
         return len(self.run.batches)
-
-    def histories(self) -> dict[str, Any]:
-        """Every branch's own copy of its history, by letter: safe to be read while training goes on."""
-        return {
-            letter: replace(branch.history, epochs=list(branch.history.epochs))
-            for letter, branch in self.branches.all.items()
-        }

@@ -28,13 +28,14 @@ class Snapshot:
     epochs: tuple[Epoch, ...]  # the finished ones
     taken: tuple[Taken, ...]  # every step
     seconds: float  # of training in the epoch that has begun
-    model: dict[str, Tensor]  # state_dict, copied
+    model: dict[str, Tensor]  # state_dict, copied, of the network that is measured
+    raw: dict[str, Tensor]  # of the one that learns, where that is another: the first is its average
     optimizer: Mapping[str, Any]  # state_dict, copied
 
     @property
     def bytes(self) -> int:
         states = [value for state in self.optimizer["state"].values() for value in state.values()]
-        tensors = [value for value in (*self.model.values(), *states) if isinstance(value, Tensor)]
+        tensors = [value for value in (*self.model.values(), *self.raw.values(), *states) if isinstance(value, Tensor)]
         # a step takes 160 bytes, which neighbouring snapshots share
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + 8 * len(self.taken)
 

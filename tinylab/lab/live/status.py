@@ -17,7 +17,6 @@ class Status:
     changes: tuple[Change, ...]
     branch: str  # the letter of the one that trains
     branches: tuple[tuple[str, str], ...]  # letter, name
-    loss: float | None  # of the last batch
     speed: float  # images/s
     planned: tuple[Planned, ...]  # what waits for its epoch
     heard: int  # the last number that `ask("heard", number)` was given: all that was asked before it is done

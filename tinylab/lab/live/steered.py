@@ -1,6 +1,5 @@
 """A run that may be changed between two batches, left in the middle of an epoch, and put back to where it was."""
 
-import contextlib
 import copy
 import hashlib
 import time
@@ -12,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinylab import models, optimizers
+from tinylab import models
 from tinylab.data.batches import Batches
 from tinylab.lab.live.batches import Attentive, Changeable
 from tinylab.lab.live.knobs import Knobs
 from tinylab.lab.live.snapshots import Snapshot, Taken
 from tinylab.models import notation
 from tinylab.support.device import Device
-from tinylab.support.errors import InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError, TrainingError, nearest
 from tinylab.training import EVALUATION_BATCH, Run, checks, evaluating
 from tinylab.training.history import Step
 from tinylab.training.recipe import Recipe
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from tinylab.data.split import Split
 
 
-_RAW = "raw: "  # in a snapshot, before the names of the weights that learn, where their average is measured
 MODULE = "module "  # in a script, before what stands for a network that no line describes
 MOST_WEIGHTS = 100_000_000  # a script from somewhere must not fill the memory
 
@@ -50,6 +48,11 @@ def build(architecture: str, classes: int, size: int, seed: int) -> nn.Sequentia
 
     Raises InvalidInputError for an unknown name, a bad line, or one with more than 100 million weights.
     """
+    if architecture in models.SHAPES:
+        raise InvalidInputError(
+            f"network {architecture!r} has no line of notation. Give it as it is built: "
+            f"models.build({architecture!r}, classes={classes})"
+        )
     if architecture not in models.ARCHITECTURES and " - " not in architecture:
         models.build(architecture, classes=classes)  # says what is wrong with the name
     with torch.device("meta"):  # shapes without numbers: nothing is drawn, and nothing is too large
@@ -65,18 +68,11 @@ def build(architecture: str, classes: int, size: int, seed: int) -> nn.Sequentia
     return model
 
 
-@contextlib.contextmanager
-def _globally(seed: int, inner: contextlib.AbstractContextManager[None]) -> Iterator[None]:
-    """Torch's own random numbers start from `seed` inside; the caller's go on untouched."""
-    with torch.random.fork_rng(), inner:
-        torch.manual_seed(seed)
-        yield
-
-
 class Steered(Run):
     """A `Run` whose knobs turn between batches; the same recipe gives the same weights as a `Run`, bit for bit."""
 
     batches: Changeable
+    BATCHES = Changeable
     REMEDY = "Go back to an earlier step and lower the learning rate, or reset"
 
     def __init__(
@@ -99,16 +95,8 @@ class Steered(Run):
             model = copy.deepcopy(network)
         # each with what the line asks for
         self.dropouts = [(layer, layer.p) for layer in model.modules() if isinstance(layer, nn.Dropout)]
-        self._own = not isinstance(network, str)
+        self.foreign = not isinstance(network, str)
         super().__init__(model, data, recipe, eval_split, device)
-        self.batches = Changeable(
-            data.train,
-            self.normalisation,
-            batch=recipe.batch,
-            device=device,
-            augment=recipe.augment(),
-            seed=recipe.seed,
-        )
         self.layers = {
             name: f"{name} {type(layer).__name__}"
             for name, layer in model.named_modules()
@@ -116,7 +104,6 @@ class Steered(Run):
         }
         self.knobs = Knobs.of(recipe)
         self._frozen: list[nn.Parameter] = []
-        self.optimizer.register_step_pre_hook(self._before_update)
         self._feed: Iterator[tuple[Tensor, Tensor]] | None = None  # the batches left of the present epoch
 
     @property
@@ -124,11 +111,8 @@ class Steered(Run):
         """Whether the last update was the last of its epoch: `measure` comes next."""
         return self.batches.seen == self.batches.count
 
-    def turn(self, knobs: Knobs) -> None:
-        """Put these values in force from the next batch on; another optimizer starts with an empty memory.
-
-        Raises InvalidInputError, and changes nothing, for a layer that is not there or a batch that cannot be made.
-        """
+    def check(self, knobs: Knobs) -> None:
+        """Raises InvalidInputError for a layer that is not there or a batch that cannot be made."""
         if knobs.frozen and knobs.frozen not in self.layers:
             raise InvalidInputError(f"layer {knobs.frozen!r} is not there{nearest(knobs.frozen, self.layers)}")
         if knobs.batch != self.knobs.batch:
@@ -137,6 +121,13 @@ class Steered(Run):
                     f"a batch of {knobs.batch} images is not possible. Allowed: 1 to {self.batches.count}, all of them"
                 )
             checks.check_last_batch(self.model, knobs.batch, self.batches.count)
+
+    def turn(self, knobs: Knobs) -> None:
+        """Put these values in force from the next batch on; another optimizer starts with an empty memory.
+
+        Raises InvalidInputError, and changes nothing, as `check` does.
+        """
+        self.check(knobs)
         if knobs.optimizer != self.knobs.optimizer:
             self._renew(knobs)
         recipe = knobs.on(self.recipe)
@@ -161,18 +152,17 @@ class Steered(Run):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.knobs.clip)
 
-    def _set_learning_rate(self, epoch: int, place: int) -> float:
-        return super()._set_learning_rate(epoch, self._place())
-
-    def _scaled(self, x: Tensor, epoch: int, place: int) -> Tensor:
-        return super()._scaled(x, epoch, self._place())
-
-    def _place(self) -> int:
-        """How far the epoch has come, counted in batches of the present size, from 1."""
-        return (self.batches.seen - self.batches.last) // self.batches.batch + 1
+    def _done(self, epoch: int, place: int) -> tuple[int, int]:
+        """Counted in batches of the present size."""
+        return super()._done(epoch, (self.batches.seen - self.batches.last) // self.batches.batch + 1)
 
     def advance(self) -> Step:
-        """One update. After the last of an epoch `measure` comes next."""
+        """One update. After the last of an epoch `measure` comes next.
+
+        Raises TrainingError if an update before it was left half done: some weights have moved, others have not.
+        """
+        if self._torn:
+            raise TrainingError("the last update was left half done. Go back to an earlier step, or reset")
         number, began, seen = len(self.history.epochs) + 1, time.perf_counter(), self.batches.seen
         self._feed = self._feed or self.batches.epoch(number, start=self.position.batches)
         try:
@@ -186,22 +176,16 @@ class Steered(Run):
         self._feed = None
         self._measure(len(self.history.epochs) + 1)
 
-    def _for_evaluation(self, split: "Split") -> Batches:
+    def for_evaluation(self, split: "Split") -> Batches:
         return Attentive(self._listen, split, self.normalisation, batch=EVALUATION_BATCH, device=self.device)
 
     def _save(self) -> None:
         """The snapshots are what one goes back to."""
 
-    def _dropout_seeded(self, epoch: int, place: int) -> contextlib.AbstractContextManager[None]:
-        """As `Run`'s; what else a module of one's own draws comes from torch's global state, set for as long."""
-        drawing = super()._dropout_seeded(epoch, place)
-        return _globally(self._generator.initial_seed(), drawing) if self._own else drawing
-
     def keep(self, taken: Sequence[Taken], knobs: Knobs, changes: tuple) -> Snapshot:
         """The state as it is, copied, under these knobs; `taken`: every step so far."""
         state = self.state()
-        model = state.model | {f"{_RAW}{name}": tensor for name, tensor in (state.raw or {}).items()}
-        model = {name: tensor.detach().clone() for name, tensor in model.items()}
+        model, raw, optimizer = copy.deepcopy((state.model, state.raw or {}, state.optimizer))
         return Snapshot(
             step=len(taken),
             knobs=knobs,
@@ -210,25 +194,24 @@ class Steered(Run):
             taken=tuple(taken),
             seconds=self.position.seconds,
             model=model,
-            optimizer=copy.deepcopy(state.optimizer),
+            raw=raw,
+            optimizer=optimizer,
         )
 
     def go_back(self, snapshot: Snapshot) -> None:
         """Put everything back to where `snapshot` was kept; the next batch is the one that followed then."""
         self.knobs = snapshot.knobs
         self._renew(snapshot.knobs)
-        model, raw = dict(snapshot.model), {}
-        for name in [name for name in model if name.startswith(_RAW)]:
-            raw[name.removeprefix(_RAW)] = model.pop(name)
         if self.ema:
-            self.ema.module.load_state_dict(model)
+            self.ema.module.load_state_dict(snapshot.model)
             self.ema.n_averaged.fill_(len(snapshot.taken) + 1)
-        self.model.load_state_dict(raw or model)  # copies into the parameters that are there
+        self.model.load_state_dict(snapshot.raw or snapshot.model)  # copies into the parameters that are there
         self.optimizer.load_state_dict(
             copy.deepcopy(dict(snapshot.optimizer))
         )  # would hold on to the tensors it is given
         self.turn(snapshot.knobs)
         self.history = replace(self.history, epochs=list(snapshot.epochs))
+        self._torn = False
         self.resume(snapshot.taken, snapshot.seconds)
 
     def resume(self, taken: Sequence[Taken], seconds: float | None = None) -> None:
@@ -240,7 +223,7 @@ class Steered(Run):
         here, done = Position(seconds=self.position.seconds if seconds is None else seconds), before
         for loss, accuracy, images in taken[start:]:
             here, done = here.after(images - done, loss, accuracy, 0.0), images
-        self.batches.seen, self.position, self._torn = done - before, here, False
+        self.batches.seen, self.position = done - before, here
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Classes int64 (N,) and their probabilities float32 (N,) for uint8 (N, H, W, 3), as the network stands now."""
@@ -250,13 +233,9 @@ class Steered(Run):
         return chosen.cpu().numpy(), sure.cpu().numpy()
 
     def _renew(self, knobs: Knobs) -> None:
-        recipe = knobs.on(self.recipe)
-        self.optimizer = optimizers.build(
-            recipe.optimizer,
-            self.model,
-            learning_rate=recipe.learning_rate,
-            momentum=recipe.momentum,
-            l2=recipe.l2,
-            weight_decay=recipe.weight_decay,
-        )
-        self.optimizer.register_step_pre_hook(self._before_update)
+        self.optimizer = self._new_optimizer(knobs.on(self.recipe))
+
+    def _new_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
+        made = super()._new_optimizer(recipe)
+        made.register_step_pre_hook(self._before_update)
+        return made

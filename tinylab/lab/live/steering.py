@@ -52,10 +52,7 @@ class Steering:
     def _train(self) -> None:
         """One update, with what the script says for it, and the measurements if it ends an epoch."""
         run, branch = self.run, self.branches.current
-        while self._ahead and self._ahead[0].step <= branch.steps:
-            change = self._ahead.popleft()
-            self._turn({change.knob: change.new})
-            self._turned += 1
+        self._follow()
         self._fulfil()
         if not self.snapshots.of(branch.letter):
             self.keep()
@@ -68,23 +65,28 @@ class Steering:
         if due:
             self._measure()
         if run.finished or branch.steps == self._until:
+            self._follow()  # a script may end with a knob that was turned after its last batch
             self._pause()
             due = True
         if self._going:
             self._listen()  # before anything is drawn: a turned knob does not wait for a picture
         self._publish(due)
 
+    def _follow(self) -> None:
+        """Turn what the script says for this moment."""
+        while self._ahead and self._ahead[0].step <= self.branches.current.steps:
+            change = self._ahead.popleft()
+            self._turn({change.knob: change.new})
+            self._turned += 1
+
     def _fulfil(self) -> None:
-        """Turn what was planned for an epoch that has passed by now."""
+        """Turn what was planned for an epoch that has passed by now; one that has become impossible stops no other."""
         here = self.branches.current.epochs(self.run.batches.count)
-        due, self.planned = (
-            [each for each in self.planned if each.epoch <= here],
-            tuple(each for each in self.planned if each.epoch > here),
-        )
-        for each in due:
+        while self.planned and self.planned[0].epoch <= here:
+            each, *later = self.planned
+            self.planned, self._fulfilled = tuple(later), (*self._fulfilled, each)
             self._turn(each.on(self.run.knobs))
             self._turned += 1
-        self._fulfilled += tuple(due)
 
     def _plan_again(self) -> None:
         """After going back: what was planned for an epoch that lies ahead again counts again."""
@@ -165,7 +167,7 @@ class Steering:
         for each in planned:
             if each.epoch >= self.recipe.epochs:
                 raise InvalidInputError(f"epoch {each.epoch:g} is never reached: the run has {self.recipe.epochs}")
-            each.on(self.run.knobs)
+            self.run.check(self.run.knobs.turned(each.on(self.run.knobs)))
         self.planned = tuple(sorted(planned, key=lambda each: each.epoch))
         self._fulfilled = self._fulfilled if planned else ()
 
@@ -268,7 +270,7 @@ class Steering:
         self._turned += 1
 
     def _forget(self, branch: Branch) -> None:
-        self.branches.all.pop(branch.letter)
+        self.branches.remove(branch.letter)
         self.snapshots.drop(branch.letter)
 
     def _do_drop(self, letter: str) -> None:

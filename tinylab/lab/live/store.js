@@ -10,7 +10,7 @@ const keyOf = (/** @type {any} */ model) => model.get("_key");
 function makeStore(model) {
   const store = {
     settings: null, state: null, images: null, number: 0, sent: new Map(), speed: 0, gone: false,
-    /** @type {Branch[]} */ branches: [], /** @type {Set<(what: string) => void>} */ views: new Set(), asked: 0,
+    /** @type {Branch[]} */ branches: [], /** @type {Set<(what: string) => void>} */ views: new Set(),
     /** Ask the kernel for something. @param {string} command @param {any} [value] @param {string} [what] that waits */
     ask(command, value = null, what = command) {
       store.number = Math.max(store.number + 1, Date.now());  // another page of the same laboratory counts on

@@ -4,6 +4,7 @@ The browser draws (`face.js`): the training thread sends numbers between two bat
 back as a command, which asks the session for something and returns.
 """
 
+import operator
 import shlex
 import time
 import uuid
@@ -169,10 +170,6 @@ class LiveLab:
             lab.session.run_for(told.steps)
         return lab
 
-    def plan(self, plan: Mapping[float, Mapping[str, Any]]) -> None:
-        """Changes that wait for their epochs, {5: {"learning_rate": 1e-4}}, in place of those planned before."""
-        self.session.ask("plan", _planned(plan))
-
     def close(self, timeout: float = 30.0) -> None:
         """Stop training after this batch, for good. What is shown stays."""
         self.session.close(timeout)
@@ -332,19 +329,9 @@ def _gone(picture: figures.Picture | None = None) -> HTML:
     return HTML(f'<div class="tinylab-gone">{still}<p>{_GONE}</p></div><style>{_HIDDEN}</style>')
 
 
-def _told(status: Status) -> tuple[object, ...]:
-    """What somebody waits to see; all else can be sent at leisure."""
-    return (
-        status.phase,
-        status.knobs,
-        status.changes,
-        status.branches,
-        status.branch,
-        status.planned,
-        status.heard,
-        status.note,
-        status.error,
-    )
+_told = operator.attrgetter(  # what somebody waits to see of a status; all else can be sent at leisure
+    "phase", "knobs", "changes", "branches", "branch", "planned", "heard", "note", "error"
+)
 
 
 def _planned(plan: Mapping[float, Mapping[str, Any]]) -> tuple[Planned, ...]:

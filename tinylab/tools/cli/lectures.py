@@ -1,4 +1,4 @@
-"""`tinylab run`, `student`, `slides`, `lab`, `kernel`: the lectures run headlessly, for a class, in JupyterLab."""
+"""`tinylab run`, `student`, `grade`, `slides`, `book`, `lab`, `kernel`: the lectures run, handed out, graded, shown."""
 
 import os
 import re
@@ -38,6 +38,7 @@ def run_lectures(
 
     from tinylab import course
     from tinylab import data as images
+    from tinylab.figures import style
     from tinylab.tools.notebooks import pages, runner, stored
     from tinylab.tools.notebooks.progress import Progress
 
@@ -49,8 +50,15 @@ def run_lectures(
     data = images.resolve(data)
     settings = course.settings(profile, data, seed)
     output(out)
-    if store and (settings.profile, data, seed, classes) != ("lecture", "sample", 0, None):
-        raise InvalidInputError("--store needs profile lecture, data sample and seed 0: what readers of the web see")
+    if store and not (
+        (settings.profile, data, seed) == ("lecture", "sample", 0)
+        and not os.environ.get(course.CLASSES_VARIABLE)
+        and style.look() == style.STYLES["page"]
+    ):
+        raise InvalidInputError(
+            "--store needs profile lecture, data sample, seed 0, and neither --classes nor a variable "
+            f"{course.CLASSES_VARIABLE} or {style.VARIABLE}: what readers of the web see"
+        )
     # a wrong name or path is said here, once; the sample is made
     images.load(data, classes or settings.classes, seed=seed)
     started = time.perf_counter()
@@ -61,7 +69,7 @@ def run_lectures(
             data=data,
             seed=seed,
             jobs=jobs,
-            timeout=timeout or course.TIMEOUTS[settings.profile],
+            timeout=course.TIMEOUTS[settings.profile] if timeout is None else timeout,
             watcher=progress.update,
         )
     seconds = time.perf_counter() - started
@@ -143,7 +151,7 @@ def grade(
     rows = grading.best(done)
     manual = sum(row.points is None for row in rows)
     broken = [one for one in done if one.broken]
-    print(f"{len(rows)} rows in {out}, {manual} of them to be read by you; feedback in {folder}")
+    print(f"{len(rows)} rows graded into {out}, {manual} of them to be read by you; feedback in {folder}")
     for one in broken:
         print(f"  {one.student}, {one.path.name}: {one.broken[0]}" + (" …" if len(one.broken) > 1 else ""))
 

@@ -40,13 +40,13 @@ def sweep(
 
 def show_records(
     name: Annotated[str | None, typer.Argument(help="A record or a plan; by default the table of them all.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="As README writes it.")] = False,
     add: Annotated[Path | None, typer.Option(help="Take over the records of a sweep's folder.")] = None,
     weights: Annotated[bool, typer.Option(help="Take weights over, too.")] = True,
     readme: Annotated[Path | None, typer.Option(help="Rewrite the tables in this file, between its marks.")] = None,
 ) -> None:
     """Show what was measured, or take new measurements over."""
     from tinylab.course import results
+    from tinylab.tools.experiments.answers import summary
 
     if add is not None:
         for added in results.add(add, weights=weights):
@@ -57,11 +57,7 @@ def show_records(
     if name is not None and name in results.names():
         print(results.load(name))
     elif name is not None or (add is None and readme is None):
-        table = results.table() if name is None else results.plan_table(name)
-        print(results.markdown(table) if markdown else table)
-        near = results.fingerprints(results.load_all(plan=name)) if name is not None else ()
-        if near and not markdown:  # what the plan's records say about the report's Table 1
-            print(results.fingerprint_table(near), *results.conclusions(near), sep="\n")
+        print(results.table() if name is None else summary(name, results.load_all()))
 
 
 def _say(line: str) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinylab.support import files
-from tinylab.support.errors import FileError, InvalidInputError, nearest
+from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.tools.cli.options import DATA, output
 
 if TYPE_CHECKING:
     from tinylab.data.dataset import Dataset
     from tinylab.support.device import Device
-    from tinylab.training import Epoch, Run
+    from tinylab.training import Run
 
 
 def train(
@@ -48,6 +48,7 @@ def train(
     from tinylab import data as images
     from tinylab import models, training
     from tinylab.support.device import pick
+    from tinylab.tools.experiments import material
 
     checkpoint = output(out) / "checkpoint.pt"
     _holds_what_it_should(checkpoint, resume)
@@ -102,7 +103,7 @@ def train(
         _begins(dataset, target)
         for epoch in run:
             run.history.save(out / "history.json")
-            _say(epoch, chosen.epochs, watched)
+            print(material.told(epoch, chosen.epochs, watched), flush=True)
         _conclude(out, run, dataset, final, "history.json, checkpoint.pt, checkpoint.best.pt")
 
 
@@ -122,6 +123,7 @@ def _replay(
     from tinylab.lab.live import script as scripts
     from tinylab.lab.live.session import Session
     from tinylab.support.device import pick
+    from tinylab.tools.experiments import material
     from tinylab.training import checkpoints
 
     try:
@@ -130,9 +132,10 @@ def _replay(
         raise InvalidInputError(f"{path} cannot be read ({files.reason(error)}). Check it") from None
     if not told.steps:
         raise InvalidInputError(f"{path}: the run of this script was never started. Train a step first")
-    name, classes = data or told.data["name"], classes or told.data["classes"]
+    data = told.data["name"] if data is None else data
+    classes = told.data["classes"] if classes is None else classes
     seed = told.recipe.seed if seed is None else seed
-    dataset = images.load(images.resolve(name), classes, per_class=per_class, seed=seed)
+    dataset = images.load(images.resolve(data), classes, per_class=per_class, seed=seed)
     each, rest = divmod(told.data["training images"], len(dataset.classes))
     if per_class is None and not rest and len(dataset.train) > told.data["training images"]:
         dataset = replace(dataset, train=dataset.train.per_class(each, seed))
@@ -142,7 +145,7 @@ def _replay(
     def report(*_: object) -> None:
         nonlocal shown
         for epoch in session.run.history.epochs[shown:]:
-            _say(epoch, told.recipe.epochs, told.eval_split)
+            print(material.told(epoch, told.recipe.epochs, told.eval_split), flush=True)
             shown = epoch.epoch
 
     session = Session(
@@ -165,18 +168,9 @@ def _begins(dataset: "Dataset", target: "Device") -> None:
     print(f"{count}, on {target.label}", flush=True)
 
 
-def _say(epoch: "Epoch", epochs: int, watched: str) -> None:
-    print(
-        f"epoch {epoch.epoch} of {epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
-        f"{watched} {epoch.eval_loss:.3f} / {epoch.eval_accuracy:.1%}, {epoch.images_per_second:.0f} images/s",
-        flush=True,
-    )
-
-
 def _conclude(out: Path, run: "Run", dataset: "Dataset", final: bool, written: str) -> None:
     """What is written and said at the end of a training."""
     from tinylab import figures, training
-    from tinylab.data import Batches
 
     run.history.save(out / "history.json")  # a run killed after its last checkpoint has one that lacks an epoch
     if run.history.epochs:
@@ -189,8 +183,7 @@ def _conclude(out: Path, run: "Run", dataset: "Dataset", final: bool, written: s
         lowest = f"{best.eval_loss:.3f} / {best.eval_accuracy:.1%}"
         print(f"lowest {run.history.eval_split} loss in epoch {best.epoch}: {lowest}")
     if final:
-        official = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
-        measured = training.score(run.measured, official)
+        measured = training.score(run.measured, run.for_evaluation(dataset.validation))
         print(f"official validation images, at the end: {measured.loss:.3f} / {measured.accuracy:.1%}")
     print(f"written to {out}: {written}")
 
@@ -211,12 +204,7 @@ def _alone(out: Path) -> Iterator[None]:
     def busy() -> None:
         raise InvalidInputError(f"another `tinylab train` is at work in {out}. Wait for it, or choose another --out")
 
-    with contextlib.ExitStack() as held:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            held.enter_context(files.locked(out / ".lock", busy))
-        except OSError as error:
-            raise FileError(f"{out} cannot be locked ({files.reason(error)}). Choose another --out") from None
+    with files.locked(out / ".lock", busy):
         try:
             yield
         finally:

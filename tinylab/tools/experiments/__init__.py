@@ -2,17 +2,16 @@
 
 plans    a small TOML file becomes rows: networks × settings × seeds; strict, nothing in it is executed
 rows     what a row is, and its identifier
-teaching rows that learn from other rows' networks: which from which, and whose turn it is
-material images, network and run of a row; networks that others start from or learn from
-worker   one row in a process of its own: checkpoint, deadline, record
-local    rows on this machine, one process a device
+material images, network and run of a row; pre-trained networks that rows begin with
+worker   one row, from its last checkpoint on, until it ends or the time is up; its record
 cluster  rows on several machines, through Ray
-running  what is done and what is left; the listing of a plan with its cost
+pace     how fast this machine trains a network
+running  what is done and what is left, one row after the other; the listing of a plan with its cost
 answers  which settings leave the report's accuracies and the shape of Figure 2
 
-    plan = sweeps.load("reproduction-10")
-    sweeps.run(plan, "runs/reproduction-10", seconds=600)  # again and again, until none is left
-    print(sweeps.answer(plan, "runs/reproduction-10"))
+    plan = experiments.load("reproduction-10")
+    experiments.run(plan, "runs/reproduction-10", seconds=600)  # again and again, until none is left
+    print(experiments.answer(plan, "runs/reproduction-10"))
 """
 
 from tinylab.tools.experiments.answers import answer

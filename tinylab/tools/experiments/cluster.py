@@ -46,7 +46,7 @@ def run(jobs: Sequence[Job], address: str, settled: Settled) -> None:
             open_rows = {job.row.identifier for job in [*left, *waiting.values()]}
             ready = [job for job in left if job.row.continues not in open_rows]
             left = [job for job in left if job not in ready]
-            waiting |= {task.remote(job.dumps()): job for job in ready}
+            waiting |= {task.remote(job): job for job in ready}
             for reference in ray.wait(list(waiting))[0]:
                 job = waiting.pop(reference)
                 try:
@@ -74,9 +74,9 @@ def _connect(ray: Any, address: str) -> None:
     raise InvalidInputError(f"there is no Ray cluster at {address!r} ({line}). Allowed: 'local', or host:port")
 
 
-def _task(text: str) -> tuple[str, dict[str, bytes]]:
+def _task(job: Job) -> tuple[str, dict[str, bytes]]:
     """One row, in a worker of Ray: how it ended, and its files by name, in the order in which to write them."""
-    job = replace(Job.loads(text), started=time.time())
+    job = replace(job, started=time.time())
     if job.deadline is not None and time.time() >= job.deadline:
         return PAUSED, {}
     outcome = worker.logged(job)

@@ -43,6 +43,7 @@ def count(row: Row) -> int:
 
 def _parts(row: Row) -> transfer.Parts:
     assert row.source is not None
+    assert row.target is not None
     return transfer.split(data.load(row.data, row.classes), row.source, row.target)
 
 
@@ -87,8 +88,14 @@ def start(
 
     Raises InvalidInputError for what does not fit together, TrainingError for a checkpoint of another run.
     """
-    model = _network(row, dataset, pretrained)
     recipe = row.recipe
+    model = models.build(
+        row.network, len(dataset.classes), size=dataset.size, seed=recipe.seed, initialisation=row.initialisation
+    )
+    if pretrained is not None:
+        transfer.copy_weights(pretrained, model)
+    if row.start == "frozen":
+        model = transfer.probe(model)
     if row.l2_on != "all":
         recipe = replace(recipe, l2=0.0)  # then not the optimizer applies it, but the gradient of the chosen weights
     part = dataset
@@ -107,15 +114,6 @@ def start(
     if row.l2_on != "all":
         penalise(model, row.l2_on, row.recipe.l2)
     return run
-
-
-def _network(row: Row, dataset: Dataset, pretrained: nn.Module | None = None) -> nn.Module:
-    """The row's network before training; without its pre-trained one a network of that shape all the same."""
-    recipe, classes, size = row.recipe, len(dataset.classes), dataset.size
-    model = models.build(row.network, classes, size=size, seed=recipe.seed, initialisation=row.initialisation)
-    if pretrained is not None:
-        transfer.copy_weights(pretrained, model)
-    return transfer.probe(model) if row.start == "frozen" else model
 
 
 def history(row: Row, run: Run) -> History:
@@ -142,15 +140,19 @@ def until(run: Run, deadline: float | None, say: Callable[[str], None]) -> Itera
     began = time.time()
     for epoch in run:
         yield epoch
-        say(
-            f"epoch {epoch.epoch} of {run.recipe.epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
-            f"{run.history.eval_split} {epoch.eval_loss:.3f} / {epoch.eval_accuracy:.1%}, "
-            f"{epoch.images_per_second:.0f} images/s"
-        )
+        say(told(epoch, run.recipe.epochs, run.history.eval_split))
         now = time.time()
         if now + (now - began) > (math.inf if deadline is None else deadline):
             return
         began = now
+
+
+def told(epoch: Epoch, epochs: int, eval_split: str) -> str:
+    """The line that a training of so many epochs shows after each."""
+    return (
+        f"epoch {epoch.epoch} of {epochs}: train {epoch.train_loss:.3f} / {epoch.train_accuracy:.1%}, "
+        f"{eval_split} {epoch.eval_loss:.3f} / {epoch.eval_accuracy:.1%}, {epoch.images_per_second:.0f} images/s"
+    )
 
 
 def pretrained(
@@ -164,7 +166,6 @@ def pretrained(
     same = Row("", "", row.network, row.pretraining, row.data, row.classes, normalisation=row.normalisation)
     same = replace(same, initialisation=row.initialisation, source=row.source, target=row.target)
     path = folder / f"{same.identifier}.pt"
-    folder.mkdir(parents=True, exist_ok=True)
     lock = path.with_suffix(".lock")
     with locked(lock, lambda: say(f"another process does the pre-training (it holds {lock}); waiting for it")):
         source = _normalised(_parts(row).source, row)

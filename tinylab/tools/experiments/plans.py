@@ -25,7 +25,8 @@
     epochs = 60
 
     [[rows]]                                      # goes on from the end of another row's training, which has the same
-    name = "on to 30 epochs"                      # network, seed and settings, a constant learning rate, fewer epochs
+    name = "on to 30 epochs"                      # network, seed and settings, a constant learning rate, no start_size,
+                                                  # fewer epochs
     epochs = 30
     continues = "as described"
 
@@ -34,6 +35,7 @@ takes the probabilities that the network's line has.
 """
 
 import itertools
+import math
 import re
 import tomllib
 import typing
@@ -127,14 +129,14 @@ def parse(text: str, name: str, *, data: str | None = None, base: Path | None = 
     try:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
             raise InvalidInputError("its name is not possible. Allowed: letters, digits, '-', '_', at most 41")
-        rows = _rows(tomllib.loads(text), name, data, base)
+        parts = tomllib.loads(text)
+        rows = _rows(parts, name, data, base)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(f"plan {name!r} is not TOML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise InvalidInputError(f"plan {name!r} is nested too deeply") from None
     except TinylabError as error:
         raise InvalidInputError(f"plan {name!r}: {' '.join(str(error).split())}") from None
-    parts = tomllib.loads(text)
     return Plan(name, parts.get("question", ""), tuple(rows), parts.get("seconds"))
 
 
@@ -149,8 +151,8 @@ def _rows(parts: dict[str, Any], name: str, data: str | None, folder: Path | Non
     eval_split = parts.get("eval_split", "development")
     base = dict(parts.get("base", {}))
     recipe_name = base.pop("recipe", None)
-    if recipe_name is not None:
-        _known(recipe_name, RECIPES, "recipe")
+    if recipe_name is not None and (not isinstance(recipe_name, str) or recipe_name not in RECIPES):
+        raise InvalidInputError(f"recipe {recipe_name!r} is unknown{nearest(str(recipe_name), RECIPES)}")
     common = _values(base, "base")
     divided = dict(parts.get("transfer", {}))
     first_epochs = divided.pop("epochs", None)
@@ -195,10 +197,8 @@ def _rows(parts: dict[str, Any], name: str, data: str | None, folder: Path | Non
         before += [own.continues if own else None] * (len(rows) - len(before))
     for network in {row.network: None for row in rows}:
         models.build(network, parts.get("classes", 200))  # an unknown name or a bad line is said here
-    rows = _continued(rows, before)
-    rows.sort(key=lambda row: seeds.index(row.recipe.seed))
     _different(rows)
-    return rows
+    return sorted(_continued(rows, before), key=lambda row: seeds.index(row.recipe.seed))
 
 
 def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[str, dict[str, Any], _Own | None]]:
@@ -209,12 +209,10 @@ def _settings(parts: dict[str, Any], recipe_name: str | None) -> Iterator[tuple[
     listed = parts.get("rows", [])
     if "rows" in parts and not listed:
         raise InvalidInputError("rows is empty. Give one ([[rows]]), or leave it out")
-    count = 1
-    for values in axes.values():
-        count *= len(values)
-    per_setting = len(parts.get("networks", [])) * len(parts.get("seeds", [0]))
-    if (count + len(listed)) * per_setting > MOST_ROWS:
-        raise InvalidInputError(f"the grid has {count * per_setting:,} rows. Allowed: {MOST_ROWS:,}")
+    settings = math.prod(map(len, axes.values())) * bool(axes) + len(listed)
+    count = (settings or 1) * len(parts.get("networks", [])) * len(parts.get("seeds", [0]))
+    if count > MOST_ROWS:
+        raise InvalidInputError(f"it has {count:,} rows. Allowed: {MOST_ROWS:,}")
     if axes:
         for choice in itertools.product(*axes.values()):
             setting = _values(dict(zip(axes, choice, strict=True)), "axes")
@@ -250,26 +248,23 @@ def _continued(rows: Sequence[Row], titles: Sequence[str | None]) -> list[Row]:
         wanted = (row.network, row.recipe.seed)
         shorter = [k for k, r in enumerate(found) if r.title == title and (r.network, r.recipe.seed) == wanted]
         if not shorter:
-            raise InvalidInputError(
-                f"{row.title}: continues {title!r:.80}, which is no row of {row.short}{nearest(title, _titles(found))}"
-            )
-        (start,) = shorter
-        same = replace(found[start], title=row.title, weights=row.weights, recipe=row.recipe, continued=row.continued)
+            hint = nearest(title, dict.fromkeys(known.title for known in found))
+            raise InvalidInputError(f"{row.title}: continues {title!r:.80}, which is no row of {row.short}{hint}")
+        (start,) = shorter  # no two rows of a network and seed have one title
+        same = replace(found[start], title=row.title, weights=row.weights, recipe=row.recipe)
+        same = replace(same, continues=row.continues, continued=row.continued)
         recipe = replace(found[start].recipe, epochs=row.recipe.epochs)
-        if start == place or same != row or recipe != row.recipe or recipe.schedule != "constant":
+        constant = recipe.schedule == "constant" and not recipe.start_size
+        if start == place or same != row or recipe != row.recipe or not constant:
             raise InvalidInputError(
                 f"{row.title}: continues {title!r}, but differs from it in more than name, weights and epochs, or its "
-                "learning rate is not constant. Allowed: a row that begins exactly like this one"
+                "learning rate or image size is not constant. Allowed: a row that begins exactly like this one"
             )
         if row.recipe.epochs <= found[start].recipe.epochs:
             raise InvalidInputError(f"{row.title}: continues {title!r}, which has as many epochs. Allowed: fewer")
         found[start] = replace(found[start], continued=True)
         found[place] = replace(row, continues=found[start].identifier)
     return found
-
-
-def _titles(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.title for row in rows))
 
 
 def _values(setting: dict[str, Any], where: str) -> dict[str, Any]:
@@ -323,11 +318,6 @@ def _different(rows: Sequence[Row]) -> None:
             if key in seen:
                 raise InvalidInputError(f"'{seen[key]}' and '{row}' are the same training. Leave one out")
         seen |= {row.identifier: row, row.name: row}
-
-
-def _known(received: Any, allowed: Any, what: str) -> None:
-    if not isinstance(received, str) or received not in allowed:
-        raise InvalidInputError(f"{what} {received!r} is unknown{nearest(str(received), allowed)}")
 
 
 def _text(value: Any) -> str:

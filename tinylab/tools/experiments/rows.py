@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
@@ -77,16 +76,6 @@ class Row:
 
     def __str__(self) -> str:
         return f"{self.short}, {self.title}, seed {self.recipe.seed}"
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "weights": list(self.weights)}
-
-    @classmethod
-    def from_dict(cls, parts: Mapping[str, Any]) -> "Row":
-        """What `as_dict` gave, also by way of JSON."""
-        given = {key: parts[key] for key in ("recipe", "pretraining") if parts[key] is not None}
-        made: dict[str, Any] = {key: Recipe.from_dict(value) for key, value in given.items()}
-        return cls(**{**parts, **made, "weights": tuple(parts["weights"])})
 
 
 def chosen(thing: Any) -> dict[str, Any]:

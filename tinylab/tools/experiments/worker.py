@@ -5,7 +5,8 @@ What lies in the sweep's folder:
     <name>.json, <name>.safetensors   the record of a finished (or failed) row, its weights; its answers likewise
     rows/<identifier>/                an unfinished row: checkpoint, weights so far, clocks, log
     pretrained/                       pre-trained networks, which rows have in common
-    continued/<identifier>/           where the training of a finished row ended, for a longer one that goes on
+    continued/<identifier>/           where the training of a finished row ended, for a longer one that goes on; in
+                                      rows/ still, if the process was killed before it moved it
     rows/<identifier>.lock            held while a process is at work on the row; released when it dies
 """
 
@@ -16,7 +17,7 @@ import shutil
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,6 @@ from torch import Tensor
 from tinylab import training
 from tinylab.course import results
 from tinylab.course.results import Record, Timings, networks
-from tinylab.data.batches import Batches
 from tinylab.data.dataset import Dataset
 from tinylab.support.device import pick
 from tinylab.support.errors import TinylabError, TrainingError
@@ -47,14 +47,6 @@ class Job:
     deadline: float | None = None  # time.time() after which no further epoch should end
     device: str | None = None
     started: float | None = None  # time.time() when the row was asked for: its cold clock starts there
-
-    def dumps(self) -> str:
-        return json.dumps({**asdict(self), "row": self.row.as_dict(), "out": str(self.out)})
-
-    @classmethod
-    def loads(cls, text: str) -> "Job":
-        parts = json.loads(text)
-        return cls(**{**parts, "row": Row.from_dict(parts["row"]), "out": Path(parts["out"])})
 
 
 def result(row: Row, out: Path) -> Record | None:
@@ -78,8 +70,11 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
 
     What goes wrong in the training is written into the row's record, not raised.
     """
+    from safetensors.torch import load
+
     started = time.time() if job.started is None else job.started
-    with _alone(job, say):
+    lock = _folder(job).with_suffix(".lock")
+    with locked(lock, lambda: say(f"another process is at work on this row (it holds {lock})")):
         record = result(job.row, job.out)
         if record is not None and record.finished:
             return DONE
@@ -100,8 +95,8 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
                 return PAUSED
             record = _record(job.row, run, dataset)
             # a row that went on from a shorter one has those early weights that the shorter one kept
-            kept = [epoch for epoch in job.row.weights if _weights(job, epoch).exists()]
-            states = {epoch: _read(_weights(job, epoch)) for epoch in kept}
+            paths = {epoch: path for epoch in job.row.weights if (path := _weights(job, epoch)).exists()}
+            states = {epoch: load(path.read_bytes()) for epoch, path in paths.items()}
             answered = _answers(job.row, run, dataset)
             if job.row.ship:
                 atomic_write(job.out / f"{job.row.name}{networks.ENDING}", _shipped(job.row, run, dataset, say))
@@ -114,25 +109,29 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
             say(message)
             return FAILED
         if job.row.continued:
-            shutil.copytree(_folder(job), _end(job, job.row.identifier), dirs_exist_ok=True)
-        shutil.rmtree(_folder(job), ignore_errors=True)
+            end = job.out / "continued" / job.row.identifier
+            with contextlib.suppress(OSError):  # Windows moves no folder with an open log; `_go_on` looks there, too
+                end.parent.mkdir(exist_ok=True)
+                os.replace(_folder(job), end)
+        else:
+            shutil.rmtree(_folder(job), ignore_errors=True)
         return DONE
 
 
 def logged(job: Job) -> str:
     """`work`, in this process; what it says goes into the row's log. How it ended."""
-    path = log(job)
+    folder = _folder(job)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = open(path, "a", encoding="utf-8")  # noqa: SIM115, closed below
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = open(folder / "log.txt", "a", encoding="utf-8")  # noqa: SIM115, closed below
     except OSError as error:
-        raise TrainingError(f"{path.parent} cannot be written ({error.strerror}). Choose another --out") from None
+        raise TrainingError(f"{folder} cannot be written ({error.strerror}). Choose another --out") from None
     with stream:
         print(f"process {os.getpid()} on {socket.gethostname()}", file=stream, flush=True)
         return work(replace(job, started=job.started or time.time()), lambda line: print(line, file=stream, flush=True))
 
 
-def fail(job: Job, message: str, history: History | None = None) -> Record:
+def fail(job: Job, message: str, history: History | None = None) -> None:
     """Write the record of a failure, with what was measured until then."""
     row = job.row
     if history is None:
@@ -140,10 +139,10 @@ def fail(job: Job, message: str, history: History | None = None) -> Record:
     history = replace(history, recipe=row.recipe)
     message = message.replace(f"{job.out}{os.sep}", "")  # where that is does not belong into a record
     message = " ".join(message.split())[:500] or "unknown"
-    base = Record(row.name, row.plan, row.identifier, row.title, row.network, row.settings, history, 0, {})
+    base = Record(row.name, row.plan, row.identifier, row.title, row.network, row.settings, 0, history, {})
     with contextlib.suppress(TinylabError):  # an unknown device is what failed, maybe
         base = replace(base, origin=results.origin(pick(job.device)))
-    return results.save(replace(base, clocks=_read_clocks(job), failure=message), job.out)
+    results.save(replace(base, clocks=_read_clocks(job), failure=message), job.out)
 
 
 # ---------------------------------------------------------------- the parts of `work`
@@ -171,23 +170,31 @@ def _go_on(job: Job) -> None:
 
     Raises TrainingError if that row has left none: then it is to be trained first.
     """
-    if job.row.continues is None or (_folder(job) / "checkpoint.pt").exists():
+    checkpoint = _folder(job) / "checkpoint.pt"
+    if job.row.continues is None or checkpoint.exists():
         return
-    end = _end(job, job.row.continues)
-    if not (end / "checkpoint.pt").exists():
-        raise TrainingError(f"the row that it continues, {job.row.continues}, has not ended. Train that one first")
-    shutil.copytree(end, _folder(job), dirs_exist_ok=True)
+    for end in (job.out / place / job.row.continues for place in ("continued", "rows")):
+        if _ended(end / checkpoint.name):
+            others = shutil.ignore_patterns(checkpoint.name, "log.txt")
+            shutil.copytree(end, checkpoint.parent, ignore=others, dirs_exist_ok=True)
+            atomic_write(checkpoint, (end / checkpoint.name).read_bytes())  # last: only then has this row begun
+            return
+    raise TrainingError(f"the row that it continues, {job.row.continues}, has not ended. Train that one first")
 
 
-def _end(job: Job, identifier: str) -> Path:
-    return job.out / "continued" / identifier
+def _ended(checkpoint: Path) -> bool:
+    """Whether a training to its last epoch lies there, whole."""
+    try:
+        saved = checkpoints.load(checkpoint)
+    except TrainingError:
+        return False
+    return bool(saved.epoch == saved.recipe["epochs"])
 
 
 def _answers(row: Row, run: training.Run, dataset: Dataset) -> dict[str, Tensor] | None:
     if not (row.answers and row.final):
         return None
-    batches = Batches(dataset.validation, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
-    return results.take_answers(run.measured, batches)
+    return results.take_answers(run.measured, run.for_evaluation(dataset.validation))
 
 
 def _shipped(row: Row, run: training.Run, dataset: Dataset, say: Callable[[str], None]) -> bytes:
@@ -195,8 +202,7 @@ def _shipped(row: Row, run: training.Run, dataset: Dataset, say: Callable[[str],
     asked = dataset.validation if row.final else dataset.development
     network = results.unpack_network(results.pack_network(run.state(), dataset.words, 0.0)).network()
     run.device.place(network)
-    batches = Batches(asked, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
-    accuracy = training.score(network, batches).accuracy
+    accuracy = training.score(network, run.for_evaluation(asked)).accuracy
     packed = results.pack_network(run.state(), dataset.words, accuracy)
     say(f"the network in {len(packed) / 1e6:.2f} MB: {accuracy:.2%} on {asked.name}")
     return packed
@@ -206,7 +212,7 @@ def _record(row: Row, run: training.Run, dataset: Dataset) -> Record:
     splits = [dataset.train, dataset.development, *([dataset.validation] if row.final else [])]
     scores = {}
     for split in splits:
-        batches = Batches(split, run.normalisation, batch=training.EVALUATION_BATCH, device=run.device)
+        batches = run.for_evaluation(split)
         scores[split.name] = training.score(run.measured, batches)
         if row.test_flip and split is not dataset.train:
             scores[split.name + results.FLIPPED] = training.score(run.measured, batches, flip=True)
@@ -233,12 +239,6 @@ def _keep(job: Job, run: training.Run, epoch: int) -> None:
         atomic_write(path, save({k: v.contiguous() for k, v in results.kept(run.measured).items()}))
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load
-
-    return load(path.read_bytes())
-
-
 def _history_so_far(job: Job) -> History | None:
     try:
         return History.from_dict(checkpoints.load(_folder(job) / "checkpoint.pt").history)
@@ -259,22 +259,3 @@ def _folder(job: Job) -> Path:
 
 def _weights(job: Job, epoch: int) -> Path:
     return _folder(job) / f"weights-{epoch}.safetensors"
-
-
-@contextlib.contextmanager
-def _alone(job: Job, say: Callable[[str], None]) -> Iterator[None]:
-    """Nobody else is at work on this row: the system releases the lock of a process that dies."""
-    folder = _folder(job)
-    lock = folder.with_suffix(".lock")
-    with contextlib.ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locked(lock, lambda: say(f"another process is at work on this row (it holds {lock})")))
-        except OSError as error:
-            raise TrainingError(f"{folder} cannot be written or locked ({error}). Choose another --out") from None
-        yield
-
-
-def log(job: Job) -> Path:
-    """Where the row's process writes what it says."""
-    return _folder(job) / "log.txt"

@@ -113,24 +113,27 @@ def best(submissions: Sequence[Submission]) -> list[Row]:
     """One row for each student and exercise; of several notebooks the best counts."""
     rows: dict[tuple[str, str], Row] = {}
     for row in (row for submission in submissions for row in submission.rows):
-        other = rows.get((row.student, row.exercise))
-        if other is None or _worth(row) > _worth(other):
+        other = rows.setdefault((row.student, row.exercise), row)
+        if _worth(row) > _worth(other):
             rows[row.student, row.exercise] = row
-    return [rows[key] for key in sorted(rows, key=lambda key: (key[0], key[1].zfill(6)))]
+    return list(rows.values())
 
 
 def write(submissions: Sequence[Submission], out: Path) -> Path:
     """Write the table `out`, and beside it a folder of its name with feedback pages and `broken.csv`; returns that.
 
-    Points that a reader has entered into a table that is there already are kept.
+    Of a table that is there already, rows that these submissions have not are kept, and so are points that a reader has
+    entered.
     """
-    rows, entered = best(submissions), _entered(out)
-    for row in rows:
-        given = entered.get((row.student, row.exercise))
-        if row.points is None and given:
-            row.points = float(given)
+    rows = _table(out)
+    for row in best(submissions):
+        before = rows.get((row.student, row.exercise))
+        if before is not None and row.points is None:
+            row.points = before.points
+        rows[row.student, row.exercise] = row
     values = [
-        [r.student, r.exercise, "" if r.points is None else f"{r.points:g}", r.of, r.status, r.note] for r in rows
+        [r.student, r.exercise, "" if r.points is None else f"{r.points:g}", r.of, r.status, r.note]
+        for r in sorted(rows.values(), key=lambda row: (row.student, row.exercise.zfill(6)))
     ]
     folder = out.with_suffix("") if out.suffix else out.with_name(f"{out.name}-feedback")
     for number, submission in enumerate(submissions):
@@ -260,19 +263,21 @@ def _worth(row: Row) -> float:
     return row.points if row.points else 0.0 if row.points == 0 else 0.5
 
 
-def _entered(table: Path) -> dict[tuple[str, str], str]:
-    """The points in a table that is there already."""
+def _table(path: Path) -> dict[tuple[str, str], Row]:
+    """The rows of a table that is there already, by student and exercise."""
     try:
-        with open(table, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise KeyError
-            rows = {(row["student"], row["exercise"]): row["points"].strip() for row in reader}
-        return {key: points for key, points in rows.items() if points and float(points) >= 0}
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *lines = filter(None, csv.reader(file))  # blank lines are a spreadsheet's
+        if tuple(header) != COLUMNS:
+            raise ValueError
+        return {
+            (student, exercise): Row(student, exercise, float(points) if points.strip() else None, int(of), *rest)
+            for student, exercise, points, of, *rest in lines
+        }
     except FileNotFoundError:
         return {}
-    except (KeyError, AttributeError, ValueError, OSError):
-        raise NotebookError(f"{table} is there and is no table of grades. Name another --out") from None
+    except (ValueError, TypeError, OSError):
+        raise NotebookError(f"{path} is there and is no table of grades. Name another --out") from None
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:

@@ -58,7 +58,7 @@ def read(path: Path) -> NotebookNode:
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
-    """Write a notebook to a file, which is the old one or the new one at every instant. Raises TrainingError."""
+    """Write a notebook to a file, which is the old one or the new one at every instant. Raises FileError."""
     atomic_write(path, (str(nbformat.writes(notebook)).rstrip("\n") + "\n").encode())
 
 

@@ -309,16 +309,17 @@ def _short(title: str) -> str:
     return html.escape(title if len(title) <= 40 else title[:38].rstrip() + "…")
 
 
-def document(title: str, body: str) -> str:
-    """A whole HTML file in the look of the pages."""
-    from pygments.formatters import HtmlFormatter
+def document(title: str, body: str, style: str | None = None) -> str:
+    """A whole HTML file; style: its style sheet, None for the look of the pages."""
+    if style is None:
+        from pygments.formatters import HtmlFormatter
 
-    css = (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
-    light = HtmlFormatter(style="default").get_style_defs(".highlight")
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+        light = HtmlFormatter(style="default").get_style_defs(".highlight")
+        dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+        css = (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
+        style = f"{light}\n@media (prefers-color-scheme: dark) {{{dark}}}\n{css}"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title>\n<style>{light}\n@media (prefers-color-scheme: dark) {{{dark}}}\n{css}"
-        f"</style></head>\n<body>\n{body}\n</body></html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{style}</style></head>\n<body>\n{body}\n</body></html>\n"
     )

@@ -46,7 +46,6 @@ class Outcome:
     notebook: NotebookNode | None = None  # as executed, without the cells that the run added
     key_figures: list[dict[str, str]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)  # profile, data, seed, device, as the lecture said
-    asked: dict[str, Any] = field(default_factory=dict)  # the parameters that it was given
 
     @property
     def name(self) -> str:
@@ -125,7 +124,7 @@ def _execute(
     if outcome.notebook is None:  # unreadable: the fault is noted already
         return
     prepared = inspection.prepared(outcome.notebook, values)
-    outcome.status, outcome.started, outcome.asked = "running", time.monotonic(), dict(values)
+    outcome.status, outcome.started = "running", time.monotonic()
     watcher(outcome)
     notes = folder / "notes"
     environment = environment | {watch.VARIABLE: str(notes), watch.ASKED: json.dumps(values)}

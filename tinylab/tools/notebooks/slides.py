@@ -46,10 +46,6 @@ def write(lectures: Sequence[Path], out: Path, answers: bool = False) -> Path:
     Raises NotebookError, before anything is written, for a lecture without slides or whose outputs are not there.
     """
     decks = [deck(path, [other.stem for other in lectures], answers) for path in lectures]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NotebookError(f"the slides cannot be written to {out}: {error.strerror}. Choose another --out") from None
     for one in decks:
         atomic_write(out / f"{one.name}.html", one.page.encode())
     atomic_write(out / "index.html", _index(decks).encode())
@@ -108,7 +104,7 @@ def _sections(notebook: NotebookNode, folder: Path) -> str:
     notebook.cells = [piece for cell in notebook.cells for piece in _pieces(cell)]
     notebook.metadata.pop("widgets", None)
     exporter = SlidesExporter(
-        raw_template=(_HERE / "slides.html.j2").read_text(encoding="utf-8"),
+        raw_template=_own("slides.html.j2"),
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
@@ -173,13 +169,12 @@ def _page(title: str, body: str, plan: str) -> str:
     reveal_css, reveal_js = _reveal()
     light = HtmlFormatter(style="default").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs("[data-theme=dark] .highlight")
-    own = (_HERE / "slides.js").read_text(encoding="utf-8")
-    scripts = "".join(f"<script>{script}</script>\n" for script in (reveal_js, own))
-    return _html(
+    scripts = "".join(f"<script>{script}</script>\n" for script in (reveal_js, _own("slides.js")))
+    return pages.document(
         title,
         f'<main class="reveal"><div class="slides">{body}</div></main>\n'
         f'<template id="plan">{plan}</template>\n{scripts}',
-        f"{reveal_css}\n{light}\n{dark}",
+        f"{reveal_css}\n{light}\n{dark}\n{_own('slides.css')}",
     )
 
 
@@ -192,7 +187,8 @@ def _index(decks: Sequence[Deck]) -> str:
         for one in decks
     )
     keys = "".join(f"<div><dt><kbd>{key}</kbd></dt><dd>{what}</dd></div>" for key, what in _KEYS.items())
-    return _html("tinylab: slides", f"<main class='index'><h1>Slides</h1><ol>{items}</ol><dl>{keys}</dl></main>")
+    body = f"<main class='index'><h1>Slides</h1><ol>{items}</ol><dl>{keys}</dl></main>"
+    return pages.document("tinylab: slides", body, _own("slides.css"))
 
 
 _KEYS = {
@@ -201,13 +197,8 @@ _KEYS = {
 }  # fmt: skip
 
 
-def _html(title: str, body: str, styles: str = "") -> str:
-    css = (_HERE / "slides.css").read_text(encoding="utf-8")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title>\n<style>{styles}\n{css}</style></head>\n<body>\n{body}</body></html>\n"
-    )
+def _own(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
 
 
 def _reveal() -> list[str]:

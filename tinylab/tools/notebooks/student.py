@@ -45,14 +45,9 @@ def student(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             if SOLUTION in tags(cell):
-                cell.source = _blank(cell.source, number)
+                cell.source = blank(cell.source, number)
         cell.metadata[OURS] = {"written": _digest(cell.source)}
     return copy
-
-
-def is_student(notebook: NotebookNode) -> bool:
-    """Whether a notebook is a student edition, whatever its owner has done to it since."""
-    return bool(notebook.metadata.get(OURS, {}).get("edition") == "student")
 
 
 def lecturer(notebook: NotebookNode, seed: int | None = None) -> NotebookNode:
@@ -65,7 +60,7 @@ def lecturer(notebook: NotebookNode, seed: int | None = None) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         if SOLUTION in tags(cell):
-            kept = _blank(cell.source, number).removeprefix(HERE).strip()
+            kept = blank(cell.source, number).removeprefix(HERE).strip()
             cell.source = f"{kept}\n### BEGIN SOLUTION\n{cell.source}\n### END SOLUTION"
     for task in words.values():
         if task.check is not None and not task.manual:
@@ -85,10 +80,17 @@ def lecturer(notebook: NotebookNode, seed: int | None = None) -> NotebookNode:
     return copy
 
 
-def blank(solution: str) -> str:
-    """The source of a solution with its answers taken out: `answer = ...`, and functions whose body is `...`."""
+def blank(solution: str, number: int) -> str:
+    """The source of cell `number`, a solution, with its answers taken out: `answer = ...`, functions that hold `...`.
+
+    Raises NotebookError if it is not Python.
+    """
+    try:
+        statements = ast.parse(solution).body
+    except SyntaxError as error:
+        raise NotebookError(f"cell {number}, tagged {SOLUTION!r}, is not Python: {error.msg}") from None
     lines = [HERE]
-    for statement in ast.parse(solution).body:
+    for statement in statements:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             lines.append(ast.unparse(statement))
         elif isinstance(statement, ast.Assign):
@@ -241,13 +243,6 @@ def _mark(notebook: NotebookNode) -> None:
 
 def _rubric(task: Task) -> str:
     return f"{task.points} points, one for each of:\n" + "\n".join(f"- {line}" for line in task.rubric)
-
-
-def _blank(solution: str, number: int) -> str:
-    try:
-        return blank(solution)
-    except SyntaxError as error:
-        raise NotebookError(f"cell {number}, tagged {SOLUTION!r}, is not Python: {error.msg}") from None
 
 
 def _without_body(function: ast.FunctionDef) -> str:

@@ -85,6 +85,7 @@ WRONG = [
     ("05.1", 2, "before any pooling"),
     ("05.1", 12, "not k"),
     ("05.1", 5, "doubles the stride"),
+    ("05.1", 2.5, "doubles the stride"),
     ("05.2", 9, "overlap"),
     ("05.3", models.ARCHITECTURES["model_3"], "still there"),
     ("05.3", models.ARCHITECTURES["model_3"].replace("conv5-32", "conv3-32 - conv3-32"), "missing"),
