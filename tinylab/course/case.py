@@ -75,7 +75,7 @@ def _epochs(records: Records) -> tuple[str, str, str]:
     if record is None or not evidence.turning_point(record.history).turned:
         return "cannot tell", evidence.turn(record), "low"
     confidence = "moderate" if record.classes == FULL else "low"
-    return "would not lower the loss: it has turned", evidence.turn(record), confidence
+    return "more would not have lowered the loss: it has turned", evidence.turn(record), confidence
 
 
 def _augmentation(records: Records) -> tuple[str, str, str]:
@@ -308,6 +308,14 @@ def _turned(records: Records) -> str:
     return evidence.turn(evidence.unpenalised(records))
 
 
+def _proposals(records: Records) -> str:
+    record = evidence.unpenalised(records)
+    tried = record and record.classes == FULL and evidence.turning_point(record.history).turned
+    longer = "longer training alone did not lower Model 1's held-out loss (lecture 07), and pre-training"
+    said = "Which lack each of the two cures, such a trial does not separate."
+    return f"{said} On photographs {longer if tried else 'neither'} has not been tried."
+
+
 _ANSWERS: dict[str, Callable[[Records], str]] = {
     "01": _images,
     "02": _layers,
@@ -327,10 +335,7 @@ _ANSWERS: dict[str, Callable[[Records], str]] = {
         "Most likely because right answers met the files in another order; it is an inference, and it needs no fault "
         "in the network."
     ),
-    "10": lambda r: (
-        "Which lack each of the two cures, such a trial does not separate; on photographs neither has been tried here "
-        "yet."
-    ),
+    "10": _proposals,
 }
 
 
