@@ -235,9 +235,8 @@ def right_classes(
     records lie.
     """
     known = [r for r in (load_all(folder) if records is None else records) if r.answers_digest]
-    longest_one = unpenalised(known)
-    free = [r for r in known if longest_one is not None and (r is longest_one or begins(r, longest_one))]
-    free.sort(key=lambda r: r.recipe.epochs)
+    whole = unpenalised(known)
+    free = [] if whole is None else _stages(whole, known)
     held = [one for one, other in _pairs(*_PENALTY, known) if any(other is r for r in free)]
     best = best_unchanged(known)
     titles = {r.name: free[0].title for r in free}  # that of the beginning
@@ -248,6 +247,11 @@ def right_classes(
         score, title = one.scores["validation"], titles.get(one.name, one.title)
         found[f"{title}, {one.recipe.epochs} epochs"] = answers(one.name, folder).right, score.loss, score.accuracy
     return found
+
+
+def _stages(record: Record, known: Sequence[Record]) -> list[Record]:
+    """Those of the known trainings that are the beginning of `record`, the shortest first, and itself."""
+    return sorted([record, *(r for r in known if begins(r, record))], key=lambda r: r.recipe.epochs)
 
 
 def scored_wrongly(records: Sequence[Record] | None = None, folder: str | Path | None = None) -> Table | None:
@@ -364,7 +368,7 @@ def courses(network: str, classes: int = FULL, records: Sequence[Record] | None 
     for record in sorted(
         longest(mine), key=lambda r: (not r.plan.startswith(("penalty", "reproduction")), r.plan, r.seed)
     ):
-        first = min([record, *(r for r in mine if begins(r, record))], key=lambda r: r.recipe.epochs)
+        first = _stages(record, mine)[0]
         name = f"done well, {first.title}" if first.plan.startswith("done-well") else first.title
         found.setdefault(name, record.history)
     return dict(list(found.items())[:5])

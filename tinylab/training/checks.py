@@ -131,8 +131,7 @@ def check_same(path: Path, before: Side, now: Side) -> None:
         mean = hashlib.sha256(normalisation.mean.tobytes() + normalisation.scale.tobytes())
         sides.append(side | {"mean training image (digest)": mean.hexdigest()[:8]})
     was, wanted = sides
-    # a longer run begins exactly like a shorter one where neither rate nor image size depends on how long it is
-    if wanted["recipe's schedule"] == "constant" and not wanted["recipe's start_size"]:
+    if now[0].recipe.open_ended:
         was["recipe's epochs"] = wanted["recipe's epochs"]
     for name, value in wanted.items():
         if was[name] != value:

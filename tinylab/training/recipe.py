@@ -79,6 +79,11 @@ class Recipe:
             return full
         return self.start_size if progress < 0.4 else (self.start_size + full) // 2
 
+    @property
+    def open_ended(self) -> bool:
+        """Whether a longer run begins exactly like this one: neither rate nor image size depends on how long it is."""
+        return self.schedule == "constant" and not self.start_size
+
     def augment(self) -> Augment:
         return Augment(flip=self.flip, crop=self.crop, erase=self.erase)
 

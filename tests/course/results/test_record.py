@@ -27,11 +27,9 @@ def test_the_beginning_of_a_longer_training_is_told_from_another():
     ]
     assert results.longest([short, *others, long]) == [*others, long]
     assert results.longest([short, *others]) == [short, *others]
-    falling = [
-        replace(one, history=replace(one.history, recipe=replace(one.recipe, schedule="cosine")))
-        for one in (short, long)
-    ]
-    assert results.longest(falling) == falling  # each falls over its own length
+    for how in ({"schedule": "cosine"}, {"start_size": 32}):  # each falls, or grows, over its own length
+        both = [replace(one, history=replace(one.history, recipe=replace(one.recipe, **how))) for one in (short, long)]
+        assert results.longest(both) == both
 
 
 def test_comes_back_as_it_was_written():

@@ -156,23 +156,23 @@ def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
                 f" For {_titles(stalled)} it is out of reach: less than a point is gained in the last third of "
                 f"{best.epochs} epochs, up to {best.train:.1%} while learning; the report says {known.train:.1%}."
             )
-        shape = [row for row in mine if row.figure_2]
-        turned = [row for row in mine if row.turns]
-        longest = max(row.turning.epochs for row in mine)
-        if network != "model_1":  # whose losses Figure 2 shows
-            pass
-        elif shape:
-            text += f" Figure 2's shape is shown by {_titles(shape)}."
-        elif longest < FLATTENS[0]:
-            if turned:
-                text += f" Figure 2's turn is shown by {_titles(turned)}, in epoch {turned[0].turning.epoch}."
-            text += f" Figure 2's plateau cannot show in {longest} epoch{'s' * (longest > 1)}."
-        else:
-            text += " None has Figure 2's shape."
+        text += _figure_2(mine) if network == "model_1" else ""  # whose losses it shows
         if mine[0].classes != CLASSES:
             text += f" These are {mine[0].classes} classes, compared by skill: a hint, not an answer."
         said.append(text)
     return said
+
+
+def _figure_2(rows: Sequence[Fingerprint]) -> str:
+    """Which of them have the shape of the report's Figure 2, or which part of it."""
+    longest_run = max(row.turning.epochs for row in rows)
+    if shape := [row for row in rows if row.figure_2]:
+        return f" Figure 2's shape is shown by {_titles(shape)}."
+    if longest_run >= FLATTENS[0]:
+        return " None has Figure 2's shape."
+    turned = [row for row in rows if row.turns]
+    said = f" Figure 2's turn is shown by {_titles(turned)}, in epoch {turned[0].turning.epoch}." if turned else ""
+    return f"{said} Figure 2's plateau cannot show in {longest_run} epoch{'s' * (longest_run > 1)}."
 
 
 def _titles(rows: Sequence[Fingerprint]) -> str:

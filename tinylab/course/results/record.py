@@ -102,7 +102,7 @@ def longest(records: Iterable[Record]) -> list[Record]:
 
 def begins(one: Record, other: Record) -> bool:
     """Whether `other` is what `one` becomes when it is trained for longer."""
-    longer = one.recipe.schedule == "constant" and one.recipe.epochs < other.recipe.epochs
+    longer = one.recipe.open_ended and one.recipe.epochs < other.recipe.epochs
     return longer and _asked(one) == _asked(other)
 
 

@@ -254,8 +254,7 @@ def _continued(rows: Sequence[Row], titles: Sequence[str | None]) -> list[Row]:
         same = replace(found[start], title=row.title, weights=row.weights, recipe=row.recipe)
         same = replace(same, continues=row.continues, continued=row.continued)
         recipe = replace(found[start].recipe, epochs=row.recipe.epochs)
-        constant = recipe.schedule == "constant" and not recipe.start_size
-        if start == place or same != row or recipe != row.recipe or not constant:
+        if start == place or same != row or recipe != row.recipe or not recipe.open_ended:
             raise InvalidInputError(
                 f"{row.title}: continues {title!r}, but differs from it in more than name, weights and epochs, or its "
                 "learning rate or image size is not constant. Allowed: a row that begins exactly like this one"
