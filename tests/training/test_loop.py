@@ -15,6 +15,7 @@ from tinylab import optimizers
 from tinylab.data.batches import Batches
 from tinylab.support.errors import InvalidInputError, TrainingError
 from tinylab.training import Recipe, state, train
+from tinylab.training.scoring import scaled, score
 
 
 @pytest.mark.parametrize("recipe", [SHORT, replace(SHORT, optimizer="sgd", l2=0.05, schedule="one-cycle")])
@@ -179,13 +180,18 @@ def test_images_grow_in_three_stages(data):
     """Ten epochs of 3 batches: 12 of 8 pixels (40 %), 11 of 12 (up to 75 %, 22.5 batches), the rest as they are."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     run = train(model, data, Recipe(epochs=10, batch=32, start_size=8), device=CPU)
-    seen = []
-    model[0].register_forward_pre_hook(lambda layer, x: seen.append(x[0].shape[2]) if layer.training else None)
+    learned, measured = [], []
+    model[0].register_forward_pre_hook(lambda layer, x: (learned if layer.training else measured).append(x[0].shape[2]))
     run.finish()
-    assert seen == [8] * 12 + [12] * 11 + [16] * 7
+    assert learned == [8] * 12 + [12] * 11 + [16] * 7
+    assert measured == [8] * 8 + [12] * 6 + [16] * 6  # both splits after each epoch, in the size of its last batch
+    assert run.history.last.eval_loss == score(model, run.for_evaluation(data.development)).loss
+    small = score(model, run.for_evaluation(data.development), size=8)
+    assert small.count == len(data.development)
+    assert small.loss != run.history.last.eval_loss
     x = torch.randn(2, 3, 16, 16)
-    halved = run._scaled(x, 1, 1)
-    torch.testing.assert_close(halved.mean(dim=(2, 3)), x.mean(dim=(2, 3)), atol=0.05, rtol=0)  # scaled, not cropped
+    torch.testing.assert_close(scaled(x, 8, CPU).mean(dim=(2, 3)), x.mean(dim=(2, 3)), atol=0.05, rtol=0)  # not cropped
+    assert scaled(x, 16, CPU) is x
 
 
 def test_a_network_that_takes_one_size_only_is_told_before_it_starts(data):

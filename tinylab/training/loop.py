@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from tinylab import optimizers
 from tinylab.data.dataset import Dataset
@@ -27,7 +26,7 @@ from tinylab.training.best import best_path
 from tinylab.training.history import Epoch, History, Step
 from tinylab.training.mixup import Targets, mix, shared_accuracy, shared_loss
 from tinylab.training.recipe import Recipe
-from tinylab.training.scoring import score
+from tinylab.training.scoring import scaled, score
 from tinylab.training.state import Position, RunState
 
 
@@ -107,7 +106,7 @@ class Run(RunState):
         self.optimizer.zero_grad()
         undone = checks.undone_if_it_fails(self.model, self.optimizer, self.device, images=len(y))
         with torch.enable_grad(), undone:  # whatever the caller's own setting is
-            x, targets = self._mixed(self._scaled(x, epoch, place), y, epoch, place)
+            x, targets = self._mixed(scaled(x, self._size(epoch, place), self.device), y, epoch, place)
             # 1 forward
             with self._dropout_seeded(epoch, place), self.device.autocast():
                 logits = self.model(x)  # (B, classes)
@@ -133,7 +132,8 @@ class Run(RunState):
         done, count = self.position, self.batches.count
         # before anything is measured: whoever turns a knob meanwhile means the next epoch
         rate, penalty = float(self.optimizer.param_groups[0]["lr"]), optimizers.penalty(self.optimizer).item()
-        few, watched = score(self.measured, self._few), score(self.measured, self._watched)
+        size = self._size(number, done.batches)  # as it trained: objects twice as large are other images to it
+        few, watched = (score(self.measured, images, size=size) for images in (self._few, self._watched))
         self._check_finite(
             watched.loss, f"{self.history.eval_split} loss", number, done.batches, rate, "had been applied"
         )
@@ -175,14 +175,10 @@ class Run(RunState):
             group["lr"] = group["initial_lr"] * factor
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def _scaled(self, x: Tensor, epoch: int, place: int) -> Tensor:
-        """The images in the size of this moment of the run; float32 (B, 3, H, W) -> (B, 3, h, h)."""
+    def _size(self, epoch: int, place: int) -> int:
+        """Pixels of the images of batch `place` of `epoch`, both from 1."""
         step, steps = self._done(epoch, place)
-        size = self.recipe.size(step / steps, x.shape[2])
-        if size == x.shape[2]:
-            return x
-        smaller = interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-        return smaller.contiguous(memory_format=self.device.memory_format)
+        return self.recipe.size(step / steps, self.batches.split.images.shape[1])
 
     def _done(self, epoch: int, place: int) -> tuple[int, int]:
         """How many updates are done before batch `place` of `epoch`, and of how many."""

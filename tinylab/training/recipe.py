@@ -72,9 +72,9 @@ class Recipe:
         return cls(**{name: value for name, value in parts.items() if name not in _RETIRED})
 
     def size(self, progress: float, full: int) -> int:
-        """Pixels of the training images, progress 0..1 through the run: progressive resizing (Howard, 2018, fast.ai's
-        DAWNBench entry). `start_size` until 0.4, halfway between it and `full` until 0.75, then `full`: the first
-        epochs are cheap, and the last ones see what will be measured."""
+        """Pixels of the images, learned from and measured, progress 0..1 through the run: progressive resizing (Howard,
+        2018, fast.ai's DAWNBench entry). `start_size` until 0.4, halfway between it and `full` until 0.75, then `full`:
+        the first epochs are cheap, and the last ones see what will be scored."""
         if not self.start_size or self.start_size >= full or progress >= 0.75:
             return full
         return self.start_size if progress < 0.4 else (self.start_size + full) // 2

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, interpolate
 
 from tinylab.data.batches import Batches
+from tinylab.support.device import Device
 from tinylab.support.errors import InvalidInputError
 
 EVALUATION_BATCH = 128  # images; on a CPU quicker than 64 and 256, and few enough to listen in between
@@ -23,12 +24,13 @@ class Score:
     count: int
 
 
-def score(model: nn.Module, batches: Batches, *, flip: bool = False) -> Score:
+def score(model: nn.Module, batches: Batches, *, flip: bool = False, size: int | None = None) -> Score:
     """Loss and accuracy in evaluation mode; the model's own modes are restored. Every image weighs the same.
 
     flip    look at each normalised image and at its mirror, and take the mean of both logits: test-time augmentation
             (Krizhevsky et al., 2012, who averaged ten views). It costs a second forward pass and changes what is
             measured, so a number obtained with it says so.
+    size    pixels that the images are scaled to first; None: as they are
 
     Raises InvalidInputError for images without labels.
     """
@@ -36,9 +38,18 @@ def score(model: nn.Module, batches: Batches, *, flip: bool = False) -> Score:
         raise InvalidInputError(f"split {batches.split.name!r} has no labels. Score one that has, or predict")
     look = _both_ways if flip else nn.Module.__call__
     with evaluating(model), batches.device.autocast():
-        (sums,) = gathered(([_sums(look(model, x), y)[None]] for x, y in batches.epoch()), len(batches))
+        shown = ((scaled(x, size or x.shape[2], batches.device), y) for x, y in batches.epoch())
+        (sums,) = gathered(([_sums(look(model, x), y)[None]] for x, y in shown), len(batches))
     loss, correct = sums.cpu().double().sum(dim=0).tolist()
     return Score(loss / batches.count, correct / batches.count, batches.count)
+
+
+def scaled(x: Tensor, size: int, device: Device) -> Tensor:
+    """The square images in another size, smoothed before they shrink; float32 (B, 3, H, H) -> (B, 3, size, size)."""
+    if size == x.shape[2]:
+        return x
+    other = interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    return other.contiguous(memory_format=device.memory_format)
 
 
 def gathered(parts: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:

@@ -332,7 +332,8 @@ function makeView(store, model, el) {
     else late ||= window.setTimeout(() => { late = 0; draw(); }, 1000);  // a picture a second instead of a moving one
   };
   store.views.add(told);
-  const again = () => store.state && refresh();
+  // in the frame after: JupyterLab hides all of the page until the next one as it changes its theme
+  const again = () => requestAnimationFrame(() => store.state && refresh());
   const resized = new ResizeObserver(() => draw());
   const themed = new MutationObserver(again);
   const sheet = (/** @type {any} */ event) => { if (event.target.rel === "stylesheet") again(); };  // a theme's may come after its name
