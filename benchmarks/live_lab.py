@@ -30,9 +30,9 @@ import torch
 
 from tinylab import models, training
 from tinylab.data import Dataset, Split
-from tinylab.lab import VARIABLE
 from tinylab.lab.live import LiveLab
 from tinylab.support import device
+from tinylab.support.notebook import VARIABLE
 from tinylab.support.threads import release_team
 from tinylab.training import Recipe
 

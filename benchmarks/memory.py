@@ -28,9 +28,9 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from tinylab import course
-from tinylab.lab import VARIABLE
 from tinylab.support.cores import core_count
 from tinylab.support.device import pick
+from tinylab.support.notebook import VARIABLE
 
 LIVE = """
 from tinylab import LiveLab, data

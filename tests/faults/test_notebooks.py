@@ -15,7 +15,7 @@ from papermill.iorw import read_yaml_file
 from papermill.translators import papermill_translators
 
 from tests.tools.notebooks import crafted
-from tinylab.lab import headless
+from tinylab.support.notebook import headless
 from tinylab.tools.notebooks import runner
 
 ROOT = Path(__file__).parent.parent.parent
@@ -94,7 +94,9 @@ def test_parameters_arrive_as_data_and_never_as_code(outcomes):
 def test_a_notebook_that_a_program_runs_knows_that_nobody_can_press(tmp_path, monkeypatch):
     """lectures under plain papermill: nbclient, which it stands on, without any variable of ours."""
     monkeypatch.delenv("TINYLAB_HEADLESS", raising=False)
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("from tinylab import lab\nlab.headless()")])
+    made = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("from tinylab.support import notebook as it\nit.headless()")]
+    )
     NotebookClient(made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert made.cells[0].outputs[0].data["text/plain"] == "True"
     somebody = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True))

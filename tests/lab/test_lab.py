@@ -8,8 +8,11 @@ import pytest
 
 from tinylab import lab
 from tinylab.data import Dataset, Split
-from tinylab.lab.convolution import TYPED
+from tinylab.lab.control import ERROR_CLASS, Control
+from tinylab.lab.convolution import KERNELS, TYPED, convolve, parse_kernel
+from tinylab.support import notebook
 from tinylab.support.errors import InvalidInputError
+from tinylab.support.notebook import VARIABLE
 from tinylab.training import Recipe
 
 PATIENCE = 60  # seconds until a hanging thread fails a test; never waited for otherwise
@@ -20,12 +23,12 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 @pytest.fixture(autouse=True)
 def _live(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a notebook that somebody sits at, unless a test says otherwise."""
-    monkeypatch.setenv(lab.VARIABLE, "0")
+    monkeypatch.setenv(VARIABLE, "0")
 
 
 @pytest.fixture
 def headless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(lab.VARIABLE, "1")
+    monkeypatch.setenv(VARIABLE, "1")
 
 
 def split(name: str, per_class: int, classes: int = 3) -> Split:
@@ -52,15 +55,15 @@ RECIPE = Recipe(epochs=2, batch=6, dropout=0.25)
     ("value", "expected"), [("1", True), ("true", True), ("0", False), ("", False), ("False", False)]
 )
 def test_the_variable_decides(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
-    monkeypatch.setenv(lab.VARIABLE, value)
-    assert lab.headless() is expected
+    monkeypatch.setenv(VARIABLE, value)
+    assert notebook.headless() is expected
 
 
 def test_without_a_kernel_it_is_headless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(lab.VARIABLE)
-    assert lab.headless()
+    monkeypatch.delenv(VARIABLE)
+    assert notebook.headless()
     monkeypatch.setattr("tinylab.support.notebook.get_ipython", lambda: SimpleNamespace(kernel=object()))
-    assert not lab.headless()
+    assert not notebook.headless()
 
 
 # ---------------------------------------------------------------- convolution
@@ -77,7 +80,7 @@ def test_without_a_kernel_it_is_headless(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_parse_kernel(text: str, kernel: list[list[float]]) -> None:
-    parsed = lab.parse_kernel(text)
+    parsed = parse_kernel(text)
     assert parsed.dtype == np.float64
     assert parsed.tolist() == kernel
 
@@ -98,14 +101,14 @@ def test_parse_kernel(text: str, kernel: list[list[float]]) -> None:
 )
 def test_parse_kernel_explains(text: str, says: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        lab.parse_kernel(text)
+        parse_kernel(text)
     assert says in str(caught.value)
     assert "Allowed" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_every_named_kernel_parses() -> None:
-    sums = {name: lab.parse_kernel(text).sum() for name, text in lab.KERNELS.items()}
+    sums = {name: parse_kernel(text).sum() for name, text in KERNELS.items()}
     assert {name for name, total in sums.items() if abs(total) < 1e-12} == {"Sobel x", "Sobel y", "Laplacian"}
     assert all(abs(total - 1) < 1e-12 for name, total in sums.items() if "Sobel" not in name and name != "Laplacian")
 
@@ -115,21 +118,21 @@ def test_convolve_against_sums_written_out() -> None:
     image, kernel = random.normal(size=(6, 7)), random.normal(size=(3, 5))
     padded = np.pad(image, ((1, 1), (2, 2)))
     expected = [[(padded[r : r + 3, c : c + 5] * kernel).sum() for c in range(7)] for r in range(6)]
-    assert lab.convolve(image, kernel) == pytest.approx(np.array(expected), abs=1e-12)
+    assert convolve(image, kernel) == pytest.approx(np.array(expected), abs=1e-12)
 
 
 @pytest.fixture
-def explorer() -> lab.Control:
+def explorer() -> Control:
     """A vertical edge: dark on the left, bright on the right."""
     image = np.zeros((16, 16, 3), np.uint8)
     image[:, 8:] = 255
     return lab.convolution_explorer(image)
 
 
-def test_choosing_a_kernel_changes_numbers_picture_and_text(explorer: lab.Control) -> None:
+def test_choosing_a_kernel_changes_numbers_picture_and_text(explorer: Control) -> None:
     before = explorer.image.value
     explorer.choice.value = "Laplacian"
-    assert explorer.typed.value == lab.KERNELS["Laplacian"]
+    assert explorer.typed.value == KERNELS["Laplacian"]
     assert explorer.image.value != before
     assert bytes(explorer.image.value).startswith(b"\x89PNG")
     assert "[0 1 0; 1 -4 1; 0 1 0]" in explorer.text.value
@@ -137,26 +140,26 @@ def test_choosing_a_kernel_changes_numbers_picture_and_text(explorer: lab.Contro
     assert "Laplacian kernel" in explorer.picture.alt
 
 
-def test_typing_a_kernel(explorer: lab.Control) -> None:
+def test_typing_a_kernel(explorer: Control) -> None:
     explorer.typed.value = "1 0 -1; 2 0 -2; 1 0 -1"
     assert explorer.choice.value == TYPED
     assert "from -4 to 4" in explorer.picture.alt  # at the right border, bright meets the zeros outside
-    explorer.typed.value = lab.KERNELS["blur"]
+    explorer.typed.value = KERNELS["blur"]
     assert explorer.choice.value == "blur"
 
 
-def test_a_slip_of_the_pen_is_explained_and_changes_nothing(explorer: lab.Control) -> None:
+def test_a_slip_of_the_pen_is_explained_and_changes_nothing(explorer: Control) -> None:
     before = explorer.image.value
     explorer.typed.value = "1 0 <b>"
     assert "is not a number. Allowed" in explorer.message.value
-    assert lab.ERROR_CLASS in explorer.message._dom_classes
+    assert ERROR_CLASS in explorer.message._dom_classes
     assert "<b>" not in explorer.message.value  # shown, never interpreted
     assert explorer.image.value == before
     explorer.typed.value = "0 1 0"
     assert explorer.message.value == ""
 
 
-def test_strength_blends(explorer: lab.Control) -> None:
+def test_strength_blends(explorer: Control) -> None:
     explorer.choice.value = "blur"
     explorer.strength.value = 0.0
     untouched = explorer.picture.axes[2].images[0].get_array()
@@ -173,7 +176,7 @@ def test_start_from_a_typed_kernel() -> None:
         lab.convolution_explorer(np.zeros((8, 8)), "sobel")
 
 
-def test_an_error_in_a_callback_is_shown_and_raised(explorer: lab.Control, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_callback_is_shown_and_raised(explorer: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("no <ink> left")
 
@@ -186,7 +189,7 @@ def test_an_error_in_a_callback_is_shown_and_raised(explorer: lab.Control, monke
 # ---------------------------------------------------------------- what is displayed
 
 
-def test_one_bundle_holds_widgets_still_and_text(explorer: lab.Control) -> None:
+def test_one_bundle_holds_widgets_still_and_text(explorer: Control) -> None:
     data, metadata = explorer._repr_mimebundle_()
     assert set(data) == {WIDGET, "image/png", "text/plain"}
     assert data[WIDGET]["model_id"] == explorer.box.model_id
@@ -195,11 +198,11 @@ def test_one_bundle_holds_widgets_still_and_text(explorer: lab.Control) -> None:
 
 
 @pytest.mark.usefixtures("headless")
-def test_a_stored_page_promises_no_widgets(explorer: lab.Control) -> None:
+def test_a_stored_page_promises_no_widgets(explorer: Control) -> None:
     assert set(explorer._repr_mimebundle_()[0]) == {"image/png", "text/plain"}
 
 
-def test_the_live_image_has_a_fixed_height(explorer: lab.Control) -> None:
+def test_the_live_image_has_a_fixed_height(explorer: Control) -> None:
     height = explorer.image.layout.height
     explorer.choice.value = "emboss"
     assert explorer.image.layout.height == height == f"{explorer.picture.css_size()[1]}px"

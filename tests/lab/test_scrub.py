@@ -5,6 +5,7 @@ import pytest
 
 from tinylab import figures, lab
 from tinylab.support.errors import InvalidInputError
+from tinylab.support.notebook import VARIABLE
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -15,7 +16,7 @@ def picture(value: int) -> figures.Picture:
 
 @pytest.fixture(autouse=True)
 def _live(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(lab.VARIABLE, "0")
+    monkeypatch.setenv(VARIABLE, "0")
 
 
 def test_moving_shows_another_picture_and_its_text() -> None:
@@ -33,7 +34,7 @@ def test_moving_shows_another_picture_and_its_text() -> None:
 def test_a_stored_page_shows_the_still(monkeypatch: pytest.MonkeyPatch) -> None:
     control = lab.scrub({"a": picture(1), "b": picture(2)})
     assert WIDGET in control._repr_mimebundle_()[0]
-    monkeypatch.setenv(lab.VARIABLE, "1")
+    monkeypatch.setenv(VARIABLE, "1")
     data, metadata = control._repr_mimebundle_()
     assert set(data) == {"image/png", "text/plain"}
     assert metadata["image/png"]["alt"] == "all 2: 1 image."

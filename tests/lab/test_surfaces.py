@@ -5,13 +5,14 @@ import pytest
 
 from tinylab import lab, optimizers
 from tinylab.support.errors import InvalidInputError
+from tinylab.support.notebook import VARIABLE
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @pytest.fixture(autouse=True)
 def _live(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(lab.VARIABLE, "0")
+    monkeypatch.setenv(VARIABLE, "0")
 
 
 def test_the_paths_are_those_of_the_sliders() -> None:
@@ -56,11 +57,11 @@ def test_nobody_has_to_run() -> None:
 
 
 def test_headless_it_is_a_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(lab.VARIABLE, "1")
+    monkeypatch.setenv(VARIABLE, "1")
     data, metadata = lab.surface_explorer()._repr_mimebundle_()
     assert WIDGET not in data
     assert metadata["image/png"]["alt"] == data["text/plain"]
-    monkeypatch.setenv(lab.VARIABLE, "0")
+    monkeypatch.setenv(VARIABLE, "0")
     data, _ = lab.surface_explorer()._repr_mimebundle_()
     assert WIDGET in data
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinylab.course import evidence
-from tinylab.course.evidence import CLEAR, FULL, REAL, TEN, TOY
-from tinylab.course.results import Record, load_all, weights
+from tinylab.course.evidence import CLEAR, REAL, TEN, TOY
+from tinylab.course.results import FULL, Record, load_all, weights
 from tinylab.data.recorded import TINY_IMAGENET
 from tinylab.figures.style import listed
 from tinylab.filters import alike

@@ -9,19 +9,30 @@ rather than too often. One seed a side: how another seed would have turned out, 
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tinylab.course.results import Fingerprint, Record, answers, begins, fingerprints, load_all, longest, weights
+from tinylab.course.results import (
+    FULL,
+    Fingerprint,
+    Record,
+    answers,
+    asked,
+    begins,
+    fingerprints,
+    load_all,
+    longest,
+    span,
+    weights,
+)
 from tinylab.diagnosis import turning_point
 from tinylab.figures.style import listed
 from tinylab.models import REPORTED
 from tinylab.support.table import Table
 from tinylab.training import RECIPES, History, Score
 
-FULL = 200  # classes: the report's
 CLEAR = 2.0  # standard errors
 TOY, TEN, REAL = "toy", "10 classes", "200 classes"  # the classes of evidence, weakest first
 MISSING = "On all 200 classes this has not been run yet."
@@ -83,16 +94,9 @@ def _pairs(
 
 
 def _alike(one: Record, other: Record, factors: Sequence[str]) -> bool:
-    """Whether two records differ in each of the first factor, and in nothing besides `factors`."""
-    if one is other or getattr(one.recipe, factors[0]) == getattr(other.recipe, factors[0]):
-        return False
-
-    def rest(record: Record) -> dict[str, object]:
-        recipe = {name: value for name, value in asdict(record.recipe).items() if name not in factors}
-        own = {"network": record.network, "classes": record.history.classes, "images": record.images}
-        return recipe | own | {"settings": dict(record.settings)}
-
-    return rest(one) == rest(other)
+    """Whether two records differ in the first factor, and in nothing besides `factors`."""
+    differs = getattr(one.recipe, factors[0]) != getattr(other.recipe, factors[0])
+    return differs and asked(one, factors) == asked(other, factors)
 
 
 def _change(one: Record, other: Record) -> Change:
@@ -300,7 +304,7 @@ def sentence(found: Sequence[Change], what: str, missing: str = MISSING) -> str:
     for classes in sorted(set(most.values()), reverse=True):
         mine = [change for change in found if change.classes == classes == most[change.network]]
         each = "; ".join(map(str, mine))
-        epochs = _range(sorted({change.epochs for change in mine}))
+        epochs = span(sorted({change.epochs for change in mine}))
         clear = [change for change in mine if change.clear]
         verdict = "clear for " + listed(c.network for c in clear) if clear else "clear for none"
         where = f"{classes} classes ({epochs} epochs, one seed, accuracy on {mine[0].split} images)"
@@ -350,10 +354,6 @@ def network(record: Record | None) -> str:
 def signed(points: float) -> str:
     """+4.0, −6.0: with a sign that no line breaks at, as wide as a plus."""
     return f"{points:+.1f}".replace("-", "−")
-
-
-def _range(values: Sequence[int]) -> str:
-    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def courses(network: str, classes: int = FULL, records: Sequence[Record] | None = None) -> dict[str, History]:

@@ -4,7 +4,8 @@
     course.reveal("03.1", "fc(512)", "fc(512) holds 98 % of them.")
     course.foreseen()      # "You foresaw 1 of 1."
 
-Headless (`lab.headless`) there is nothing to press: the question and what came out are shown, whatever the file holds.
+Headless (see `support.notebook`) there is nothing to press: the question and what came out are shown, whatever the
+file holds.
 """
 
 import html

@@ -11,23 +11,9 @@ busy, not at all, so this is the only arrangement that always answers. Headless 
 the same controller takes the same steps at once, in the caller's thread, and shows a still.
 """
 
-from tinylab.lab.control import ERROR_CLASS, Control
-from tinylab.lab.convolution import KERNELS, convolution_explorer, convolve, parse_kernel
+from tinylab.lab.convolution import convolution_explorer
 from tinylab.lab.live import LiveLab
 from tinylab.lab.scrub import scrub
 from tinylab.lab.surfaces import surface_explorer
-from tinylab.support.notebook import VARIABLE, headless
 
-__all__ = [
-    "ERROR_CLASS",
-    "KERNELS",
-    "VARIABLE",
-    "Control",
-    "LiveLab",
-    "convolution_explorer",
-    "convolve",
-    "headless",
-    "parse_kernel",
-    "scrub",
-    "surface_explorer",
-]
+__all__ = ["LiveLab", "convolution_explorer", "scrub", "surface_explorer"]

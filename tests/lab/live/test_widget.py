@@ -14,17 +14,19 @@ from torch import nn
 
 from tests import tiny
 from tests.lab.live.made import DATA, LINE, PATIENCE, RECIPE, facts, same, session
-from tinylab import lab, training
+from tinylab import training
+from tinylab.lab.control import ERROR_CLASS
 from tinylab.lab.live import LiveLab, registry, script, steered, widget
 from tinylab.lab.live.widget import Face
 from tinylab.support.errors import InvalidInputError, TrainingError
+from tinylab.support.notebook import VARIABLE
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @pytest.fixture
 def headless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(lab.VARIABLE, "1")
+    monkeypatch.setenv(VARIABLE, "1")
 
 
 class Page:
@@ -65,7 +67,7 @@ class Page:
 @pytest.fixture
 def live(monkeypatch: pytest.MonkeyPatch):
     """Makes laboratories as in a notebook that somebody sits at, with their pages; all closed at the end."""
-    monkeypatch.setenv(lab.VARIABLE, "0")
+    monkeypatch.setenv(VARIABLE, "0")
     pages: dict[Face, Page] = {}
     monkeypatch.setattr(Face, "send", lambda self, content, buffers=None: pages[self].hear(content, buffers))
 
@@ -279,7 +281,7 @@ def test_a_slip_of_the_pen_is_explained_and_confirmed(live) -> None:
         assert says in page.lab.face.value
         assert page.state["heard"] == 5  # no control waits for ever
         assert page.lab.session.status.knobs == session().status.knobs
-    assert lab.ERROR_CLASS in page.lab.face._dom_classes
+    assert ERROR_CLASS in page.lab.face._dom_classes
     page.ask("knobs", {"momentum": 0.8})
     assert page.lab.face.value == ""
 

@@ -11,6 +11,8 @@ from tinylab.support.errors import InvalidInputError, NotebookError
 from tinylab.tools.notebooks import inspection, kernels, pages, runner
 
 from . import crafted
+from tinylab.support.notebook import VARIABLE
+from tinylab.lab.control import ERROR_CLASS
 
 FINE = "total = sum(range(10))\ntotal"
 
@@ -314,13 +316,13 @@ def test_the_laboratory_s_names_are_the_ones_watched_for(tmp_path):
     from tinylab import lab
 
     environment = kernels.environment(2)
-    assert environment[lab.VARIABLE] == "1"
-    assert inspection.ERROR_CLASS == lab.ERROR_CLASS
+    assert environment[VARIABLE] == "1"
+    assert inspection.ERROR_CLASS == ERROR_CLASS
     run = inspection.prepared(crafted.notebook(), {})
     for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
         cell.execution_count = count
-    shown = {"state": {"_dom_classes": [lab.ERROR_CLASS], "value": "<p>dropout 1.5 is not possible</p>"}}
-    silent = {"state": {"_dom_classes": [lab.ERROR_CLASS], "value": ""}}
+    shown = {"state": {"_dom_classes": [ERROR_CLASS], "value": "<p>dropout 1.5 is not possible</p>"}}
+    silent = {"state": {"_dom_classes": [ERROR_CLASS], "value": ""}}
     state = {"application/vnd.jupyter.widget-state+json": {"state": {"a": shown, "b": silent}}}
     run.metadata["widgets"] = nbformat.from_dict(state)
     (fault,) = inspection.inspect(run, [{"event": "end"}], None, 60)

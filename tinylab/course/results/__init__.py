@@ -16,7 +16,7 @@ from tinylab.course.results.fingerprints import Fingerprint, conclusions, finger
 from tinylab.course.results.networks import pack as pack_network
 from tinylab.course.results.networks import unpack as unpack_network
 from tinylab.course.results.origins import origin
-from tinylab.course.results.record import FLIPPED, Record, Timings, begins, comparable, longest
+from tinylab.course.results.record import FLIPPED, FULL, Record, Timings, asked, begins, comparable, longest
 from tinylab.course.results.store import (
     ENDINGS,
     add,
@@ -30,16 +30,18 @@ from tinylab.course.results.store import (
     size,
     weights,
 )
-from tinylab.course.results.tables import plan_table, readme, table
+from tinylab.course.results.tables import plan_table, readme, span, table
 
 __all__ = [
     "ENDINGS",
     "FLIPPED",
+    "FULL",
     "Fingerprint",
     "Record",
     "Timings",
     "add",
     "answers",
+    "asked",
     "begins",
     "comparable",
     "conclusions",
@@ -57,6 +59,7 @@ __all__ = [
     "readme",
     "save",
     "size",
+    "span",
     "table",
     "take_answers",
     "unpack_network",

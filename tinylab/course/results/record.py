@@ -7,8 +7,8 @@ edit by hand is noticed: figures in README and in lectures come from records, an
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter, create_model
@@ -22,6 +22,7 @@ from tinylab.training.recipe import Recipe
 
 VERSION = 4  # of the schema; 1 knew no answers, 1 to 3 had other names for some fields: all are read
 _KIND = "tinylab record"
+FULL = 200  # classes: the report's, and those of every figure of others
 DIGITS = 6  # significant ones of every measured number: a tenth of what float32 knows, and half the bytes
 FLIPPED = ", flipped"  # images and their mirrors were looked at: test-time augmentation, always said
 SPLITS = ("train", "development", "validation", f"development{FLIPPED}", f"validation{FLIPPED}")
@@ -103,13 +104,14 @@ def longest(records: Iterable[Record]) -> list[Record]:
 def begins(one: Record, other: Record) -> bool:
     """Whether `other` is what `one` becomes when it is trained for longer."""
     longer = one.recipe.open_ended and one.recipe.epochs < other.recipe.epochs
-    return longer and _asked(one) == _asked(other)
+    return longer and asked(one, ["epochs"]) == asked(other, ["epochs"])
 
 
-def _asked(record: Record) -> tuple[Any, ...]:
-    """What was asked for, the number of epochs aside."""
-    recipe = replace(record.recipe, epochs=1)
-    return record.network, record.history.classes, record.images, dict(record.settings), recipe
+def asked(record: Record, aside: Collection[str] = ()) -> dict[str, Any]:
+    """What was asked for, apart from the fields of the recipe that are named."""
+    recipe = {name: value for name, value in asdict(record.recipe).items() if name not in aside}
+    own = {"network": record.network, "classes": record.history.classes, "images": record.images}
+    return recipe | own | {"settings": dict(record.settings)}
 
 
 def comparable(record: Record) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylab.course.results.record import FLIPPED, Record, longest
+from tinylab.course.results.record import FLIPPED, FULL, Record, longest
 from tinylab.course.results.store import load_all
 from tinylab.models import REPORTED
 from tinylab.support.errors import InvalidInputError, nearest
@@ -18,7 +18,6 @@ from tinylab.support.files import atomic_write
 from tinylab.support.table import Table
 
 BEGIN, END = "<!-- records:begin -->", "<!-- records:end -->"
-FULL = 200  # classes: the report's, and those of every figure of others
 SECTIONS = {  # plan: what it is in the table, in the table's order
     "penalty": "the report's recipe",
     "one-change": "one change",
@@ -118,7 +117,7 @@ def _caption(plan: str, records: Sequence[Record]) -> str:
     versions = first.origin.versions
     return (
         f"{plan}: training / development accuracy, {first.classes} classes of {first.history.data}, "
-        f"{_range(images)} training images, {_range(epochs)} epochs, {seeds} seed{'s' * (seeds > 1)}; "
+        f"{span(images)} training images, {span(epochs)} epochs, {seeds} seed{'s' * (seeds > 1)}; "
         f"{len(done)} row{'s' * (len(done) > 1)} in {_time(seconds)} on {', '.join(devices)}, "
         f"torch {versions.get('torch', '?')}"
     )
@@ -186,7 +185,8 @@ def _percent(share: float) -> str:
     return f"{share:.1%}".replace("%", " %")
 
 
-def _range(values: Sequence[int]) -> str:
+def span(values: Sequence[int]) -> str:
+    """ "12", or "12 to 1,800": of ascending numbers."""
     return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
 
 
