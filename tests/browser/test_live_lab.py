@@ -244,9 +244,8 @@ def test_the_page_follows_the_theme(page: sync_api.Page) -> None:
     try:
         command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
-        page.wait_for_function(  # of the view that stands there then: JupyterLab may have made a new one
-            f"() => ({shade})(document.querySelector('.tinylab-lab > canvas')) < 60"
-        )
+        # JupyterLab hides its page for a frame meanwhile: what is drawn then is lost, and has to be drawn again
+        page.wait_for_function(f"canvas => ({shade})(canvas) < 60", arg=lab.chart.element_handle())
     finally:  # a setting, which the next test would find
         command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
 
