@@ -234,21 +234,21 @@ def right_classes(
 ) -> dict[str, tuple[np.ndarray, float, float]]:
     """How sure recorded trainings of Model 1 are on the official validation images, as `figures.confidence` takes it.
 
-    {title: (p of the right class, float32 (N,), loss, accuracy)}: as described, without the penalty at each length that
-    was kept, done well, as far as their answers are, those on the most classes; {} if there are none. folder: where the
+    {title: (p of the right class, float32 (N,), loss, accuracy)}: as described for the longest, without the penalty at
+    each length that was kept, done well, as far as their answers are, those on the most classes; {} if there are none. folder: where the
     records lie.
     """
     known = [r for r in (load_all(folder) if records is None else records) if r.answers_digest]
     whole = unpenalised(known)
     free = [] if whole is None else _stages(whole, known)
     held = [one for one, other in _pairs(*_PENALTY, known) if any(other is r for r in free)]
+    held = sorted(held, key=lambda r: r.recipe.epochs)[-1:]
     best = best_unchanged(known)
-    titles = {r.name: free[0].title for r in free}  # that of the beginning
-    wanted = [*held[:1], *free, *([] if best is None else [best])]
+    wanted = [*held, *free, *([] if best is None else [best])]
     most = max((one.classes for one in wanted), default=0)
     found = {}
     for one in (record for record in wanted if record.classes == most):
-        score, title = one.scores["validation"], titles.get(one.name, one.title)
+        score, title = one.scores["validation"], _stages(one, known)[0].title  # that of its beginning
         found[f"{title}, {one.recipe.epochs} epochs"] = answers(one.name, folder).right, score.loss, score.accuracy
     return found
 
