@@ -21,7 +21,7 @@ from tinylab.support.errors import DataError, InvalidInputError, TrainingError, 
 from tinylab.support.files import atomic_write
 
 FOLDER = Path(__file__).parent / "stored"  # the records that come with tinylab
-LARGEST = 12_000_000  # bytes: all of them together, weights and answers included
+LARGEST = 16_000_000  # bytes: all of them together, weights and answers included
 ENDINGS = (".json", ".safetensors", ".answers.safetensors", networks.ENDING)  # the record itself first
 
 
