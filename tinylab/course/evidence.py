@@ -235,8 +235,8 @@ def right_classes(
     """How sure recorded trainings of Model 1 are on the official validation images, as `figures.confidence` takes it.
 
     {title: (p of the right class, float32 (N,), loss, accuracy)}: as described for the longest, without the penalty at
-    each length that was kept, done well, as far as their answers are, those on the most classes; {} if there are none. folder: where the
-    records lie.
+    each length that was kept, done well, as far as their answers are, those on the most classes; {} if there are none.
+    folder: where the records lie.
     """
     known = [r for r in (load_all(folder) if records is None else records) if r.answers_digest]
     whole = unpenalised(known)
