@@ -53,14 +53,17 @@ def test_run_up_to_a_layer_gives_its_value_before_the_relu() -> None:
     assert part[0] is model[0]
 
 
-@pytest.mark.parametrize("layer", [3, 6, 11])
-def test_receptive_field_against_gradients(layer: int) -> None:
-    model = models.build(
-        models.ARCHITECTURES["model_1"].replace("-32", "-2").replace("-64", "-2"), classes=2, seed=0
-    ).eval()
+SMALL = models.ARCHITECTURES["model_1"].replace("-32", "-2").replace("-64", "-2")
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [(SMALL, 3), (SMALL, 6), (SMALL, 11), ("modern-small", 4), ("modern-small", 5)]
+)
+def test_receptive_field_against_gradients(name: str, layer: int) -> None:
+    model = models.build(name, classes=2, seed=0).eval()
     with torch.no_grad():  # positive weights on positive input: no relu is off, every pixel of the field counts
         for parameter in model.parameters():
-            parameter.abs_()
+            parameter.abs_().add_(0.01)  # also the scales of 0 that residual blocks begin with
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     field = filters.receptive_field(model, layer)
     reached = torch.zeros(64, 64, dtype=torch.bool)
@@ -79,6 +82,9 @@ def test_fields_of_model_1_by_hand() -> None:
     assert filters.receptive_field(MODEL_1, 1).box(0, 5) == (-1, 4, 2, 7)
     with pytest.raises(InvalidInputError, match=r"layer 14, fc\(512\) comes after 'flatten'"):
         filters.receptive_field(MODEL_1, 14)
+    modern = models.build("modern-small", classes=2)
+    with pytest.raises(InvalidInputError, match=r"layer 8, average pool comes after 'average pool', or is it"):
+        filters.receptive_field(modern, 8)
 
 
 def test_the_table_counts_every_module() -> None:

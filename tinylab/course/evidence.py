@@ -263,9 +263,7 @@ def scored_wrongly(records: Sequence[Record] | None = None, folder: str | Path |
 
     Of the most accurate one that keeps answers. Its files are numbered as in Tiny ImageNet, val_0.JPEG onwards.
     """
-    known = [
-        r for r in (load_all(folder) if records is None else records) if r.answers_digest and r.network in REPORTED
-    ]
+    known = [r for r in (load_all(folder) if records is None else records) if r.answers_digest]
     if not known:
         return None
     record = max(known, key=lambda r: (r.classes, r.scores["validation"].accuracy))
@@ -280,7 +278,8 @@ def scored_wrongly(records: Sequence[Record] | None = None, folder: str | Path |
         "classes in sorted order": place[said] == labels,
     }
     rows = [[how, f"{100 * right.mean():.2f} %"] for how, right in scores.items()]
-    what = f"Recorded: {REPORTED[record.network].title}, {record.title}, {record.classes} classes"
+    name = REPORTED[record.network].title if record.network in REPORTED else record.network
+    what = f"Recorded: {name}, {record.title}, {record.classes} classes"
     what += f", {len(labels):,} official images"
     own = f"{100 * record.scores['validation'].accuracy:.2f} %"
     levels = f"guessing {100 / record.classes:.2f} %; after its training {own}"

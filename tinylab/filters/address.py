@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from tinylab.models.resnet import Residual, Squeeze
 from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.support.table import Table
 
@@ -103,18 +104,21 @@ class Field:
 def receptive_field(model: nn.Sequential, layer: int | str) -> Field:
     """What one number of a map can see, computed from the layers up to it.
 
-    Raises InvalidInputError from the first flatten on: there one number sees the whole image.
+    Of a residual block the branch counts: its shortcut sees less. Raises InvalidInputError from the first flatten, or
+    pooling of whole maps, on: there one number sees the whole image.
     """
     size, stride, start = 1, 1, 0
-    for name, one in up_to(model, layer).named_children():
-        if isinstance(one, nn.Conv2d | nn.MaxPool2d):
-            kernel, padding, step = (_side(value) for value in (one.kernel_size, one.padding, one.stride))
-            size, start = size + (kernel - 1) * stride, start - padding * stride
-            stride *= step
-        elif isinstance(one, nn.Flatten | nn.Linear):
-            raise InvalidInputError(
-                f"{find(model, layer)} comes after {name!r}, so it sees the whole image. Take a layer before it"
-            )
+    for name, outer in up_to(model, layer).named_children():
+        for one in outer.branch if isinstance(outer, Residual) else (outer,):
+            if isinstance(one, nn.Conv2d | nn.MaxPool2d):
+                kernel, padding, step = (_side(value) for value in (one.kernel_size, one.padding, one.stride))
+                size, start = size + (kernel - 1) * stride, start - padding * stride
+                stride *= step
+            elif isinstance(one, nn.Flatten | nn.Linear | nn.AdaptiveAvgPool2d | Squeeze):
+                raise InvalidInputError(
+                    f"{find(model, layer)} comes after {name!r}, or is it, so it sees the whole image. Take a layer "
+                    "before it"
+                )
     return Field(size, stride, start)
 
 
