@@ -39,7 +39,7 @@ lab: $(INSTALLED)  ## open JupyterLab on the lectures; ARGS=… are JupyterLab's
 
 # two processes with a thread each: two with two each would wait for one another
 test: $(INSTALLED_TEST) check  ## run all tests: style, types, units, and the lectures against their stored outputs
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 	$(VENV)/bin/python -c "import tinylab; tinylab.data.load('sample')"  # so that no lecture draws its progress bar
 	MPLCONFIGDIR=$(CURDIR)/build/matplotlib TINYLAB_PROFILE=smoke TINYLAB_HEADLESS=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope \
 		--nbval --nbval-current-env --nbval-cell-timeout 300 \

@@ -16,7 +16,10 @@ from playwright.sync_api import expect
 
 from tests.browser.jupyter import CHROMIUM, IDLE, Server, run_cell, served
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here")
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here"),
+]
 
 SETUP = """
 import numpy as np

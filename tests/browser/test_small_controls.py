@@ -14,7 +14,10 @@ from playwright import sync_api
 
 from tests.browser import jupyter
 
-pytestmark = pytest.mark.skipif(jupyter.CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here")
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(jupyter.CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here"),
+]
 
 CELLS = (
     "import numpy as np\nfrom tinylab import lab",

@@ -18,6 +18,8 @@ from tests.tools.notebooks import crafted
 from tinylab.support.notebook import headless
 from tinylab.tools.notebooks import runner
 
+pytestmark = pytest.mark.xdist_group("broken notebooks")  # one process makes what they share
+
 ROOT = Path(__file__).parent.parent.parent
 FINE = "total = sum(range(10))\ntotal"
 TINY = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tests import tiny\nfrom tinylab.lab import LiveLab"

@@ -15,6 +15,8 @@ png = base64.b64encode(b"\\x89PNG" + {salt!r}.encode()).decode()
 display({{"image/png": png, "text/plain": {alt!r}}}, raw=True, metadata={{"image/png": {{"alt": {alt!r}}}}})"""
 FIGURE = "from tinylab import course\ncourse.key_figure('accuracy', {value!r})"
 
+pytestmark = pytest.mark.xdist_group("nbval")  # one process makes what they share
+
 
 def _stored(alt: str, value: str):
     """A notebook whose stored outputs say `alt` and `value`, whatever its cells will say."""

@@ -17,6 +17,8 @@ from tinylab.support.errors import InvalidInputError
 from tinylab.tools import experiments
 from tinylab.tools.experiments import worker
 
+pytestmark = pytest.mark.xdist_group("cluster")  # one process makes what they share
+
 
 @pytest.fixture(scope="module")
 def two_machines(prepared):

@@ -9,6 +9,8 @@ from tests.tools.notebooks import submissions
 from tinylab.support.errors import NotebookError
 from tinylab.tools.notebooks import grade
 
+pytestmark = pytest.mark.xdist_group("grading")  # one process makes what they share
+
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):

@@ -14,6 +14,8 @@ from . import crafted
 from tinylab.support.notebook import VARIABLE
 from tinylab.lab.control import ERROR_CLASS
 
+pytestmark = pytest.mark.xdist_group("runner")  # one process makes what they share
+
 FINE = "total = sum(range(10))\ntotal"
 
 # None of these stops a notebook. (cell, words in its message); the cell is where the failing line stands.
