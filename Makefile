@@ -25,7 +25,7 @@ ARGS ?=
 OLDEST_TESTS ?= tests/data tests/training tests/filters tests/figures tests/lab tests/evaluation tests/models tests/support tests/tools/notebooks tests/test_*.py \
 	--ignore tests/data/test_sample_calibration.py --ignore tests/test_project.py
 
-.PHONY: help course test test-oldest check lab slides book bench soak lock drawing notebooks clean
+.PHONY: help course test test-oldest check lab slides book bench soak lock drawing notebooks types clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is to make
@@ -83,6 +83,11 @@ book: $(INSTALLED)  ## print all lectures into one PDF, build/book/tinylab.pdf (
 
 bench: $(INSTALLED_BENCH)  ## time training, decoding and loading against what one would pick instead
 	$(VENV)/bin/python -m benchmarks
+
+types:  ## check the types that the laboratory's page states in its comments (needs Node.js and its package index)
+	@mkdir -p build
+	@cat tinylab/lab/live/chart.js tinylab/lab/live/store.js tinylab/lab/live/face.js > build/page.js
+	@npx --yes -p typescript@6 tsc build/page.js --noEmit --allowJs --checkJs --strict --target es2023 --module esnext --lib es2023,dom
 
 soak: $(INSTALLED_TEST)  ## kill, cut off and confuse everything again and again; nothing may be lost
 	OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/soak.py --kills $(KILLS)

@@ -9,7 +9,7 @@
  * accuracy, watched loss and accuracy]
  */
 /**
- * @typedef {{branches: Branch[], current: string, classes: number, watch: string, neighbours: number | null, epochs: number,
+ * @typedef {{branches: Branch[], current: string, classes: number, evalSplit: string, neighbours: number | null, epochs: number,
  *   marks: [number, string][], planned: {epoch: number, text: string}[], log: boolean, cursor: number | null,
  *   cursorBranch: string, arrives: number | null, hover: number | null}} View
  * epochs: where a run ends; cursor, arrives: steps; hover: epochs

@@ -151,7 +151,7 @@ function makeView(store, model, el) {
     store.ask("plan", [...planned(), {epoch: Number(epoch.value), knob: which.value, value: times === null ? plain : null, times}]);
   };
   const planned = () => store.state.planned.map((/** @type {any} */ {epoch, knob, value, times}) => ({epoch, knob, value, times}));
-  const fold = (/** @type {string} */ name, /** @type {Node[]} */ ...inside) => make("details", {name: `fold-${keyOf(model)}`},
+  const fold = (/** @type {string} */ name, /** @type {(Node | string)[]} */ ...inside) => make("details", {name: `fold-${keyOf(model)}`},
     make("summary", {}, name), make("div", {class: "inside"}, ...inside));
   const folds = make("div", {class: "folds"},
     fold("Checks", checks),
@@ -163,8 +163,7 @@ function makeView(store, model, el) {
   /** @type {any} */
   let knobs = null, /** @type {any} */ settings = null, places = /** @type {any} */ (null), frame = 0, read = 0;
   const current = () => store.branches.find((/** @type {Branch} */ each) => each.letter === view.branch) ?? store.branches[0];
-  const arrives = () => view.cursor === null ? null :
-    current().kept.findLast((/** @type {number} */ step) => step <= view.cursor) ?? null;
+  const arrives = () => current().kept.findLast((/** @type {number} */ step) => step <= (view.cursor ?? -1)) ?? null;
 
   /** Build what depends on the network: once, and after a reset with another. */
   const build = () => {
@@ -321,7 +320,7 @@ function makeView(store, model, el) {
     view.hover = null;
     draw();
   });
-  root.addEventListener("keydown", event => event.stopPropagation());  // other front ends have shortcuts for letters, too
+  root.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => event.stopPropagation());  // other front ends have shortcuts for letters, too
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let late = 0;

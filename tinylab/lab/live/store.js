@@ -3,13 +3,14 @@
 
 /** The stores of the page's laboratories: frontends may hand `initialize` and `render` two objects for one model.
  * @type {Map<string, any>} */
-const stores = globalThis.tinylabStores ??= new Map();
+const stores = /** @type {any} */ (globalThis).tinylabStores ??= new Map();
 const keyOf = (/** @type {any} */ model) => model.get("_key");
 
 /** What all views of one laboratory share. @param {any} model */
 function makeStore(model) {
   const store = {
-    settings: null, state: null, images: null, number: 0, sent: new Map(), speed: 0, gone: false,
+    settings: /** @type {any} */ (null), state: /** @type {any} */ (null), images: /** @type {any} */ (null),
+    number: 0, sent: new Map(), speed: 0, gone: false,
     /** @type {Branch[]} */ branches: [], /** @type {Set<(what: string) => void>} */ views: new Set(),
     /** Ask the kernel for something. @param {string} command @param {any} [value] @param {string} [what] that waits */
     ask(command, value = null, what = command) {
