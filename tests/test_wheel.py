@@ -56,11 +56,11 @@ def test_it_runs_a_lecture_outside_the_checkout(wheel, tmp_path):
     seen = subprocess.run([sys.executable, "-c", told], cwd=work, env=alone, capture_output=True, text=True, check=True)
     expected = [place / "tinylab" / "__init__.py", place / "tinylab" / "course" / "notebooks"]
     assert seen.stdout.split() == [str(path) for path in expected]
-    command = [sys.executable, "-m", "tinylab", "run", "01", "--profile", "smoke", "--out", "pages"]
+    command = [sys.executable, "-m", "tinylab", "run", "02", "--profile", "smoke", "--out", "pages"]
     done = subprocess.run(command, cwd=work, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 1 lectures ran" in done.stdout
-    assert (work / "pages" / "01_data.html").is_file()
+    assert (work / "pages" / "02_layers.html").is_file()
 
 
 def test_citation_and_metadata_agree():

@@ -89,7 +89,7 @@ def test_local_ray_leaves_the_same_records(tmp_path, two_machines, monkeypatch):
 
 
 def test_a_worker_killed_mid_run_is_replaced_and_the_row_goes_on(tmp_path, two_machines):
-    chosen = small.plan(epochs=100, seeds="[0, 1]", axes="l2 = [0.0]")
+    chosen = small.plan(epochs=30, seeds="[0, 1]", axes="l2 = [0.0]")
     victim = chosen.rows[0]
     folder = tmp_path / "ray" / "rows" / victim.identifier
 
