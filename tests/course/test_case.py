@@ -108,7 +108,7 @@ def test_the_error_of_deeper_is_that_of_the_two_accuracies():
     known = [r for r in results.load_all() if r.plan == "penalty" and r.network in ("model_1", "model_2")]
     pairs = [r for r in known if r.title in ("as described", "without L2")]
     said = course.verdict("04", records=pairs).answer
-    assert "Model 2 minus Model 1 is +2.7 ± 0.6 points: it did, in one training each" in said
+    assert "Model 2 minus Model 1 is +2.7 ± 0.6 points: Model 2 did better, in one training each" in said
 
 
 def test_without_records_everything_says_so():
@@ -159,6 +159,22 @@ def test_the_filters_that_are_looked_into_are_those_of_most_classes():
     more, better = replace(more, weights=(0, 1, 12)), replace(_full(_of("as described"), 0.3), weights=(0, 12))
     assert evidence.looked_into([few, more, better, only_the_end]) is better
     assert evidence.looked_into([]) is None
+
+
+def test_how_far_filters_have_moved_is_told_for_each_recipe(tmp_path):
+    """One filter a layer, by hand: the first turned round, the seventh halved; a penalty that leaves nothing."""
+    assert evidence.moved(folder=tmp_path) == {}
+    one = torch.tensor([1.0, -1.0, 2.0, 0.0]).reshape(1, 1, 2, 2)
+    start = {"conv3-32.weight": one, "conv3-64.weight": one.clone()}
+    turned = {"conv3-32.weight": -one, "conv3-64.weight": one / 2}
+    results.save(_of("without L2"), tmp_path, weights={0: start, 12: turned})
+    results.save(_of("as described"), tmp_path, weights={0: start, 12: {name: 0 * one for name in start}})
+    results.save(_of("without L2 and dropout"), tmp_path, weights={12: turned})  # its start is not kept
+    found = evidence.moved(folder=tmp_path)
+    assert set(found) == {"without L2, 12 epochs", "as described, 12 epochs"}
+    assert found["without L2, 12 epochs"]["layer 1"] == pytest.approx((-1.0, 2.0))
+    assert found["without L2, 12 epochs"]["layer 7"] == pytest.approx((1.0, 0.5))
+    assert found["as described, 12 epochs"] == {"layer 1": (0.0, 1.0), "layer 7": (0.0, 1.0)}
 
 
 def test_certainty_of_records_is_read_from_their_answers(tmp_path):
@@ -221,8 +237,8 @@ def test_the_sizes_of_weights_are_those_of_the_pairs(tmp_path):
     table = evidence.weight_sizes(folder=tmp_path)
     assert table.columns == ["network", "training", "epoch 0", "epoch 1", "epoch 12"]
     assert table.rows == [
-        ["Model 1", "as described", "0.2500 to 0.5000", "0.0000 to 0.0010", "–"],
-        ["Model 1", "without L2", "0.2500 to 0.5000", "–", "0.5000 to 0.7500"],
+        ["Model 1", "as described", "0.5000, 0.2500", "0.0010, 0.0000", "–"],
+        ["Model 1", "without L2", "0.5000, 0.2500", "–", "0.5000, 0.7500"],
     ]
     assert "on 10 classes" in table.caption
 

@@ -50,6 +50,7 @@ def test_a_network_learns_from_it():
         ({"labels": np.zeros(57, int)}, r"labels int64 \(57,\) are not possible. Allowed: whole numbers \(58,\)"),
         ({"labels": np.full(58, 3)}, "labels 3 to 3 do not fit 3 classes"),
         ({"labels": np.zeros(58, int)}, "class 'dog' has 0 images. Allowed: 3 or more"),
+        ({"classes": 3}, "classes 3 are not possible. Allowed: two or more different names"),
         ({"classes": ("a", "a", "b")}, "Allowed: two or more different names"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The right mishap in at least 95 of 100 trials at 30 % accuracy, silence on honest predictions as often."""
+"""The right mistake in at least 95 of 100 trials at 30 % accuracy, silence on honest predictions as often."""
 
 from collections import Counter
 from dataclasses import replace
@@ -162,13 +162,13 @@ def test_a_confident_network_that_names_few_classes_has_seen_other_pixels():
     assert "80.0% was to be expected" in str(finding)
 
 
-def test_an_unsure_network_at_chance_is_no_mishap():
+def test_an_unsure_network_at_chance_is_no_mistake():
     honest = simulated.predictions(10, 50)
     flat = np.random.default_rng(0).uniform(0.095, 0.105, (500, 10)).astype(np.float32)
     assert investigate(replace(honest, probabilities=flat), simulated.wnids(10)).suspect is None
 
 
-def test_a_score_below_expectation_is_no_mishap_while_hits_are_no_luck():
+def test_a_score_below_expectation_is_no_mistake_while_hits_are_no_luck():
     """From so few images no connection can be shown, and yet 30 % is not guessing."""
     for seed in range(20):
         honest, wnids = simulated.predictions(10, 8, seed=seed), simulated.wnids(10)

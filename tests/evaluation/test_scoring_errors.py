@@ -1,4 +1,4 @@
-"""The four mishaps against what they mean, on paper; what they do to perfect predictions against arithmetic."""
+"""The four mistakes against what they mean, on paper; what they do to perfect predictions against arithmetic."""
 
 import numpy as np
 import pytest

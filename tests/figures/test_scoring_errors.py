@@ -1,4 +1,4 @@
-"""The signatures of the mishaps: drawn numbers are the given ones, at most 20 classes, nothing cut off."""
+"""The signatures of the mistakes: drawn numbers are the given ones, at most 20 classes, nothing cut off."""
 
 import numpy as np
 import pytest

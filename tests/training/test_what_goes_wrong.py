@@ -97,3 +97,14 @@ def test_progress_bar(data, capsys, monkeypatch):
     assert "images/s" in said
     train(tiny.network(), data, SHORT, device=CPU).finish()
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_cannot_be_trained_is_named(data):
+    frozen = tiny.network().requires_grad_(False)
+    for model, given, said in (
+        ("model_1", data, "'model_1' is not a network. Allowed: a torch.nn.Module"),
+        (frozen, data, "no parameter that learns"),
+        (tiny.network(), np.zeros((4, 64, 64, 3)), "data of type ndarray cannot be learned from. Allowed: a Dataset"),
+    ):
+        with pytest.raises(InvalidInputError, match=said):
+            train(model, given, SHORT, device=CPU)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinylab.course import evidence
-from tinylab.course.evidence import CLEAR, REAL, TEN, TOY
-from tinylab.course.results import FULL, Record, load_all, weights
+from tinylab.course.comparisons import CLEAR, Change, changes, signed
+from tinylab.course.evidence import REAL, TEN, TOY
+from tinylab.course.results import FULL, Record, load_all
 from tinylab.data.recorded import TINY_IMAGENET
+from tinylab.diagnosis import turning_point
 from tinylab.figures.style import listed
-from tinylab.filters import alike
 from tinylab.models import REPORTED
 from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.support.table import Table
@@ -34,7 +35,7 @@ class Suspect:
     verdict: Callable[[Records], tuple[str, str, str]]  # verdict, evidence, confidence
 
 
-def _count(changes: Sequence[evidence.Change]) -> dict[str, int]:
+def _count(changes: Sequence[Change]) -> dict[str, int]:
     full = sum(change.classes == FULL for change in changes)
     return {TEN: len(changes) - full, REAL: full}
 
@@ -43,7 +44,7 @@ def _of(record: Record | None) -> dict[str, int]:
     return {} if record is None else {REAL if record.classes == FULL else TEN: 1}
 
 
-def _weightiest(changes: Sequence[evidence.Change]) -> list[evidence.Change]:
+def _weightiest(changes: Sequence[Change]) -> list[Change]:
     """Those on the most classes."""
     most = max((change.classes for change in changes), default=0)
     return [change for change in changes if change.classes == most]
@@ -72,14 +73,14 @@ def _adam(records: Records) -> tuple[str, str, str]:
 
 def _epochs(records: Records) -> tuple[str, str, str]:
     record = evidence.unpenalised(records)
-    if record is None or not evidence.turning_point(record.history).turned:
+    if record is None or not turning_point(record.history).turned:
         return "cannot tell", evidence.turn(record), "low"
     confidence = "moderate" if record.classes == FULL else "low"
     return "more would not have lowered the loss: it has turned", evidence.turn(record), confidence
 
 
 def _augmentation(records: Records) -> tuple[str, str, str]:
-    found = evidence.changes(["crop", "flip"], {"crop": 0}, records)
+    found = changes(["crop", "flip"], {"crop": 0}, records)
     helped = [c.network for c in _weightiest(found) if c.clear and c.gain > 0]
     verdict = f"its lack cost {listed(helped)} accuracy" if helped else "cannot tell"
     missing = "On all 200 classes flips and shifts alone have not been run yet: they came with a schedule and a decay."
@@ -124,27 +125,27 @@ def _filters(records: Records) -> tuple[str, str, str]:
 
 
 def moved(records: Records) -> str:
-    """How alike the recorded filters of layers 1 and 7 are before and after training."""
-    record = evidence.looked_into(records)
-    if record is None:
+    """How alike the recorded filters of layers 1 and 7 are before and after training, recipe by recipe."""
+    found = evidence.moved(records)
+    if not found:
         return "No filters of a full-size training are recorded."
-    first, last = (weights(record.name, epoch) for epoch in (record.weights[0], record.weights[-1]))
-    one, seven = (alike(first[name], last[name]) for name in ("conv3-32.weight", "conv3-64.weight"))
+    each = "; ".join(
+        f"{training}: {layers['layer 1'][0]:.2f} and {layers['layer 7'][0]:.2f}" for training, layers in found.items()
+    )
     return (
-        f"Recorded on {record.classes} classes: between epoch 0 and {record.weights[-1]} the filters of layer 1 of "
-        f"Model 1 hardly change (correlation {one:.2f} in the median), those of layer 7 do ({seven:.2f}); "
-        f"the network reaches {evidence.held_out(record).accuracy:.1%}."
+        "Recorded: how far a training moves the filters depends on its recipe. Correlation of Model 1's layers 1 and 7 "
+        f"with their random start (median of the filters): {each}."
     )
 
 
 SUSPECTS: tuple[Suspect, ...] = (
-    Suspect("the penalty", "Did L2 = 0.01 hold the weights down?", {3: 1, 4: 1, 5: 1}, 4,
+    Suspect("the penalty", "Did L2 = 0.01 hold the weights down?", {4: 1}, 4,
             lambda r: _count(evidence.penalty(r)), _penalty),
     Suspect("Adam", "Did the optimizer decide?", {6: 3}, 6, lambda r: _count(evidence.adam(r)), _adam),
     Suspect("too few epochs", "Would more epochs have helped?", {7: 1, 10: 1}, 7,
             lambda r: _of(evidence.unpenalised(r)), _epochs),
-    Suspect("no augmentation", "Did it see too few images?", {5: 1, 7: 1}, 7,
-            lambda r: _count(evidence.changes(["crop", "flip"], {"crop": 0}, r)), _augmentation),
+    Suspect("no augmentation", "Did it see too few images?", {7: 1}, 7,
+            lambda r: _count(changes(["crop", "flip"], {"crop": 0}, r)), _augmentation),
     Suspect("the networks themselves", "Could they ever have worked?", {5: 1}, 3,
             lambda r: {REAL: sum(evidence.best_unchanged(r, name) is not None for name in REPORTED)}, _networks),
     Suspect("the scoring of the test images", "Were the answers counted rightly?", {9: 1}, 9,
@@ -283,11 +284,20 @@ def _deeper(records: Records) -> str:
     sides = [pairs[most, name] for name in ("Model 1", "Model 2")]
     gain = sides[1].after - sides[0].after
     error = math.sqrt(sum(side.after * (100 - side.after) / side.images for side in sides))  # points
-    said = "cannot tell" if abs(gain) <= CLEAR * error else "it did" if gain > 0 else "it did not"
+    better = "cannot tell" if abs(gain) <= CLEAR * error else f"Model {2 if gain > 0 else 1} did better"
     return (
-        f"Recorded, both without the penalty on {most} classes: Model 2 minus Model 1 is {evidence.signed(gain)} ± "
-        f"{error:.1f} points: {said}, in one training each. What another seed would give, these two cannot say."
+        f"Recorded, both without the penalty on {most} classes: after {sides[0].epochs} epochs Model 2 minus Model 1 "
+        f"is {signed(gain)} ± {error:.1f} points: {better}, in one training each. Whether by its depth, its third "
+        "pooling or its smaller fully connected layer, these two cannot say, nor what another seed would give."
     )
+
+
+def _works(records: Records) -> str:
+    best = evidence.best_unchanged(records)
+    said = "Yes, by a better recipe" if best and _clearly_more(best) else "Not by any recipe recorded so far"
+    held = [f"{c.before:.1f} %" for c in _weightiest(evidence.penalty(records)) if c.network == "Model 1"]
+    described = f" As the report describes it, it ends at {held[0]} (lecture 04)." if held else ""
+    return f"{said}: {evidence.network(best)}{described}"
 
 
 def _wide(records: Records) -> str:
@@ -310,26 +320,27 @@ def _turned(records: Records) -> str:
 
 def _proposals(records: Records) -> str:
     record = evidence.unpenalised(records)
-    tried = record and record.classes == FULL and evidence.turning_point(record.history).turned
-    longer = "longer training alone did not lower Model 1's held-out loss (lecture 07), and pre-training"
-    said = "Which lack each of the two cures, such a trial does not separate."
-    return f"{said} On photographs {longer if tried else 'neither'} has not been tried."
+    if record is not None and record.classes == FULL and (found := turning_point(record.history)).turned:
+        longer = f"longer training alone: no, Model 1's held-out loss had turned by epoch {found.epoch} (lecture 07)."
+        return f"On photographs, {longer} Pre-training: cannot tell, it has not been tried on them."
+    return "On photographs neither has been tried: cannot tell."
 
 
 _ANSWERS: dict[str, Callable[[Records], str]] = {
     "01": _images,
     "02": _layers,
-    "03": lambda r: evidence.network(evidence.best_unchanged(r)),
+    "03": _works,
     "04": _deeper,
     "05": _wide,
     "06": lambda r: (
-        "A learning rate decides more than the name of the rule; on photographs the two have not been raced, each at "
-        "its own best rate."
+        "Cannot tell: on photographs the two have not been raced, each at its own best rate. Each has rates at which "
+        "it learns and rates at which it does not, so a comparison at one rate shows who set the rate."
     ),
     "07": _turned,
     "08": lambda r: (
-        "Patches of texture at most: one number of layer 7 sees 10 × 10 pixels. What a picture of it shows is more the "
-        "method's doing than the training's."
+        "In layer 7 patches of texture at most: one of its numbers sees 10 × 10 pixels. Of the layers behind it only "
+        "maps of where they looked were shown. A picture of a filter says nothing without the same picture of an "
+        "untrained network."
     ),
     "09": lambda r: (
         "Most likely because right answers met the files in another order; it is an inference, and it needs no fault "

@@ -1,25 +1,31 @@
 """What the records say about each suspect of the report's case, in sentences computed from their numbers.
 
 A later record changes numbers and verdicts here, and no sentence of a lecture. Two trainings are compared only if their
-recipes differ in nothing but the factor in question. A difference of two accuracies carries the standard error of two
-separate sets of images: on the same images the true one is smaller, so "clear" (over two of it) is said too rarely
-rather than too often. One seed a side: how another seed would have turned out, no error here knows.
+recipes differ in nothing but the factor in question (`comparisons`).
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from tinylab.course.comparisons import (
+    CLEAR,
+    Change,
+    changes,
+    held_out,
+    of_one_length,
+    pairs,
+    signed,
+    standard_error,
+)
 from tinylab.course.results import (
     FULL,
     Fingerprint,
     Record,
     answers,
-    asked,
     begins,
     fingerprints,
     load_all,
@@ -29,104 +35,13 @@ from tinylab.course.results import (
 )
 from tinylab.diagnosis import turning_point
 from tinylab.figures.style import listed
+from tinylab.filters import alike
 from tinylab.models import REPORTED
 from tinylab.support.table import Table
-from tinylab.training import RECIPES, History, Score
+from tinylab.training import RECIPES, History
 
-CLEAR = 2.0  # standard errors
 TOY, TEN, REAL = "toy", "10 classes", "200 classes"  # the classes of evidence, weakest first
 MISSING = "On all 200 classes this has not been run yet."
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one factor changed in one network: accuracies in points (0..100), on the same held-out split."""
-
-    network: str  # "Model 1"
-    classes: int
-    images: int  # of that split
-    before: float
-    after: float
-    error: float  # standard error of after - before
-    split: str  # "official validation" or "development"
-    running: tuple[float, float]  # accuracy while learning, as Keras prints it, last epoch
-    epochs: int
-
-    @property
-    def gain(self) -> float:
-        return self.after - self.before
-
-    @property
-    def clear(self) -> bool:
-        return abs(self.gain) > CLEAR * self.error
-
-    def __str__(self) -> str:
-        return (
-            f"{self.network} {self.before:.2f} % → {self.after:.2f} % ({signed(self.gain)} ± {self.error:.1f} points)"
-        )
-
-
-def changes(factors: Sequence[str], before: dict[str, object], records: Sequence[Record] | None = None) -> list[Change]:
-    """All pairs of finished trainings of the report's networks whose recipes differ in `factors` only.
-
-    before: what the first of the two has in its recipe, such as {"l2": 0.01}. Sorted by number of classes, network.
-    Trainings of one length, for what is set side by side: the one that most networks had, of several the longest.
-    """
-    found = [_change(*pair) for pair in _level(_pairs(factors, before, records))]
-    return sorted(found, key=lambda change: (change.classes, change.network))
-
-
-def _level(pairs: Iterable[tuple[Record, Record]]) -> list[tuple[Record, Record]]:
-    """Of the pairs on as many classes those of the length that most of them have."""
-    known = list(pairs)
-    counts = Counter((one.classes, one.recipe.epochs) for one, _ in known)
-    usual = {classes: epochs for (classes, epochs), _ in sorted(counts.items(), key=lambda item: (item[1], item[0]))}
-    return [pair for pair in known if pair[0].recipe.epochs == usual[pair[0].classes]]
-
-
-def _pairs(
-    factors: Sequence[str], before: dict[str, object], records: Sequence[Record] | None
-) -> Iterator[tuple[Record, Record]]:
-    known = [r for r in (load_all() if records is None else records) if r.finished and r.network in REPORTED]
-    for one in known:
-        if all(getattr(one.recipe, name) == value for name, value in before.items()):
-            yield from ((one, other) for other in known if _alike(one, other, factors))
-
-
-def _alike(one: Record, other: Record, factors: Sequence[str]) -> bool:
-    """Whether two records differ in the first factor, and in nothing besides `factors`."""
-    differs = getattr(one.recipe, factors[0]) != getattr(other.recipe, factors[0])
-    return differs and asked(one, factors) == asked(other, factors)
-
-
-def _change(one: Record, other: Record) -> Change:
-    a, b = held_out(one), held_out(other)
-    return Change(
-        REPORTED[one.network].title,
-        one.classes,
-        min(a.count, b.count),
-        100 * a.accuracy,
-        100 * b.accuracy,
-        100 * math.hypot(standard_error(a), standard_error(b)),
-        "official validation" if "validation" in one.scores else "development",
-        (one.history.last.running_accuracy, other.history.last.running_accuracy),
-        one.recipe.epochs,
-    )
-
-
-def held_out(record: Record) -> Score:
-    """The score on official validation images where there is one, else on development images."""
-    return record.scores.get("validation") or record.scores["development"]
-
-
-def standard_error(score: Score) -> float:
-    """Of an accuracy (0..1) on `count` images."""
-    return math.sqrt(score.accuracy * (1 - score.accuracy) / max(score.count, 1))
-
-
-# ---------------------------------------------------------------- the suspects, one by one
-
-
 _PENALTY = ["l2"], {"l2": 0.01, "optimizer": "adam"}
 
 
@@ -138,29 +53,29 @@ def penalty(records: Sequence[Record] | None = None) -> list[Change]:
 def weight_sizes(records: Sequence[Record] | None = None, folder: str | Path | None = None) -> Table | None:
     """How large the convolutions' weights are, with the penalty and without it, at the epochs that were kept.
 
-    A cell: the smallest and the largest layer, each by the root mean square of its weights. Of the pairs that `penalty`
-    compares, those on the most classes; None if no weights are kept of any. folder: where the records lie.
+    A cell: the first layer and the largest of the others, each by the root mean square of its weights. Of the pairs
+    that `penalty` compares, those on the most classes; None if no weights are kept of any. folder: where they lie.
     """
     known = [r for r in (load_all(folder) if records is None else records) if r.weights]
-    pairs = _level(_pairs(*_PENALTY, known))
-    if not pairs:
+    compared = of_one_length(pairs(*_PENALTY, known))
+    if not compared:
         return None
-    most = max(one.classes for one, _ in pairs)
-    runs = {(run.network, -run.recipe.l2): run for pair in pairs if pair[0].classes == most for run in pair}
+    most = max(one.classes for one, _ in compared)
+    runs = {(run.network, -run.recipe.l2): run for pair in compared if pair[0].classes == most for run in pair}
     epochs = sorted({epoch for run in runs.values() for epoch in run.weights})
 
     def cell(run: Record, epoch: int) -> str:
         if epoch not in run.weights:
             return "–"
-        kept = [w for w in weights(run.name, epoch, folder).values() if w.ndim == 4]
-        sizes = [float(w.square().mean().sqrt()) for w in kept]
-        return f"{min(sizes):.4f} to {max(sizes):.4f}"
+        sizes = {True: 0.0, False: 0.0}  # whether it is the first layer, the only one that reads three colours
+        for w in (w for w in weights(run.name, epoch, folder).values() if w.ndim == 4):
+            sizes[w.shape[1] == 3] = max(sizes[w.shape[1] == 3], float(w.square().mean().sqrt()))
+        return f"{sizes[True]:.4f}, {sizes[False]:.4f}"
 
     order = sorted(runs.values(), key=lambda run: (run.network, -run.recipe.l2, run.recipe.epochs))
     rows = [[REPORTED[run.network].title, run.title, *(cell(run, epoch) for epoch in epochs)] for run in order]
-    caption = (
-        f"Recorded: size of the convolutions' weights on {most} classes (root mean square, smallest to largest layer)"
-    )
+    what = "root mean square: first layer, largest of the others"
+    caption = f"Recorded: size of the convolutions' weights on {most} classes ({what})"
     return Table(["network", "training", *(f"epoch {epoch}" for epoch in epochs)], rows, caption)
 
 
@@ -201,7 +116,7 @@ def race(records: Sequence[Record] | None = None) -> dict[str, History]:
     """Model 1 under SGD and under Adam, all else alike, on the most classes: by optimizer and rate; {}: none."""
     known = [
         pair
-        for pair in _pairs(["optimizer", "learning_rate"], {"optimizer": "sgd"}, records)
+        for pair in pairs(["optimizer", "learning_rate"], {"optimizer": "sgd"}, records)
         if pair[0].network == "model_1"
     ]
     best = max(known, key=lambda pair: (pair[0].classes, pair[0].recipe.epochs), default=())
@@ -229,6 +144,27 @@ def looked_into(records: Sequence[Record] | None = None) -> Record | None:
     return max(known, key=lambda r: (r.classes, held_out(r).accuracy), default=None)
 
 
+def moved(
+    records: Sequence[Record] | None = None, folder: str | Path | None = None
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """How far recorded trainings of Model 1 have moved its filters from their random start.
+
+    {training: {"layer 1": (correlation with the start, median of the filters; ‖change‖ / ‖start‖), "layer 7": …}}, of
+    each recipe the longest, those on the most classes; layers as the report counts them. folder: where the records lie.
+    """
+    known = [r for r in (load_all(folder) if records is None else records) if r.finished and r.network == "model_1"]
+    kept = [r for r in longest(known) if len(r.weights) > 1 and r.weights[0] == 0]
+    most = max((r.classes for r in kept), default=0)
+    found = {}
+    for record in (r for r in kept if r.classes == most):
+        first, last = (weights(record.name, epoch, folder) for epoch in (record.weights[0], record.weights[-1]))
+        found[_titled(record, known)] = {
+            layer: (alike(first[name], last[name]), float((last[name] - first[name]).norm() / first[name].norm()))
+            for layer, name in (("layer 1", "conv3-32.weight"), ("layer 7", "conv3-64.weight"))
+        }
+    return found
+
+
 def right_classes(
     records: Sequence[Record] | None = None, folder: str | Path | None = None
 ) -> dict[str, tuple[np.ndarray, float, float]]:
@@ -241,16 +177,22 @@ def right_classes(
     known = [r for r in (load_all(folder) if records is None else records) if r.answers_digest]
     whole = unpenalised(known)
     free = [] if whole is None else _stages(whole, known)
-    held = [one for one, other in _pairs(*_PENALTY, known) if any(other is r for r in free)]
+    held = [one for one, other in pairs(*_PENALTY, known) if any(other is r for r in free)]
     held = sorted(held, key=lambda r: r.recipe.epochs)[-1:]
     best = best_unchanged(known)
     wanted = [*held, *free, *([] if best is None else [best])]
     most = max((one.classes for one in wanted), default=0)
     found = {}
     for one in (record for record in wanted if record.classes == most):
-        score, title = one.scores["validation"], _stages(one, known)[0].title  # that of its beginning
-        found[f"{title}, {one.recipe.epochs} epochs"] = answers(one.name, folder).right, score.loss, score.accuracy
+        score = one.scores["validation"]
+        found[_titled(one, known)] = answers(one.name, folder).right, score.loss, score.accuracy
     return found
+
+
+def _titled(record: Record, known: Sequence[Record]) -> str:
+    """Recipe and length: "without L2, 30 epochs"; one that another goes on with is called as its beginning."""
+    title = "done well" if record.plan.startswith("done-well") else _stages(record, known)[0].title
+    return f"{title}, {record.recipe.epochs} epochs"
 
 
 def _stages(record: Record, known: Sequence[Record]) -> list[Record]:
@@ -348,11 +290,6 @@ def network(record: Record | None) -> str:
         f"images of all {record.classes} classes after {record.recipe.epochs} epochs (plan {record.plan}, "
         f"{record.title!r}); reported {known.validation:.2%} ({signed(gain)} ± {error:.1f} points: {clear}; one seed)."
     )
-
-
-def signed(points: float) -> str:
-    """+4.0, −6.0: with a sign that no line breaks at, as wide as a plus."""
-    return f"{points:+.1f}".replace("-", "−")
 
 
 def courses(network: str, classes: int = FULL, records: Sequence[Record] | None = None) -> dict[str, History]:

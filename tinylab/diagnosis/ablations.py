@@ -154,7 +154,7 @@ def skill(accuracy: float, classes: int) -> float:
 
 
 def skills(history: History) -> np.ndarray:
-    """(training skill, validation skill) after each epoch, float64 (epochs, 2).
+    """(training skill, skill on the held-out split) after each epoch, float64 (epochs, 2).
 
     Training is the running accuracy, dropout on and averaged over the epoch: what Keras printed, and the report quotes.
     """

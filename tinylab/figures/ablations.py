@@ -139,20 +139,20 @@ def _pair(ax: Axes, place: float, one: tuple[float, str], other: tuple[float, st
 def fingerprints(
     paths: Mapping[str, np.ndarray], rows: Mapping[str, tuple[float, float]], *, title: str = ""
 ) -> Picture:
-    """Each setting's path through the plane of (training skill, validation skill), epoch by epoch, and reported rows.
+    """Each setting's path through the plane of (training skill, held-out skill), epoch by epoch, and reported rows.
 
     paths: {setting: float (epochs, 2)} from `diagnosis.skills`, up to 8; a small point for each epoch, a line of
     running means over three, and a large point with the setting's name at the end.
-    rows: {name: (training skill, validation skill)} as reported, drawn as crosses with a circle of 0.05 around each.
+    rows: {name: (training skill, held-out skill)} as reported, drawn as crosses with a circle of 0.05 around each.
     Skill is accuracy with guessing taken away: 0 guesses, 1 is perfect; on the dotted diagonal nothing is lost between
-    training and validation. Raises InvalidInputError for no paths, more than 8, or one without an epoch.
+    training and held-out images. Raises InvalidInputError for no paths, more than 8, or one without an epoch.
     """
     if not 1 <= len(paths) <= MOST_PATHS:
         raise InvalidInputError(f"fingerprints got {len(paths)} settings. Allowed: 1 to {MOST_PATHS} in one picture")
     picture = Picture(7.6, 5.0)
     style = picture.style
     ax = picture.subplots()
-    dress(ax, x="training skill (0: guessing, 1: perfect)", y="validation skill", grid="both")
+    dress(ax, x="training skill, while learning (0: guessing, 1: perfect)", y="held-out skill", grid="both")
     ax.plot([0, 1], [0, 1], ":", color=GREY, lw=style.line * 0.8)
     ends, said, top = [], [], 0.45
     hues = [*HUES, GREY, "#8A6D00", "#444444"]  # the last three are told apart by their dashes
@@ -178,6 +178,6 @@ def fingerprints(
     label_ends(ax, ends)
     picture.tell(
         title or "Which path leads through a reported row?",
-        "Training skill, validation skill. " + "; ".join(said) + ".",
+        "Training skill, held-out skill. " + "; ".join(said) + ".",
     )
     return picture

@@ -202,7 +202,7 @@ def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str) -> list[EndLabel]:
         ax.plot(x, y, dash, color=colour if alone else hue, lw=width, marker=marker, ms=style.marker)
         if alone:
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), name, colour))
-        elif current or what == "eval":  # the others' training lines are solid as well
+        elif current or what == "eval" or len(scene.branches) == 2:  # of more, the solid lines can do without
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), f"{branch.letter} {name}", hue))
     best = best_epoch(branch.history)
     if current and best is not None:

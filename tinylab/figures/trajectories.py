@@ -49,7 +49,7 @@ def trajectories(
     style = picture.style
     ax = picture.subplots()
     dress(ax, x="training accuracy, while learning (%)", y="accuracy on held-out images (%)", grid="both")
-    ends, said, top = [], [], 10.0
+    ends, said, top, right = [], [], 10.0, 10.0
     for (name, history), hue, dash in zip(histories.items(), HUES, DASHES, strict=False):
         x, y = (100 * np.array(history.column(c), dtype=float) for c in ("running_accuracy", "eval_accuracy"))
         if not len(x):
@@ -59,14 +59,14 @@ def trajectories(
         ends.append(EndLabel(float(x[-1]), float(y[-1]), name, hue))
         count = f"{len(x)} epoch{'s' * (len(x) > 1)}"
         said.append(f"{name}: {count}, from {x[0]:.1f} / {y[0]:.1f} % to {x[-1]:.1f} / {y[-1]:.1f} %")
-        top = max(top, float(y.max()))
+        top, right = max(top, float(y.max())), max(right, float(x.max()))
     for name, (train, validation) in (rows or {}).items():
         ax.plot(100 * train, 100 * validation, "X", color=BLACK, ms=style.marker * 1.7, zorder=5)
         ends.append(EndLabel(100 * train, 100 * validation, name, BLACK))
         told = name if name.endswith("as reported") else f"{name}, as reported"
         said.append(f"{told}: {percent(train)} / {percent(validation)}")
-        top = max(top, 100 * validation)
-    ax.set_xlim(0, 102)
+        top, right = max(top, 100 * validation), max(right, 100 * train)
+    ax.set_xlim(0, min(102, 1.15 * right))
     ax.set_ylim(0, min(102, 1.15 * top))
     ax.plot([0, 102], [0, 102], ":", color=GREY, lw=style.line * 0.6)  # nothing is lost between the two
     for name, share in compared(chance, level):

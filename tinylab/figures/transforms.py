@@ -125,7 +125,7 @@ def convolution(image: Pixels, kernel: Pixels, response: Pixels, *, title: str =
     total = float(weights.sum())
     bright = total * (1 if max(abs(low), high) <= 8 * abs(total) else 255)  # what a white area becomes
     if total >= 0.5 and both:  # still a picture: on the picture's own scale, or it looks washed out
-        shown, meaning = stretched(values, 0, bright), "on the image's own grey scale; what lies outside is clipped"
+        shown, meaning = stretched(values, 0, bright), "on the image's own grey scale, clipped"
     else:
         shown = signed(values) if both else stretched(values, 0, max(high, 1e-12))
         meaning = "zero is mid-grey" if both else "zero is black"

@@ -56,10 +56,13 @@ def watching(run: "Run", layer: int | str) -> Iterator[Snapshot]:
 def alike(before: Tensor, after: Tensor) -> float:
     """The median, over filters, of the correlation of a filter's numbers before and after; both (N, C, k, k), N ≥ 1.
 
-    1: each is what it was, up to brightness and contrast; near 0: nothing of the start is left.
+    1: each is what it was, up to brightness and contrast; near 0: nothing of the start is left. A filter of equal
+    numbers, such as one that a penalty has taken to zero, counts as 0.
     """
-    pairs = zip(before.flatten(1).double().numpy(), after.flatten(1).double().numpy(), strict=True)
-    return float(np.median([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
+    centred = [w.flatten(1).double().numpy() for w in (before, after)]
+    a, b = (w - w.mean(axis=1, keepdims=True) for w in centred)
+    sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(np.median(np.divide((a * b).sum(axis=1), sizes, out=np.zeros_like(sizes), where=sizes > 0)))
 
 
 def restored(model: nn.Sequential, snapshot: Snapshot) -> nn.Sequential:

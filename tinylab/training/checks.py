@@ -23,6 +23,19 @@ from tinylab.training.scoring import evaluating
 SPLITS = ("development", "validation", "test", "train")
 
 
+def check_parts(model: nn.Module, data: Dataset) -> None:
+    """A network with something to learn, and a data set."""
+    if not isinstance(model, nn.Module):
+        raise InvalidInputError(f"{model!r} is not a network. Allowed: a torch.nn.Module, as `models.build` gives one")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InvalidInputError("the network has no parameter that learns. Allowed: one or more with requires_grad")
+    if not isinstance(data, Dataset):
+        raise InvalidInputError(
+            f"data of type {type(data).__name__} cannot be learned from. Allowed: a Dataset (`data.load`, "
+            "`Dataset.from_arrays`)"
+        )
+
+
 def watched(data: Dataset, eval_split: str) -> Split:
     """The split of that name, with images and labels."""
     if eval_split not in SPLITS:

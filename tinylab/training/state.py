@@ -57,6 +57,7 @@ class RunState:
         checkpoint: Path | None = None,
         progress: bool | None = False,
     ) -> None:
+        checks.check_parts(model, data)
         split = checks.watched(data, eval_split)
         if recipe.dropout is not None:
             set_dropout(model, recipe.dropout)

@@ -10,6 +10,7 @@ from tinylab.lab.live import snapshots
 from tinylab.lab.live.knobs import Change, Knobs, changes, merged
 from tinylab.lab.live.session import Session
 from tinylab.lab.live.snapshots import Snapshot, SnapshotStore
+from tinylab.support.errors import InvalidInputError
 
 
 def snapshot(step: int, size: int = 100) -> Snapshot:
@@ -86,6 +87,9 @@ def test_a_small_container_is_told_what_it_costs(monkeypatch):
     assert session.gave_up.startswith("1.5 GB of memory are left here: the laboratory keeps 0.40 GB of earlier moments")
     assert "\n" not in session.gave_up
     assert made.session(memory=10**9).gave_up == ""
+    for memory in (-1, "x"):
+        with pytest.raises(InvalidInputError, match=r"memory .* is not possible. Allowed: a whole number from 0"):
+            made.session(memory=memory)
 
 
 def test_a_laboratory_leaves_what_the_open_ones_were_promised(monkeypatch):

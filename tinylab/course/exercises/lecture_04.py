@@ -18,14 +18,15 @@ def under_or_over(answer: Any) -> str | None:
 
 
 @exercise("04.2")
-def weight_decay_for_l2(answer: Any) -> str | None:
-    """The weight_decay of plain SGD that equals 0.01·Σw²: 0.02."""
+def updates_that_halve(answer: Any) -> str | None:
+    """Updates of plain SGD at 0.1 after which 0.01·Σw² alone has halved a weight: ln 0.5 / ln 0.998, 346 or 347."""
     hints = {
-        0.01: "PyTorch adds weight_decay × w to the gradient. What is the gradient of 0.01·w²?",
-        0.005: "The factor is right, its side is not: is the gradient of w² larger or smaller than w?",
+        250: "Each update takes a share of what is *left*, not of the weight that you began with.",
+        693: "What is the derivative of w²? The pull is larger than you think.",
+        34.5: "That is the pull itself. An update moves a weight by the learning rate times it.",
     }
-    walk = "Differentiate 0.01·w² with respect to w, and compare with weight_decay × w."
-    return counted(answer, 0.02, hints, walk, relative=1e-3)
+    walk = "One update: w becomes w − 0.1 · (derivative of 0.01·w²). Which share is left, and when is it a half?"
+    return counted(answer, 346.5, hints, walk, relative=2e-3)
 
 
 @exercise("04.3")

@@ -80,7 +80,7 @@ def each_at_its_own_rate(answer: Any) -> str | Found | None:
         {
             "the learning rate": (("rate",), "Which knob means something else to SGD than to Adam?"),
             "each its own": (
-                ("own", "each", "different", "separate", "same", "common", "tune"),
+                ("own", "each", "different", "separate", "tune"),
                 "Should both get the same rate? What would be fair?",
             ),
         },

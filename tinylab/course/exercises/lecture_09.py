@@ -74,7 +74,7 @@ def unsorted(answer: Any, random: np.random.Generator) -> str | None:
     if not isinstance(result, dict):
         return "Return a dictionary: {file: prediction}."
     if result == dict(zip(files, classes, strict=True)):
-        return "That is the mishap itself: the k-th prediction belongs to the k-th of the *sorted* names."
+        return "That is the mistake itself: the k-th prediction belongs to the k-th of the *sorted* names."
     return (
         None
         if result == expected

@@ -171,7 +171,8 @@ def _figure_2(rows: Sequence[Fingerprint]) -> str:
     if longest_run >= FLATTENS[0]:
         return " None has Figure 2's shape."
     turned = [row for row in rows if row.turns]
-    said = f" Figure 2's turn is shown by {_titles(turned)}, in epoch {turned[0].turning.epoch}." if turned else ""
+    where = f"{_titles(turned)}, in epoch {turned[0].turning.epoch}" if turned else ""
+    said = f" A turn such as Figure 2's (around epoch 20) is shown by {where}." if turned else ""
     return f"{said} Figure 2's plateau cannot show in {longest_run} epoch{'s' * (longest_run > 1)}."
 
 

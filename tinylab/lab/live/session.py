@@ -23,7 +23,7 @@ from tinylab.lab.live.status import Status
 from tinylab.lab.live.steered import named
 from tinylab.lab.live.steering import Steering
 from tinylab.support.device import Device, pick
-from tinylab.support.errors import InvalidInputError
+from tinylab.support.errors import InvalidInputError, check_int
 from tinylab.support.threads import release_team
 from tinylab.training.recipe import Recipe
 
@@ -57,6 +57,8 @@ class Session(Steering):
 
         memory: bytes for snapshots, None: `budget()`; report(status, due): called between batches, on their thread.
         """
+        if memory is not None:
+            check_int("memory", memory, 0)
         self.data, self.eval_split, self.device = data, eval_split, device or pick()
         self._report = report or (lambda moment, due: None)
         promised = sum(other._promised() for other in list(_open))

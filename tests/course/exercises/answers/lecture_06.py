@@ -21,7 +21,7 @@ RIGHT = [
     ("06.3", step()),
     ("06.3", lambda w, g, v, rate, mu: [w - rate * (mu * v + g), mu * v + g]),
     ("06.4", " Lower "),
-    ("06.5", PROSE + " The same rate means different steps, so each gets its own."),
+    ("06.5", PROSE + " The rate means different steps, so each gets its own."),
 ]
 
 WRONG = [
@@ -46,4 +46,5 @@ WRONG = [
     ("06.5", "Because.", "at least 15"),
     ("06.5", PROSE, "Which knob"),
     ("06.5", PROSE + " At this rate.", "be fair"),
+    ("06.5", PROSE + " Adam is better at the same rate.", "be fair"),
 ]

@@ -39,7 +39,7 @@ WRONG = [
         "Divide by the files",
     ),
     ("09.3", lambda answers: 1, "TypeError"),
-    ("09.4", lambda files, predictions: dict(zip(files, predictions, strict=True)), "the mishap itself"),
+    ("09.4", lambda files, predictions: dict(zip(files, predictions, strict=True)), "the mistake itself"),
     ("09.4", lambda files, predictions: predictions, "a dictionary"),
     ("09.4", lambda files, predictions: dict.fromkeys(files, 0), "In which order"),
     ("09.5", "Too short.", "at least 15 words"),
