@@ -72,8 +72,8 @@ class Dataset:
             got = f"{labels.dtype} {labels.shape}"
             raise InvalidInputError(f"labels {got} are not possible. Allowed: whole numbers ({len(images)},)")
         if not np.iterable(classes) or len(classes) < 2 or len(set(classes)) < len(classes):
-            got = list(classes) if np.iterable(classes) else repr(classes)
-            raise InvalidInputError(f"classes {got} are not possible. Allowed: two or more different names")
+            named = list(classes) if np.iterable(classes) else classes
+            raise InvalidInputError(f"classes {named!r} are not possible. Allowed: two or more different names")
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
             raise InvalidInputError(f"labels {labels.min()} to {labels.max()} do not fit {len(classes)} classes")
         counts = np.bincount(labels, minlength=len(classes))

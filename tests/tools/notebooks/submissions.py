@@ -1,4 +1,5 @@
 """Thirty returned notebooks: right, wrong, half done, broken and tampered with, and what each must be given."""
+# ruff: noqa: E501  (a table with a case on each line)
 
 from collections.abc import Callable
 from pathlib import Path
@@ -114,7 +115,10 @@ LOOP = "    while True:\n        pass"
 # student: (answers, what is done to the notebook then, points, words in `broken.csv` or None)
 CASES: dict[str, tuple[dict[str, str], Change | None, dict[str, int | None], str | None]] = {
     "right": (RIGHT, None, ALL, None),
-    "right-other-way": (_with(**{"01_1": "answer_1 = np.prod((64, 64, 3))"}), None, ALL, None),
+    "right-other-way": (
+        _with(**{"01_1": "answer_1 = np.prod((64, 64, 3))", "01_5": "from math import *\nnote = 'a\u2028b'\nanswer_5 = floor(0.5)"}),
+        None, ALL, None,
+    ),
     "untouched": ({}, None, NONE, None),
     "wrong": (
         {"01.1": "answer_1 = 1", "01.2": "answer_2 = 'test'", "01.5": "answer_5 = 2", "01.3": "def normalise(*a): return a[0]"},
@@ -126,7 +130,7 @@ CASES: dict[str, tuple[dict[str, str], Change | None, dict[str, int | None], str
     "syntax-error": (_with(**{"01_1": "answer_1 = (64 * "}), None, _less("01.1"), "SyntaxError"),
     "syntax-error-in-function": (_with(**{"01_4": "def stratified(labels share):"}), None, _less("01.4"), "SyntaxError"),
     "looping": (_with(**{"01_4": f"def stratified(labels, share):\n{LOOP}"}), None, _less("01.4"), None),
-    "looping-cell": (_with(**{"01_2": "while True:\n    answer_2 = 0"}), None, _less("01.2"), "still running"),
+    "looping-cell": (_with(**{"01_2": "while True:\n    pass"}), None, _less("01.2"), "still running"),
     "stubborn": (
         _with(**{"01_3": "def normalise(*a):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass"}),
         None, _less("01.3"), None,

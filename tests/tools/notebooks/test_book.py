@@ -14,7 +14,8 @@ BROWSER = next(filter(None, map(shutil.which, book._NAMES)), None)
 
 @pytest.fixture
 def lectures(tmp_path):
-    links = "# %%md\n## A part\nSee [the next](02_next.ipynb).\n\n<details>\n<summary>Hint</summary>\n\nFolded.\n\n</details>"
+    links = "# %%md\n## A part\nSee [the next](02_next.ipynb).\n\n"
+    links += "<details>\n<summary>Hint</summary>\n\nFolded.\n\n</details>"
     first = crafted.notebook(links, "very_long_name = " + " + ".join(["another_long_name"] * 20))
     second = crafted.notebook("# %%md\n## A part\nMore.", title="02 · The next")
     return [crafted.write(tmp_path, "01_small", first), crafted.write(tmp_path, "02_next", second)]

@@ -7,12 +7,12 @@ import re
 import nbformat
 import pytest
 
+from tinylab.lab.control import ERROR_CLASS
 from tinylab.support.errors import InvalidInputError, NotebookError
+from tinylab.support.notebook import VARIABLE
 from tinylab.tools.notebooks import inspection, kernels, pages, runner
 
 from . import crafted
-from tinylab.support.notebook import VARIABLE
-from tinylab.lab.control import ERROR_CLASS
 
 pytestmark = pytest.mark.xdist_group("runner")  # one process makes what they share
 
@@ -315,7 +315,6 @@ def test_duplicate_parameters_cells_and_bad_python_are_refused():
 
 
 def test_the_laboratory_s_names_are_the_ones_watched_for(tmp_path):
-    from tinylab import lab
 
     environment = kernels.environment(2)
     assert environment[VARIABLE] == "1"

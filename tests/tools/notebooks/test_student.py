@@ -9,9 +9,9 @@ import pytest
 
 from tests.tools.notebooks import crafted
 from tinylab import course
-from tinylab.tools.cli import main
-from tinylab.support.errors import NotebookError
 from tinylab.course.exercises import Verdict, check, exercises
+from tinylab.support.errors import NotebookError
+from tinylab.tools.cli import main
 from tinylab.tools.notebooks import assignments, student
 
 LECTURES = course.find()
@@ -177,6 +177,20 @@ def test_the_command(tmp_path, capsys):
     assert f"{len(LECTURES)} notebooks" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("shared", "theirs"),
+    [("class", "class"), ("class", "class/copy"), ("class", "class/../class/a/b"), ("copy/source", "copy")],
+)
+def test_solutions_are_not_written_into_the_class_s_folder(tmp_path, capsys, shared, theirs):
+    with pytest.raises(SystemExit) as ended:
+        main(["student", str(tmp_path / shared), "01", "--lecturer", str(tmp_path / theirs)])
+    assert ended.value.code != 0
+    said = capsys.readouterr().err
+    assert "would put the solutions into the class's folder" in said
+    assert len(said.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def _edition(folder: Path, *sources: str, words: str = "1 + 1"):
     """(the lecture of a course, its student edition in `folder`)"""
     made = crafted.notebook(words, *sources, "answer_1 = 'swordfish'", 'check("01.1", answer_1)')
@@ -233,6 +247,55 @@ def test_an_update_names_cells_that_both_have_changed_and_loses_neither(tmp_path
     assert "answer_1 = 'trout'" in sources
     assert student.update([lecture], mine.parent)[0].conflicts == []
     assert _sources(mine) == sources
+
+
+def test_an_update_leaves_alone_what_only_the_student_has_changed(tmp_path):
+    lecture, mine = _edition(tmp_path, "# %%md Some text.")
+    mine_now = {"cell_2": "1 + 1  # mine", "cell_3": "Text and notes.", "question": "**1.1 (recall)** Fish? (hard)"}
+    _change(mine, **mine_now, answer="answer_1 = 'trout'")
+    before = _sources(mine)
+    _change(lecture, cell_0="# A new title")
+    for kept, replaced in ((4, 1), (4, 0)):
+        (news,) = student.update([lecture], mine.parent)
+        assert (news.kept, news.replaced, news.conflicts) == (kept, replaced, [])
+    assert _sources(mine) == ["# A new title", *before[1:]]
+    _change(lecture, cell_3="Other text.")  # a note of what the course once said has stayed
+    assert "changed here and in the course" in student.update([lecture], mine.parent)[0].conflicts[0]
+
+
+def _nameless(path: Path, *lost: str):
+    made = nbformat.read(path, as_version=4)
+    made.nbformat_minor = 4
+    for cell in made.cells:
+        del cell["id"]
+        for key in lost:
+            cell.metadata.pop(key, None)
+    nbformat.write(made, path)
+
+
+def test_an_update_knows_cells_that_have_lost_their_names_by_their_marks(tmp_path):
+    lecture, mine = _edition(tmp_path)
+    made = _change(mine, answer="answer_1 = 'trout'")
+    made.cells.insert(3, nbformat.v4.new_code_cell("my_notes = 7"))
+    nbformat.write(made, mine)
+    before = _sources(mine)
+    _nameless(mine)
+    _change(lecture, cell_2="2 + 2")
+    (news,) = student.update([lecture], mine.parent)
+    assert (news.kept, news.conflicts) == (2, [])
+    assert sorted(_sources(mine)) == sorted("2 + 2" if source == "1 + 1" else source for source in before)
+    nbformat.validate(nbformat.read(mine, as_version=4))
+
+
+def test_an_update_refuses_a_notebook_whose_cells_nothing_tells_apart(tmp_path):
+    lecture, mine = _edition(tmp_path)
+    _change(mine, answer="answer_1 = 'trout'")
+    _nameless(mine, "nbgrader", "tinylab")
+    before = mine.read_bytes()
+    with pytest.raises(NotebookError, match=r"01_small\.ipynb has lost its cells' names; .* it stays as it is") as told:
+        student.update([lecture], mine.parent)
+    assert len(str(told.value).splitlines()) == 1
+    assert mine.read_bytes() == before
 
 
 def test_an_update_keeps_what_the_course_has_dropped_if_it_was_changed(tmp_path):

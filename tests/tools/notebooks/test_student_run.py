@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from tinylab import course
 from tinylab.tools.notebooks import assignments, inspection, runner, student
 

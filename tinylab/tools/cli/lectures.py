@@ -110,6 +110,13 @@ def student(
     from tinylab.tools.notebooks import student as edition
 
     lectures = course.find(notebooks or [])
+    if lecturer is not None:
+        solutions, shared = (lecturer / "source").resolve(), out.resolve()
+        if solutions.is_relative_to(shared) or shared.is_relative_to(solutions):
+            raise InvalidInputError(
+                f"--lecturer {str(lecturer)!r} would put the solutions into the class's folder {str(out)!r}. "
+                "Name a folder outside it"
+            )
     if update:
         for news in edition.update(lectures, output(out)):
             print(f"{news.path.name}: {news.kept} answers and own cells kept, {news.replaced} cells renewed")
@@ -142,7 +149,8 @@ def grade(
 
     check_int("jobs", jobs, 1)
     check_range("timeout", timeout, 1, 3600)
-    output(out.absolute().parent)
+    grading.table(out)  # what is wrong with it is said before the work
+    output(grading.folder_of(out.absolute()))
     data.load("sample", 2)  # drawn once, and not by each submission
     done = grading.grade(
         submitted, timeout=timeout, jobs=jobs, seed=seed, watcher=lambda one: print(f"  {one.student}: {one.path.name}")
@@ -152,8 +160,13 @@ def grade(
     manual = sum(row.points is None for row in rows)
     broken = [one for one in done if one.broken]
     print(f"{len(rows)} rows graded into {out}, {manual} of them to be read by you; feedback in {folder}")
+    for row in rows:
+        if row.checks is not None:
+            said = f"{row.points:g} in the table, {row.checks:g} by the checks; the table counts"
+            print(f"  {row.student} {row.exercise}: {said}")
     for one in broken:
-        print(f"  {one.student}, {one.path.name}: {one.broken[0]}" + (" …" if len(one.broken) > 1 else ""))
+        whose = ", ".join(dict.fromkeys([one.student, one.path.name]))
+        print(f"  {whose}: {one.broken[0]}" + (" …" if len(one.broken) > 1 else ""))
 
 
 def slides(

@@ -40,7 +40,9 @@ class Task:
     def points(self) -> int:
         points = _table()["points"]
         if self.identifier not in points:
-            raise NotebookError(f"exercise {self.identifier} has no points in tinylab/course/exercises/grading.toml. Give it some")
+            raise NotebookError(
+                f"exercise {self.identifier} has no points in tinylab/course/exercises/grading.toml. Give it some"
+            )
         return int(points[self.identifier])
 
     @property
@@ -63,7 +65,7 @@ class Task:
 def tasks(notebook: NotebookNode) -> list[Task]:
     """The exercises of a lecture, in order."""
     found: list[Task] = []
-    starts = [place for place, cell in enumerate(notebook.cells) if _question(cell)]
+    starts = [place for place, cell in enumerate(notebook.cells) if is_question(cell)]
     for start, end in zip(starts, [*starts, len(notebook.cells)][1:], strict=True):
         match = _question(notebook.cells[start])
         assert match is not None
@@ -92,6 +94,11 @@ def marked(kind: str, identifier: str, points: int | None = None) -> dict[str, o
         "grade_id": f"exercise-{identifier.replace('.', '-')}-{kind}",
     }
     return facts | ({} if points is None else {"points": points})
+
+
+def is_question(cell: NotebookNode) -> bool:
+    """Whether an exercise begins with this cell."""
+    return _question(cell) is not None
 
 
 def _question(cell: NotebookNode) -> "re.Match[str] | None":

@@ -6,6 +6,7 @@ from being talked up; it is no prison. Code from strangers belongs into a contai
 """
 
 import ast
+import contextlib
 import itertools
 import json
 import os
@@ -14,12 +15,13 @@ import secrets
 import subprocess
 import symtable
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import numpy as np
+import psutil
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -47,6 +49,7 @@ _PREPARE = "from tinylab.tools.notebooks import bridge as _tinylab_bridge"
 _HANGS, _DIES = "it was still running when its time was over", "the kernel died"
 _FATAL = {_HANGS, _DIES}
 _START = 300.0  # seconds that a kernel may take until it has imported what it needs: nothing of the student's has run
+_STAR = "*"
 _SETTINGS = 'profile, data, seed = "smoke", "sample", 0'
 
 
@@ -83,6 +86,12 @@ class Sandbox:
             return self._value(back)
 
         return answer
+
+    def broken(self, expression: str, answer: int | None) -> str:
+        """What went wrong in the cells that should have bound the names in an expression, and in cell `answer`."""
+        names = _names(expression)[1]
+        blamed = [n for n in sorted(self.faults) if n == answer or any(names & _names(p)[0] for p in self.cells[n])]
+        return "; ".join(f"cell {number}: {self.faults[number]}" for number in blamed)
 
     def _value(self, data: dict[str, Any]) -> Any:
         value = data.get("value")
@@ -160,13 +169,17 @@ class Sandbox:
     def _stop(self) -> None:
         client, self._client = self._client, None
         if client is not None:
+            _end_children(getattr(getattr(client.km, "provisioner", None), "pid", None))
             client._cleanup_kernel()
 
 
-def needed(cells: Iterable[tuple[int, NotebookNode]], expressions: Iterable[str]) -> dict[int, list[str]]:
+def needed(
+    cells: Iterable[tuple[int, NotebookNode]], expressions: Iterable[str], always: Collection[int] = ()
+) -> dict[int, list[str]]:
     """{number: parts} of the cells that expressions need, in their order: those that bind the names in them, and so on.
 
-    A lecture also trains networks and draws figures; no answer has to wait for them.
+    A lecture also trains networks and draws figures; no answer has to wait for them. The cells `always` are needed even
+    if they bind nothing: they stand where an answer should, and what breaks in them says why there is none.
     """
     code: dict[tuple[int, int], tuple[str, set[str], set[str]]] = {}  # source, names bound, names used
     for number, cell in cells:
@@ -174,9 +187,15 @@ def needed(cells: Iterable[tuple[int, NotebookNode]], expressions: Iterable[str]
         for place, part in enumerate(_parts(source)):
             code[number, place] = (part, *_names(part))
     wanted = set().union(*(_names(expression)[1] for expression in expressions))
-    chosen: set[tuple[int, int]] = set()
+    chosen = {key for key in code if key[0] in always}
+    wanted |= set().union(*(code[key][2] for key in chosen))
     while True:
-        more = {key for key, (_, bound, _) in code.items() if key not in chosen and bound & wanted}
+        last = max(chosen, default=(0, 0))[0]
+        more = {  # a star, in a cell that is needed or before it, may bind any name
+            key
+            for key, (_, bound, _) in code.items()
+            if key not in chosen and (bound & wanted or (_STAR in bound and key[0] <= last))
+        }
         if not more:
             break
         chosen |= more
@@ -189,11 +208,12 @@ def needed(cells: Iterable[tuple[int, NotebookNode]], expressions: Iterable[str]
 
 def _parts(source: str) -> list[str]:
     """A cell in parts, each import one of its own: few answers need all that a lecture imports."""
+    source = re.sub(r"\r\n?", "\n", source)
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError):
         return [source]
-    lines = source.splitlines()
+    lines = source.split("\n")  # as `ast` counts; `splitlines` knows more ends of lines, such as U+2028 in a text
     groups = [list(group) for _, group in itertools.groupby(body, _is_import)]
     found = []
     for group in groups:
@@ -205,6 +225,13 @@ def _parts(source: str) -> list[str]:
     return found
 
 
+def _is_plain(source: str) -> bool:
+    """Whether a cell is Python without magics; of that, IPython warns if a text in it holds other ends of lines."""
+    with contextlib.suppress(SyntaxError):
+        return bool(ast.parse(source))
+    return False
+
+
 def _is_import(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Import | ast.ImportFrom)
 
@@ -212,7 +239,7 @@ def _is_import(statement: ast.stmt) -> bool:
 def _names(source: str) -> tuple[set[str], set[str]]:
     """The names that a cell binds or changes, and those it uses; of a cell that is no Python, what it seems to bind."""
     try:
-        plain = TransformerManager().transform_cell(source)
+        plain = source if _is_plain(source) else TransformerManager().transform_cell(source)
         tree, table = ast.parse(plain), symtable.symtable(plain, "cell", "exec")
     except (SyntaxError, ValueError, RecursionError):
         return _guessed(source), set()
@@ -224,6 +251,8 @@ def _names(source: str) -> tuple[set[str], set[str]]:
         used |= {one.get_name() for one in scope.get_symbols() if one.is_global()}
     if plain.strip() != source.strip():  # magics, which hide what they run: `%time answer = 3`
         bound, used = bound | _guessed(source), used | set(re.findall(r"\w+", source))
+    if any(isinstance(node, ast.ImportFrom) and node.names[0].name == _STAR for node in ast.walk(tree)):
+        bound.add(_STAR)
     for node in ast.walk(tree):  # `answers[0] = 3` and `answers.append(3)` change `answers`
         if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
             bound |= {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
@@ -232,6 +261,14 @@ def _names(source: str) -> tuple[set[str], set[str]]:
             if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
                 bound.add(called.value.id)
     return bound, used
+
+
+def _end_children(kernel: int | None) -> None:
+    """End what the code in a kernel has started, also in a session of its own, which would outlive the kernel."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(kernel).children(recursive=True) if kernel else []:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
 
 
 def _guessed(source: str) -> set[str]:

@@ -140,7 +140,7 @@ def write_lecturer(lectures: list[Path], out: Path) -> list[Path]:
 def update(lectures: list[Path], out: Path) -> list[Update]:
     """Bring the student editions in `out` up to date, keeping what their owner wrote. Files that are not there are new.
 
-    Raises NotebookError, before anything is written, for a file that is no notebook.
+    Raises NotebookError, before anything is written, for a file that is no notebook, or has lost its cells' names.
     """
     merged: list[tuple[Path, NotebookNode, Update]] = []
     for lecture in lectures:
@@ -159,6 +159,7 @@ def merge(mine: NotebookNode, edition: NotebookNode, news: Update) -> NotebookNo
     beside the new ones under a name of their own.
     """
     fresh = {cell.id: cell for cell in edition.cells}
+    _name_again(mine, edition, news)
     before = {cell.get("id"): cell for cell in mine.cells}
     extra: dict[str | None, list[NotebookNode]] = {}  # the student's own cells, by the cell of the course before them
     last = None
@@ -166,7 +167,7 @@ def merge(mine: NotebookNode, edition: NotebookNode, news: Update) -> NotebookNo
         new = fresh.get(cell.get("id"))
         if new is not None:
             last = cell.id
-            if not _answer(new) and _changed(cell) and cell.source != new.source:
+            if not _answer(new) and _changed(cell) and _renewed(cell, new) and cell.source != new.source:
                 news.conflicts.append(f"{_named(cell)} was changed here and in the course; both are kept")
                 extra.setdefault(last, []).append(_own(cell))
         elif OURS not in cell.metadata or _changed(cell):
@@ -186,13 +187,14 @@ def merge(mine: NotebookNode, edition: NotebookNode, news: Update) -> NotebookNo
                 new.outputs, new.execution_count = old.get("outputs", []), old.get("execution_count")
             if question:
                 news.conflicts.append(f"the question of {_named(old)} has changed; your answer is kept")
-        elif old is not None and old.source == new.source:
+        elif old is not None and (old.source == new.source or not _renewed(old, new)):
+            news.kept += old.source != new.source
             cells[-1] = old
             old.metadata = new.metadata
         elif old is not None:
             news.replaced += 1
         if new.cell_type == "markdown" and not _answer(new):
-            question = new.source if old is not None and old.source != new.source else ""
+            question = new.source if old is not None and _renewed(old, new) else ""
         cells += extra.get(new.id, [])
     edition.cells = cells
     return edition
@@ -207,6 +209,39 @@ def _changed(cell: NotebookNode) -> bool:
     """Whether the student has changed a cell of the course; one from before editions took notes may have been."""
     written = cell.metadata.get(OURS, {}).get("written")
     return bool(written != _digest(cell.source))
+
+
+def _renewed(old: NotebookNode, new: NotebookNode) -> bool:
+    """Whether the course has changed a cell since; where no note of it was taken, whether the two differ."""
+    written = old.metadata.get(OURS, {}).get("written")
+    return bool(old.source != new.source if written is None else written != _digest(new.source))
+
+
+def _name_again(mine: NotebookNode, edition: NotebookNode, news: Update) -> None:
+    """Give cells that have lost their names, as in files of nbformat 4.4, those of the cells that they were once.
+
+    Raises NotebookError if most remain unknown: the course's cells would pass for the student's own, and stay.
+    """
+    names = {_origin(cell): cell.id for cell in reversed(edition.cells)}
+    there, course = {cell.get("id") for cell in mine.cells}, {cell.id for cell in edition.cells}
+    known = 0
+    for cell in mine.cells:
+        name = names.get(_origin(cell))
+        if cell.get("id") not in course and name is not None and name not in there:
+            cell.id = name
+            there.add(name)
+        known += cell.get("id") in course or OURS in cell.metadata
+        cell.setdefault("id", f"own-{secrets.token_hex(6)}")
+    if 2 * known < min(len(mine.cells), len(edition.cells)):
+        raise NotebookError(
+            f"{news.path} has lost its cells' names; answers cannot be told from the lecture, and it stays as it is. "
+            "Write the new edition into another folder, and copy the answers"
+        )
+
+
+def _origin(cell: NotebookNode) -> object:
+    """What still tells which cell of the course one was."""
+    return cell.metadata.get("nbgrader", {}).get("grade_id") or cell.metadata.get(OURS, {}).get("written")
 
 
 def _own(cell: NotebookNode) -> NotebookNode:
