@@ -15,18 +15,18 @@ BINS = 20
 def confidence(found: Mapping[str, tuple[np.ndarray, float, float]], *, title: str = "") -> Picture:
     """Histograms of p(right class), a panel for each moment, with loss and accuracy above.
 
-    found: {"epoch 5": (p, loss, accuracy), …}, up to 3; p float (N,), 0..1. Raises InvalidInputError for others.
+    found: {"epoch 5": (p, loss, accuracy), …}, up to 4; p float (N,), 0..1. Raises InvalidInputError for others.
     """
-    if not 1 <= len(found) <= 3:
-        raise InvalidInputError(f"confidence got {len(found)} moments. Allowed: 1 to 3 in one picture")
-    picture = Picture(max(3.0 * len(found), 5.0), 3.1)
+    if not 1 <= len(found) <= 4:
+        raise InvalidInputError(f"confidence got {len(found)} moments. Allowed: 1 to 4 in one picture")
+    picture = Picture(min(max(3.0 * len(found), 5.0), 9.6), 3.1)
     panels = np.atleast_1d(picture.subplots(1, len(found), sharey=True))
     said = []
     for ax, hue, (name, (raw, loss, accuracy)) in zip(panels, HUES, found.items(), strict=False):
         p = array(raw).astype(float)
         if not len(p) or not (np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1):
             raise InvalidInputError(f"confidence got {name!r} with {len(p)} values outside 0..1, or none")
-        seen = f"{name}: loss {loss:.2f},\nright {accuracy:.0%}"
+        seen = f"{name}\nloss {loss:.2f}, right {accuracy:.0%}"
         dress(ax, seen, x="p(right class)", y="images (%)" if ax is panels[0] else "")
         ax.hist(p, bins=BINS, range=(0, 1), weights=np.full(len(p), 100 / len(p)), color=hue)
         ax.set_xticks([0, 0.5, 1])
