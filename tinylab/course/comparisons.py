@@ -55,9 +55,9 @@ def changes(factors: Sequence[str], before: dict[str, object], records: Sequence
     return sorted(found, key=lambda change: (change.classes, change.network))
 
 
-def of_one_length(pairs: Iterable[tuple[Record, Record]]) -> list[tuple[Record, Record]]:
+def of_one_length(found: Iterable[tuple[Record, Record]]) -> list[tuple[Record, Record]]:
     """Of the pairs on as many classes those of the length that most of them have."""
-    known = list(pairs)
+    known = list(found)
     counts = Counter((one.classes, one.recipe.epochs) for one, _ in known)
     usual = {classes: epochs for (classes, epochs), _ in sorted(counts.items(), key=lambda item: (item[1], item[0]))}
     return [pair for pair in known if pair[0].recipe.epochs == usual[pair[0].classes]]
@@ -66,6 +66,7 @@ def of_one_length(pairs: Iterable[tuple[Record, Record]]) -> list[tuple[Record, 
 def pairs(
     factors: Sequence[str], before: dict[str, object], records: Sequence[Record] | None
 ) -> Iterator[tuple[Record, Record]]:
+    """(one, other) of whatever length, as `changes` compares them; records: None takes those of the package."""
     known = [r for r in (load_all() if records is None else records) if r.finished and r.network in REPORTED]
     for one in known:
         if all(getattr(one.recipe, name) == value for name, value in before.items()):
