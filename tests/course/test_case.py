@@ -62,6 +62,17 @@ def test_the_error_is_that_of_two_separate_sets_of_images():
     assert "(−10.0 ± 3.4 points)" in str(worse)  # 100 · √(0.24/400 + 0.21/400), behind a minus, not a hyphen
 
 
+def test_a_difference_has_the_error_of_both_sides():
+    """20 and 40 % of 100 images: the square root of (0.16 + 0.24) / 100 is 6.3 points."""
+    found = course.difference(0.2, 0.4, 100)
+    assert (found.gain, found.error) == (pytest.approx(20), pytest.approx(6.3246, rel=1e-4))
+    assert str(found) == "+20.0 ± 6.3 points: clear"
+    assert str(course.difference(0.4, 0.35, 100)) == "−5.0 ± 6.8 points: cannot tell"
+    for bad in ((-0.1, 0.5, 10), (0.5, float("nan"), 10), (0.5, 0.5, 0), (0.5, 0.5, True)):
+        with pytest.raises(InvalidInputError, match="Allowed"):
+            course.difference(*bad)
+
+
 def test_a_later_record_of_200_classes_decides():
     before = dict((row[0], row[1:]) for row in course.tribunal(STORED).rows)["the penalty"]
     assert before[2] == "moderate"
@@ -81,7 +92,7 @@ def test_a_row_that_the_recipe_as_described_stops_short_of_is_out_of_reach():
     flat = [replace(epoch, running_accuracy=0.025) for epoch in told.epochs]
     stuck = replace(described, history=replace(told, epochs=flat))
     said = evidence.out_of_reach([*STORED, stuck])
-    assert "comes to 2.5% in Model 1 after 12 epochs (reported 56.9%; +0.0 points in the last third)" in said
+    assert "comes to 2.5% in Model 1 after 12 epochs (reported 56.9%), with at most +0.0 points in the last" in said
     assert said in dict((row[0], row[2]) for row in course.tribunal([*STORED, stuck]).rows)["the penalty"]
     longer = replace(told, recipe=replace(told.recipe, epochs=24), epochs=[*flat, *flat])
     said = evidence.out_of_reach([replace(stuck, history=longer), stuck])
@@ -101,6 +112,38 @@ def test_what_is_not_the_recipe_as_described_puts_nothing_out_of_reach(other):
     for name, value in (("l2_on", "fully connected"), ("normalisation", "variance")):
         settings = {**described.settings, name: value}
         assert evidence.out_of_reach([replace(described, history=told, settings=settings)]) == ""
+
+
+def test_what_is_done_well_is_told_by_length():
+    """8 and 30 epochs, the longer with smoothed labels; a training by another recipe is none of them."""
+    assert evidence.done_well([]) == ""
+    assert evidence.done_well(STORED) == ""  # ten classes
+    base = _full(_of("without L2"), 0.3)
+
+    def well(epochs, accuracy, **changes):
+        recipe = replace(RECIPES["well"], epochs=epochs, **changes)
+        scores = {"validation": Score(3.0, accuracy, 10_000)}
+        return replace(base, history=replace(base.history, recipe=recipe), scores=scores)
+
+    said = evidence.done_well([well(30, 0.375, label_smoothing=0.1), well(8, 0.294), well(8, 0.5, crop=0)])
+    assert "29.4% after 8 epochs and 37.5% after 30 epochs with smoothed labels, a training each" in said
+
+
+def test_table_1_is_met_row_by_row():
+    """The report's rows: 56.9 / 24.3, 18.7 / 18.0, 62.4 / 15.6 percent."""
+
+    def at(network, running, evaluated, held_out):
+        record = _full(_of("without L2", network), held_out)
+        ways = {"running_accuracy": running, "train_accuracy": evaluated, "eval_accuracy": held_out}
+        epochs = [replace(epoch, **ways) for epoch in record.history.epochs]
+        return replace(record, history=replace(record.history, epochs=epochs))
+
+    assert evidence.table_1([]) == evidence.MISSING
+    found = [at("model_1", 0.40, 0.57, 0.24), at("model_2", 0.187, 0.3, 0.18), at("model_3", 0.3, 0.3, 0.2)]
+    assert evidence.table_1(found) == (
+        "Of the trainings recorded on 200 classes: 'without L2' passes Model 1's row if that was scored in evaluation "
+        "mode; one ends at Model 2's row; none comes near Model 3's row."
+    )
 
 
 def test_the_error_of_deeper_is_that_of_the_two_accuracies():
@@ -172,9 +215,9 @@ def test_how_far_filters_have_moved_is_told_for_each_recipe(tmp_path):
     results.save(_of("without L2 and dropout"), tmp_path, weights={12: turned})  # its start is not kept
     found = evidence.moved(folder=tmp_path)
     assert set(found) == {"without L2, 12 epochs", "as described, 12 epochs"}
-    assert found["without L2, 12 epochs"]["layer 1"] == pytest.approx((-1.0, 2.0))
-    assert found["without L2, 12 epochs"]["layer 7"] == pytest.approx((1.0, 0.5))
-    assert found["as described, 12 epochs"] == {"layer 1": (0.0, 1.0), "layer 7": (0.0, 1.0)}
+    assert found["without L2, 12 epochs"]["layer 1"] == pytest.approx((-1.0, 2.0, 0.0))
+    assert found["without L2, 12 epochs"]["layer 7"] == pytest.approx((1.0, 0.5, 0.0))
+    assert found["as described, 12 epochs"] == {"layer 1": (0.0, 1.0, 1.0), "layer 7": (0.0, 1.0, 1.0)}
 
 
 def test_certainty_of_records_is_read_from_their_answers(tmp_path):
@@ -247,9 +290,9 @@ def test_certainty_is_counted_or_said_to_be_unknown(monkeypatch):
     assert "not kept" in evidence.certainty(None)
     assert "not kept" in evidence.certainty(_of("without L2"))
     record = replace(_of("without L2"), answers_digest="ab", scores={"validation": Score(1.0, 0.25, 4)})
-    right = np.array([0.01, 0.02, 0.5, 0.99])
+    right = np.array([0.0001, 0.02, 0.5, 0.99])
     monkeypatch.setattr(evidence, "answers", lambda name: SimpleNamespace(right=right))
-    said = "Of its 4 answers, 50% give the right class less than 0.05, 25% more than 0.95; 25.0% are right."
+    said = "Of its 4 answers, 25.0% give the right class less than 0.001, 25.0% more than 0.95; 25.0% are right."
     assert evidence.certainty(record) == said
 
 

@@ -133,7 +133,7 @@ def test_variants_are_seeded_and_differ():
 
 
 def test_augment_refuses():
-    for bad in ({"crop": 33}, {"flip": 1}, {"erase": 2}):
+    for bad in ({"crop": 33}, {"flip": 1}):
         with pytest.raises(InvalidInputError, match="Allowed"):
             Augment(**bad)
 
@@ -255,55 +255,3 @@ def test_no_images_no_batch_and_bad_seed():
 
 def test_streams_do_not_repeat_between_neighbours():
     assert len({derive_seed(seed, epoch) for seed in range(40) for epoch in range(40)}) == 1600
-
-
-# ---- boxes erased
-
-
-def test_boxes_are_those_of_the_paper():
-    """Zhong et al. (2017): 2 % to 40 % of the area, sides 0.3 to 1/0.3, anywhere inside; half of the images here."""
-    boxes = Augment(erase=0.5).boxes(4000, 64, 64, torch.Generator().manual_seed(0)).double()
-    hit = boxes[:, 2] > 0
-    assert 1800 < hit.sum() < 2200
-    assert not boxes[~hit].any()
-    top, left, height, width = boxes[hit].T
-    area = height * width / 64**2
-    assert 0.017 < area.min() < 0.03  # sides are whole pixels
-    assert 0.37 < area.max() < 0.42
-    assert 0.19 < area.mean() < 0.22
-    inside = (height < 64) & (width < 64)
-    ratio = (height / width)[inside].log()
-    assert ratio.abs().max() < -np.log(0.3) + 0.2
-    assert ratio.mean().abs() < 0.06  # tall as often as wide
-    for start, size in ((top, height), (left, width)):
-        assert (start >= 0).all()
-        assert (start + size <= 64).all()
-        assert ((start + size / 2).mean() - 32).abs() < 0.7
-
-
-def test_erase_equals_one_image_at_a_time():
-    generator = torch.Generator().manual_seed(2)
-    boxes = Augment(erase=0.8).boxes(30, 10, 14, generator)
-    x = torch.randn(30, 3, 10, 14, generator=generator).contiguous(memory_format=torch.channels_last)
-    expected = x.numpy().copy()
-    for image, (top, left, height, width) in zip(expected, boxes.tolist(), strict=True):
-        image[:, top : top + height, left : left + width] = 0
-    erased = room.erase(x, boxes)
-    np.testing.assert_array_equal(erased.numpy(), expected)
-    assert erased.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_erasing_leaves_order_and_shifts_alone():
-    split = part(20)
-    fitted = Normalisation.fit(split)
-
-    def seen(erase: float) -> torch.Tensor:
-        augment = Augment(flip=True, crop=2, erase=erase)
-        return check_int(Batches(split, fitted, batch=7, device=CPU, augment=augment, shuffle=True, seed=4), 3)[0]
-
-    plain, some, again = seen(0.0), seen(0.6), seen(0.6)
-    assert torch.equal(some, again)
-    gone = (some == 0) & (plain != 0)
-    assert gone.any()
-    assert torch.equal(some[~gone], plain[~gone])
-    assert torch.equal(gone.any(dim=1), gone.all(dim=1))  # in all colours, or in none

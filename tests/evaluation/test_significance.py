@@ -36,7 +36,10 @@ def test_paired_test_is_near_all_sign_flips():
     assert exact < 0.2  # or there would be nothing to tell
     assert paired_test(before, after) == pytest.approx(exact, abs=0.02)
     assert paired_test(after, before) == pytest.approx(1 - paired_test(before, after))
-    assert paired_test(before, before) == 1.0
+    assert paired_test(before, before) == paired_test(before, before, two_sided=True) == 1.0
+    both = paired_test(before, after, two_sided=True)
+    assert both == paired_test(after, before, two_sided=True)
+    assert both == pytest.approx((np.abs(flips @ gain) >= abs(gain.sum()) - 1e-12).mean(), abs=0.03)
     with pytest.raises(InvalidInputError, match="do not pair up"):
         paired_test(before, after[:3])
 

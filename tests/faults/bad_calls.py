@@ -118,7 +118,6 @@ CALLS: dict[str, tuple[str, ...]] = {
     "models.narrower('model_1', 1.5)": ("factor 1.5", "a whole number"),
     "models.narrower('model_9', 2)": ("'model_9'", "model_1, model_2, model_3"),
     "models.summary(network, size=0)": ("size 0", "from 1"),
-    "models.summary(network, batch=0)": ("batch 0", "from 1"),
     "notation.parse('softmax', size=0)": ("size 0", "from 1"),
     "notation.parse(3)": ("3", "a line is text"),
     "notation.format(torch.nn.Sequential(torch.nn.Tanh()))": ("Tanh", "no name in the notation"),

@@ -227,10 +227,10 @@ SETTINGS = {"text.usetex": True, "font.size": 30, "axes.grid": True, "axes.facec
 
 def test_pictures_are_drawn_with_settings_of_their_own():
     """the user's own matplotlib settings: LaTeX, huge letters, black panels; the same picture, bit for bit."""
-    matrix = np.eye(3, dtype=int)
-    plain = figures.confusion(matrix, ["a", "b", "c"]).png()
+    matrices = {"as it should be": np.eye(3, dtype=int)}
+    plain = figures.signatures(matrices).png()
     with matplotlib.rc_context(SETTINGS):
-        assert figures.confusion(matrix, ["a", "b", "c"]).png() == plain
+        assert figures.signatures(matrices).png() == plain
         assert matplotlib.rcParams["text.usetex"]
         assert matplotlib.rcParams["font.size"] == 30
 
@@ -244,9 +244,9 @@ def test_every_picture_is():
 
 def test_threads_that_draw_leave_the_settings_as_they_were():
     """the user's own matplotlib settings: the laboratory draws in a thread of its own."""
-    matrix = np.eye(3, dtype=int)
+    matrices = {"as it should be": np.eye(3, dtype=int)}
     with matplotlib.rc_context({"font.size": 30}):
-        threads = [threading.Thread(target=lambda: figures.confusion(matrix, ["a", "b", "c"]).png()) for _ in range(4)]
+        threads = [threading.Thread(target=lambda: figures.signatures(matrices).png()) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -6,7 +6,6 @@ import pytest
 from tests.diagnosis import made
 from tests.figures.legible import assert_legible
 from tinylab import diagnosis, figures
-from tinylab.models import REPORTED
 from tinylab.support.errors import InvalidInputError
 from tinylab.training import History
 
@@ -30,7 +29,6 @@ OUTCOMES = [
     *(diagnosis.outcome(name, history) for name, history in RUNS.items()),
     diagnosis.outcome("early stopping", RUNS["base"], stopped=True),
 ]
-ROWS = {row.title: (diagnosis.skill(row.train, 200), diagnosis.skill(row.validation, 200)) for row in REPORTED.values()}
 
 
 def turning(history: History) -> figures.Picture:
@@ -41,7 +39,6 @@ EVERY = {
     "turning": lambda: turning(RUNS["base"]),
     "turning, one epoch": lambda: turning(run(0, 1)),
     "one factor": lambda: figures.one_factor(OUTCOMES, chance=0.2, level=("k-NN", 0.28)),
-    "fingerprints": lambda: figures.fingerprints({n: diagnosis.skills(h) for n, h in RUNS.items()}, ROWS),
 }
 
 
@@ -87,25 +84,8 @@ def test_one_factor_draws_both_accuracies_and_both_losses() -> None:
     assert "base: 100.0 % / 40.0 %, gap 60 points; loss 1.20, 2.00." in picture.alt
 
 
-def test_fingerprints_draw_the_ways_and_the_rows() -> None:
-    picture = EVERY["fingerprints"]()
-    (ax,) = picture.axes
-    ways = [np.column_stack(line.get_data()) for line in ax.get_lines() if line.get_marker() == "."]
-    assert len(ways) == len(RUNS)
-    assert ways[0] == pytest.approx(diagnosis.skills(RUNS["base"]))
-    assert set(ROWS) <= {text.get_text() for text in ax.texts}
-    assert "reported Model 2 at 0.18, 0.18" in picture.alt
-    assert "base ends at 1.00, 0.25" in picture.alt
-
-
 def test_mistakes() -> None:
     with pytest.raises(InvalidInputError, match="without an epoch"):
         figures.turning(made.history([]), diagnosis.turning_point([1.0]))
     with pytest.raises(InvalidInputError, match="no outcomes"):
         figures.one_factor([])
-    with pytest.raises(InvalidInputError, match="0 settings"):
-        figures.fingerprints({}, ROWS)
-    with pytest.raises(InvalidInputError, match="9 settings"):
-        figures.fingerprints({str(i): diagnosis.skills(RUNS["base"]) for i in range(9)}, ROWS)
-    with pytest.raises(InvalidInputError, match="'a' without an epoch"):
-        figures.fingerprints({"a": np.zeros((0, 2))}, ROWS)

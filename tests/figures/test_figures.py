@@ -60,10 +60,6 @@ NORMALISATION = SimpleNamespace(
 NORMALISED = torch.from_numpy(((IMAGES - 115.0) / 70.0).astype(np.float32)).permute(0, 3, 1, 2)
 KERNEL = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 MATRIX = RANDOM.integers(0, 9, (20, 20)) + 30 * np.eye(20, dtype=int)
-LONG = [f"a {texture} {shape}" for texture in ("striped", "dotted", "plain", "wavy") for shape in "ABCDE"]
-RESULTS = {
-    f"Model {i}": {"reported": (0.57, 0.24), "as described": (0.21, 0.23), "done well": (0.7, None)} for i in (1, 2, 3)
-}
 
 EVERY = {
     "grid in rows": lambda: figures.image_grid(
@@ -71,8 +67,6 @@ EVERY = {
     ),
     "flat grid": lambda: figures.image_grid(IMAGES, titles=[WORDS[i % 5] for i in range(12)], title="Guesses"),
     "bare grid": lambda: figures.image_grid(IMAGES[:3]),
-    "duplicates": lambda: figures.duplicates([(IMAGES[i], IMAGES[i], WORDS[i], WORDS[i + 1]) for i in range(4)]),
-    "augmentations": lambda: figures.augmentations(IMAGES[0], IMAGES[1:8]),
     "filters": lambda: figures.filters(RANDOM.normal(size=(32, 3, 3, 3)), title="Untrained filters"),
     "mean image": lambda: figures.mean_image(NORMALISATION),
     "batch": lambda: figures.batch_before_after(IMAGES, NORMALISED),
@@ -83,13 +77,10 @@ EVERY = {
     "curves, no epoch": lambda: figures.curves(history(0)),
     "four runs": lambda: figures.curves({f"Model {i}": history(20 - i, 5 + i) for i in range(1, 5)}),
     "lines": lambda: figures.lines({"real images": [3.0, 2, 1], "blank": [3.0, 2.9]}, level=("ln 20", 2.9957)),
-    "spread": lambda: figures.activation_spread(
-        {"too small": [1, 0.1, 0.01], "right": [1, 1.1, 0.9], "too large": [1, 10, 100]}
+    "spread": lambda: figures.lines(
+        {"too small": [1, 0.1, 0.01], "right": [1, 1.1, 0.9], "too large": [1, 10, 100]}, log=True
     ),
-    "comparison": lambda: figures.comparison(RESULTS, chance=0.005, level=("k-NN", 0.05)),
     "Figure 2": lambda: figures.reported_losses(),
-    "confusion": lambda: figures.confusion(MATRIX, LONG),
-    "small confusion": lambda: figures.confusion(MATRIX[:3, :3], ["a", "b", "c"]),
 }
 
 
@@ -158,7 +149,7 @@ def test_colours_reach_3_to_1_on_white(colour: str) -> None:
     assert 1.05 / (luminance + 0.05) >= 3
 
 
-@pytest.mark.parametrize("name", ["grid in rows", "batch", "filters", "mean image", "convolution", "confusion"])
+@pytest.mark.parametrize("name", ["grid in rows", "batch", "filters", "mean image", "convolution", "signatures"])
 def test_torch_and_numpy_draw_the_same(name: str) -> None:
     weights = RANDOM.normal(size=(4, 3, 3, 3)).astype(np.float32)
     response = RANDOM.normal(size=(64, 64))
@@ -170,7 +161,7 @@ def test_torch_and_numpy_draw_the_same(name: str) -> None:
             SimpleNamespace(mean=give(NORMALISATION.mean), scale=give(NORMALISATION.scale))
         ),
         "convolution": lambda give: figures.convolution(give(IMAGES[0]), give(KERNEL), give(response)),
-        "confusion": lambda give: figures.confusion(give(MATRIX), LONG),
+        "signatures": lambda give: figures.signatures({"as it should be": give(MATRIX)}),
     }[name]
     assert draw(torch.from_numpy).png(False) == draw(lambda values: values).png(False)
 
@@ -193,19 +184,6 @@ def test_spread_leaves_what_has_room_and_centres_what_has_not() -> None:
     assert styles.spread([0.9, 0.1, 0.5], 0.1) == pytest.approx([0.9, 0.1, 0.5])
     assert styles.spread([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
     assert styles.spread([0.0, 0.0], 0.1) == pytest.approx([0.0, 0.1])
-
-
-def test_decimate_keeps_spikes_and_short_lines() -> None:
-    y = np.zeros(100_000)
-    y[77_777], y[12_345] = 5.0, -3.0
-    x = np.arange(100_000)
-    few_x, few_y = styles.decimate(x, y)
-    assert len(few_x) == len(few_y) <= 2000
-    assert (77_777, 5.0) in zip(few_x, few_y, strict=True)
-    assert (12_345, -3.0) in zip(few_x, few_y, strict=True)
-    assert (np.diff(few_x) > 0).all()
-    assert styles.decimate(x[:2000], y[:2000])[0] is not None
-    assert len(styles.decimate(x[:2000], y[:2000])[0]) == 2000
 
 
 @pytest.mark.parametrize(
@@ -297,19 +275,15 @@ def test_grid_mistakes() -> None:
         figures.image_grid([IMAGES[:2]], row_labels=["a", "b"])
     with pytest.raises(InvalidInputError, match="1 titles for 2 images"):
         figures.image_grid(IMAGES[:2], titles=["a"])
-    with pytest.raises(InvalidInputError, match="no pairs"):
-        figures.duplicates([])
 
 
 def test_text_twins_of_images() -> None:
     assert "European fire salamander, bullfrog, spider web" in drawn("grid in rows").alt
-    assert "once bullfrog, once spider web" in drawn("duplicates").alt
     assert "red 120 ± 60, green 110 ± 50, blue 100 ± 40" in drawn("mean image").alt
     assert f"mean {IMAGES.mean():.2f}" in drawn("batch").alt
     assert f"standard deviation {float(NORMALISED.std()):.2f}" in drawn("batch").alt
     assert "[-1 0 1; -2 0 2; -1 0 1]" in drawn("convolution").alt
     assert "32 filters of 3×3" in drawn("filters").alt
-    assert "7 variants" in drawn("augmentations").alt
 
 
 def test_convolution_and_batch_mistakes() -> None:
@@ -405,20 +379,6 @@ def test_several_runs_share_panels() -> None:
 # ---------------------------------------------------------------- charts
 
 
-def test_confusion_refuses_what_nobody_can_read() -> None:
-    with pytest.raises(InvalidInputError, match=r"21 classes.*at most 20"):
-        figures.confusion(np.eye(21), list(map(str, range(21))))
-    with pytest.raises(InvalidInputError, match="2 words"):
-        figures.confusion(np.eye(3), ["a", "b"])
-
-
-def test_confusion_names_the_worst_pair_and_counts_right_answers() -> None:
-    picture = figures.confusion([[8, 2, 0], [0, 9, 1], [5, 0, 5]], ["cat", "dog", "owl"])
-    assert "73.3 % of 30 predictions are right" in picture.alt
-    assert "owl is taken for cat 5 times" in picture.alt
-    assert "no class is mistaken" in figures.confusion(np.eye(2, dtype=int), ["a", "b"]).alt
-
-
 def test_one_more_reference_line_is_drawn_named_and_told() -> None:
     """k nearest neighbours beside guessing, in panels of accuracy only."""
     for runs in (history(), {"Model 1": history(9), "Model 2": history(9)}):
@@ -428,10 +388,6 @@ def test_one_more_reference_line_is_drawn_named_and_told() -> None:
         assert all(line.get_ylabel() != "loss (nats per image)" for line in drawn_in)
         assert "k-NN: 12.3 %" in {text.get_text() for ax in drawn_in for text in ax.texts}
         assert picture.alt.endswith("k-NN: 12.3 %.")
-    picture = figures.comparison(RESULTS, chance=0.005, level=("k-NN", 0.123))
-    heights = [[line.get_ydata()[0] for line in ax.get_lines()] for ax in picture.axes]
-    assert heights == [[pytest.approx(0.5), pytest.approx(12.3)]] * 3
-    assert picture.alt.endswith("guessing: 0.5 %. k-NN: 12.3 %.")
 
 
 def test_the_sketch_of_figure_2_shows_what_the_report_says() -> None:
@@ -445,18 +401,8 @@ def test_the_sketch_of_figure_2_shows_what_the_report_says() -> None:
     assert (np.diff(loss[x > 21]) > 0).all()
 
 
-def test_comparison_bars_and_text() -> None:
-    picture = figures.comparison(RESULTS)
-    assert [round(bar.get_height()) for bar in picture.axes[0].patches] == [57, 24, 21, 23, 70, 0]
-    assert "Model 3: reported 57.0 % / 24.0 %; as described 21.0 % / 23.0 %; done well 70.0 % / –." in picture.alt
-    with pytest.raises(InvalidInputError, match=r"outside 0\.\.1"):
-        figures.comparison({"Model 1": {"reported": (56.9, 24.4)}})
-    with pytest.raises(InvalidInputError, match="no results"):
-        figures.comparison({})
-
-
-def test_lines_and_spread() -> None:
-    picture = figures.activation_spread({"too small": [1, 0.1, 0.0], "right": [1, 1, 1]})
+def test_lines_on_a_logarithmic_axis() -> None:
+    picture = figures.lines({"too small": [1, 0.1, 0.0], "right": [1, 1, 1]}, log=True)
     assert picture.axes[0].get_yscale() == "log"
     assert "too small from 1 to 0.1" in picture.alt  # zero has no logarithm
     with pytest.raises(InvalidInputError, match="Allowed: 1 to 5"):
@@ -475,6 +421,12 @@ def test_a_headline_wider_than_its_images_is_not_cut_off() -> None:
     picture = figures.image_grid(images, titles=["a", "b"], title="WWW MMM: a headline of wide letters, $more")
     picture.png()
     assert picture.texts[0].get_window_extent().x1 <= picture.bbox.x1
+
+
+def test_lines_may_begin_with_what_was_before_the_first_update():
+    ax = figures.lines({"weight": [0.5, 0.4, 0.3]}, first=0).axes[0]
+    assert list(ax.get_lines()[0].get_xdata()) == [0, 1, 2]
+    assert ax.get_xlim()[0] < 0 < 2 < ax.get_xlim()[1]
 
 
 def test_a_line_that_ends_early_is_named_where_it_ends_and_nothing_points_across_the_axes() -> None:

@@ -59,8 +59,8 @@ def test_one_future_with_marks_and_best_epoch() -> None:
         upright = [line.get_xdata()[0] for line in ax.get_lines() if len(set(line.get_xdata())) == 1]
         assert {1.3, 2.5} <= set(upright)
     texts = [text.get_text() for text in loss.texts]
-    assert {"dropout 0.1 → 0.5", "best: epoch 2", "training", "development", "each batch"} <= set(texts)
-    assert any(text.startswith("guessing: ln 4") for text in texts)
+    assert {"dropout 0.1 → 0.5", "lowest loss: epoch 2", "training", "development", "each batch"} <= set(texts)
+    assert "guessing: ln 4" in texts
     said = picture.alt
     assert "At step 13: dropout 0.1 → 0.5. At step 25: L2 0 → 0.01, momentum 0.9 → 0.5." in said
     assert "Branch A: from the beginning: best development loss 0.80 at epoch 2 (73.3 %)" in said
@@ -114,15 +114,10 @@ def test_size_does_not_depend_on_what_is_shown(style: str) -> None:
     assert "spotted mushroom taken for a very long name of a dog (50 %)" in full.alt
     assert len(full.axes) == 2 + 5
     words = {text.get_text(): text.get_window_extent() for text in full.texts}
-    wrong, right = words["✗ 50 %\na very long na…"], words["✓ 50 %\ncat"]
-    assert max(wrong.x1, words["spotted mushro…"].x1) < min(one.get_window_extent().x0 for one in full.axes[3:])
+    wrong, right = words["✗ 50 %\na very long nam…"], words["✓ 50 %\ncat"]
+    assert max(wrong.x1, words["spotted mushroom"].x1) < min(one.get_window_extent().x0 for one in full.axes[3:])
     assert right.y0 > 0  # nothing is cut off below
     assert full.png(compact=False).startswith(b"\x89PNG")
-
-
-def test_long_runs_are_thinned() -> None:
-    long = Branch("A", "from the beginning", history([1.2]), batches(100_000, 0.5))
-    assert max(len(line.get_xdata()) for line in figures.laboratory(scene(long)).axes[0].get_lines()) <= 2000
 
 
 def test_bad_scenes() -> None:

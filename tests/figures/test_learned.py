@@ -24,23 +24,6 @@ def inside(canvas: np.ndarray, image: np.ndarray, zoom: int) -> bool:
     return any(np.array_equal(canvas[r : r + h, c : c + w], large) for r, c in zip(rows, columns, strict=True))
 
 
-def test_side_by_side_draws_every_image_and_names_the_groups() -> None:
-    picture = figures.side_by_side(
-        {"untrained": IMAGES[:3], "trained": IMAGES[3:]}, title="Layer 7", columns=2, what="filters"
-    )
-    assert picture.alt == "Layer 7: 3 filters each for untrained and trained, side by side."
-    assert [text.get_text() for text in picture.axes[0].texts] == ["untrained", "trained"]
-    assert all(inside(drawn(picture), image, 2) for image in IMAGES)
-    positions = [np.nonzero((drawn(picture) != 255).any(axis=(0, 2)))[0].min()]
-    assert positions == [6]
-
-
-@pytest.mark.parametrize("groups", [{}, {"a": IMAGES[:2], "b": IMAGES[:3]}, {"a": IMAGES[:2], "b": IMAGES[:2, :8]}])
-def test_side_by_side_bad_input(groups: dict[str, np.ndarray]) -> None:
-    with pytest.raises(InvalidInputError, match="Allowed: as many in each"):
-        figures.side_by_side(groups)
-
-
 def test_the_frame_lies_round_the_box_and_is_cut_at_the_border() -> None:
     grey = np.full((16, 16, 3), 128, np.uint8)
     framed = _framed(grey, (4, 5, 9, 12), 3)

@@ -50,6 +50,17 @@ def test_a_trajectory_has_a_dot_for_each_epoch_and_a_cross_for_each_reported_row
     assert crosses == {(56.93, 24.35), (18.71, 17.99), (62.36, 15.6)}
 
 
+def test_a_trajectory_of_skills_takes_guessing_away():
+    """Of two classes an accuracy of 0.75 is a skill of 0.5; the report's rows are given as skills."""
+    run = history(3)
+    ax = figures.trajectories({"plain": run}, {"Model 1": (0.57, 0.24)}, as_skill=True).axes[0]
+    line = next(line for line in ax.lines if len(line.get_xdata()) == 3)
+    guess = 1 / len(run.classes)
+    assert line.get_xdata() == pytest.approx(100 * (np.array(run.column("running_accuracy")) - guess) / (1 - guess))
+    assert line.get_ydata() == pytest.approx(100 * (np.array(run.column("eval_accuracy")) - guess) / (1 - guess))
+    assert ax.get_xlabel().startswith("training skill")
+
+
 def test_bars_under_the_blocks_are_shares_that_add_up():
     picture = figures.networks({"Model 1": NETWORKS["Model 1"]})
     bars = picture.axes[1].patches
@@ -63,6 +74,15 @@ def test_bars_under_the_blocks_are_shares_that_add_up():
 def test_the_histogram_holds_every_image():
     ax = figures.confidence(SURE).axes[0]
     assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
+
+
+def test_confidence_over_powers_of_ten():
+    """p of 10⁻⁷, 10⁻⁵, 0.1, 0.99: half lie below a thousandth; the first is drawn at the left edge, 10⁻⁶."""
+    picture = figures.confidence({"end": (np.array([1e-7, 1e-5, 0.1, 0.99]), 1.0, 0.5)}, log=True)
+    assert "50.0% of 4 images below 0.001, 25.0% above 0.95" in picture.alt
+    bars = picture.axes[0].patches
+    assert (len(bars), bars[0].get_x()) == (20, -6)
+    assert [bar.get_height() for bar in bars if bar.get_height()] == [25] * 4
 
 
 def test_half_of_an_even_footprint_falls_on_half_of_the_pixels():

@@ -6,10 +6,9 @@ import torch
 
 from tests import tiny
 from tests.filters.test_address import state
-from tinylab import filters, training
+from tinylab import filters
 from tinylab.filters import features
 from tinylab.support.errors import InvalidInputError
-from tinylab.training.recipe import Recipe
 
 LINE = "conv3-4 - relu - max pool - conv3-6 - batch norm - relu - dropout - fc(8) - relu - softmax"
 DATA = tiny.dataset()
@@ -103,36 +102,6 @@ def test_first_filters_are_a_copy() -> None:
     assert filters.first_filters(model) != pytest.approx(found)
     with pytest.raises(InvalidInputError, match="has no convolution"):
         filters.first_filters(tiny.network(line="fc(4) - relu - softmax"))
-
-
-def test_snapshots_are_the_network_as_it_was() -> None:
-    model = tiny.network(line=LINE)
-    untrained = tiny.network(line=LINE)
-    x = torch.randn(2, 3, tiny.SIZE, tiny.SIZE, generator=torch.Generator().manual_seed(0))
-    run = training.train(model, DATA, Recipe(epochs=2, batch=30))
-    kept, seen = [], []
-    for snapshot in filters.watching(run, 6):
-        kept.append(snapshot)
-        with training.evaluating(model):
-            seen.append(filters.up_to(model, 6)(x).clone())
-    assert [snapshot.epoch for snapshot in kept] == [0, 1, 2]
-    assert kept[0].accuracy is None
-    assert [snapshot.accuracy for snapshot in kept[1:]] == run.history.column("eval_accuracy")
-    assert str(kept[0]) == "epoch 0"
-    assert "development accuracy" in str(kept[2])
-    assert not any(key.startswith("fc") for key in kept[0].state)
-    for snapshot, expected in zip(kept, seen, strict=True):
-        part = filters.restored(untrained, snapshot).eval()
-        with torch.no_grad():
-            assert torch.allclose(part(x), expected, atol=1e-6)  # other memory format, other order of sums
-    assert not torch.allclose(seen[0], seen[2], atol=1e-3)
-    assert torch.equal(untrained[0].weight, tiny.network(line=LINE)[0].weight)  # the model given stays as it is
-
-
-def test_a_snapshot_of_another_network() -> None:
-    snapshot = filters.Snapshot(1, None, 1, {"conv3-9.weight": torch.zeros(9, 3, 3, 3)})
-    with pytest.raises(InvalidInputError, match="of another network"):
-        filters.restored(tiny.network(), snapshot)
 
 
 def test_alike_is_the_median_correlation() -> None:

@@ -1,43 +1,12 @@
-"""The quick layers against torch's own: values, gradients, random numbers, and every case that torch's code keeps."""
-
-import copy
+"""The quick layers against torch's own: values, gradients, random numbers."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
-from tinylab import models
-from tinylab.layers import conv2d
 from tinylab.models import fast_layers
 
 FORMATS = (torch.contiguous_format, torch.channels_last)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def without_avx512():
-    """As on a processor where these convolutions are the quicker ones, whatever this one is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fast_layers, "cpu_has_avx512", lambda: False)
-        yield
-
-
-def twins(ours: nn.Conv2d) -> nn.Conv2d:
-    """Torch's own layer with the same weights."""
-    theirs = nn.Conv2d(
-        ours.in_channels,
-        ours.out_channels,
-        ours.kernel_size,
-        ours.stride,
-        ours.padding,
-        ours.dilation,
-        ours.groups,
-        ours.bias is not None,
-        ours.padding_mode,
-    )
-    theirs.load_state_dict(ours.state_dict())
-    return theirs.to(next(ours.parameters()).dtype)
 
 
 def outcome(layer: nn.Module, x: torch.Tensor, seed: int = 1) -> list[torch.Tensor]:
@@ -47,105 +16,6 @@ def outcome(layer: nn.Module, x: torch.Tensor, seed: int = 1) -> list[torch.Tens
     out = layer(x)
     out.backward(torch.randn(out.shape, generator=torch.Generator().manual_seed(seed), dtype=out.dtype))
     return [out.detach(), x.grad, *(parameter.grad.clone() for parameter in layer.parameters())]
-
-
-# ---------------------------------------------------------------- convolution
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    B=st.integers(1, 5), C=st.integers(16, 20), N=st.integers(1, 20), H=st.integers(1, 9), W=st.integers(1, 9),
-    size=st.sampled_from([1, 3, 5]), bias=st.booleans(), memory_format=st.sampled_from(FORMATS),
-)  # fmt: skip
-def test_a_convolution_and_its_gradients_are_torch_s(B, C, N, H, W, size, bias, memory_format):
-    torch.manual_seed(0)
-    ours = fast_layers.Conv2d(C, N, size, padding=size // 2, bias=bias).double()
-    x = torch.randn(B, C, H, W, dtype=torch.float64).contiguous(memory_format=memory_format)
-    assert fast_layers._own(ours, x, ours.weight)
-    for mine, theirs in zip(outcome(ours, x), outcome(twins(ours), x), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-11, atol=1e-11)
-
-
-@pytest.mark.parametrize("workspace", [1, 40_000, 10**9])  # one image at a time, a few, all
-def test_the_weight_gradient_does_not_depend_on_how_much_is_copied_at_once(workspace, monkeypatch):
-    monkeypatch.setattr(fast_layers, "_WORKSPACE", workspace)
-    x = torch.randn(5, 17, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    gradient = torch.randn(5, 4, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    weight = torch.zeros(4, 17, 3, 3, dtype=torch.float64, requires_grad=True)
-    conv2d(x, weight, padding=1).backward(gradient)  # from its definition
-    torch.testing.assert_close(fast_layers.weight_gradient(x, gradient, 3), weight.grad, rtol=1e-11, atol=1e-11)
-
-
-def test_in_float32_it_is_as_exact_as_torch_s():
-    torch.manual_seed(0)
-    ours = fast_layers.Conv2d(32, 32, 3, padding=1)
-    x = torch.randn(16, 32, 32, 32)
-    exact = outcome(copy.deepcopy(ours).double(), x.double())
-    mine, theirs = outcome(ours, x), outcome(twins(ours), x)
-    for value, torch_s, true in zip(mine, theirs, exact, strict=True):
-        error = (value - true).abs().max() / true.abs().max()
-        assert error <= max(1e-6, 3 * (torch_s - true).abs().max() / true.abs().max())
-
-
-@pytest.mark.parametrize("frozen", ["weight", "bias", "input"])
-def test_only_what_is_asked_for_gets_a_gradient(frozen):
-    ours = fast_layers.Conv2d(16, 2, 3, padding=1)
-    x = torch.randn(2, 16, 5, 5, requires_grad=frozen != "input")
-    if frozen != "input":
-        getattr(ours, frozen).requires_grad_(False)
-    ours(x).sum().backward()
-    assert (x.grad is None) == (frozen == "input")
-    assert (ours.weight.grad is None) == (frozen == "weight")
-    assert (ours.bias.grad is None) == (frozen == "bias")
-
-
-@pytest.mark.parametrize(
-    ("options", "shape"),
-    [
-        ({"in_channels": 3, "padding": 1}, (2, 3, 8, 8)),
-        ({"stride": 2, "padding": 1}, (2, 16, 8, 8)),
-        ({"dilation": 2, "padding": 1}, (2, 16, 8, 8)),
-        ({"groups": 2, "padding": 1}, (2, 16, 8, 8)),
-        ({"padding": 0}, (2, 16, 8, 8)),
-        ({"padding": "same"}, (2, 16, 8, 8)),
-        ({"padding": (1, 0)}, (2, 16, 8, 8)),
-        ({"kernel_size": 2, "padding": 1}, (2, 16, 8, 8)),
-        ({"kernel_size": (3, 5), "padding": (1, 2)}, (2, 16, 8, 8)),
-        ({"padding": 1, "padding_mode": "circular"}, (2, 16, 8, 8)),
-        ({"padding": 1}, (16, 8, 8)),
-    ],
-)
-def test_all_else_is_left_to_torch(options, shape, monkeypatch):
-    monkeypatch.setattr(fast_layers._SameConvolution, "apply", lambda *_: pytest.fail("not torch's own"))
-    torch.manual_seed(0)
-    ours = fast_layers.Conv2d(**{"in_channels": 16, "out_channels": 4, "kernel_size": 3, **options})
-    x = torch.randn(shape)
-    for mine, theirs in zip(outcome(ours, x), outcome(twins(ours), x), strict=True):
-        assert torch.equal(mine, theirs)
-
-
-def test_without_gradients_or_under_autocast_it_is_torch_s_own(monkeypatch):
-    monkeypatch.setattr(fast_layers._SameConvolution, "apply", lambda *_: pytest.fail("not torch's own"))
-    ours, x = fast_layers.Conv2d(16, 4, 3, padding=1), torch.randn(2, 16, 8, 8)
-    with torch.no_grad():
-        assert torch.equal(ours(x), twins(ours)(x))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert ours(x).dtype == torch.bfloat16
-    assert ours.requires_grad_(False)(x).shape == (2, 4, 8, 8)
-
-
-def test_with_avx512_it_is_torch_s_own(monkeypatch):
-    ours, x = fast_layers.Conv2d(16, 4, 3, padding=1), torch.randn(2, 16, 8, 8)
-    assert fast_layers._own(ours, x, ours.weight)
-    monkeypatch.setattr(fast_layers, "cpu_has_avx512", lambda: True)
-    assert not fast_layers._own(ours, x, ours.weight)
-
-
-def test_every_wide_convolution_of_the_networks_is_a_quick_one():
-    for name in models.NAMES:
-        for layer in models.build(name, classes=10).modules():
-            wide = isinstance(layer, nn.Conv2d) and layer.in_channels >= 16 and layer.kernel_size == (3, 3)
-            assert not wide or isinstance(layer, fast_layers.Conv2d)
 
 
 # ---------------------------------------------------------------- pooling
@@ -233,4 +103,3 @@ def test_nothing_or_everything_is_dropped(p):
 def test_dropout_is_stated_as_torch_s():
     assert isinstance(fast_layers.Dropout(0.3), nn.Dropout)
     assert str(fast_layers.Dropout(0.3)) == str(nn.Dropout(0.3))
-    assert str(fast_layers.Conv2d(3, 4, 3, padding=1)) == str(nn.Conv2d(3, 4, 3, padding=1))

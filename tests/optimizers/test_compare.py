@@ -43,6 +43,18 @@ def test_chance_alone_is_called_clear_in_one_of_twenty(seeds):
     assert 60 <= alarms <= 140
 
 
+def test_of_ten_comparisons_one_set_in_twenty_has_a_false_alarm():
+    """1,000 sets of ten races between equals: at most 5 % of 1,000, with a standard deviation of 7."""
+    first, second = np.random.default_rng(0).normal(size=(2, 1000, 10, 4))
+    alarms = sum(
+        any(optimizers.difference(a, b, tests=10).clear for a, b in zip(*both, strict=True))
+        for both in zip(first, second, strict=True)
+    )
+    assert 25 <= alarms <= 75
+    with pytest.raises(InvalidInputError, match="tests 0"):
+        optimizers.difference([1.0], [2.0], tests=0)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [([1.0], [1.0, 2.0], "1 runs and 2"), ([], [], "0 runs"), ([math.nan], [1.0], "without a finite result")],

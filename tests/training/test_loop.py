@@ -75,12 +75,16 @@ def test_it_learns(data):
     assert history.best.eval_loss == min(history.column("eval_loss"))
 
 
-def test_label_smoothing_reaches_the_loss(data):
+def test_a_step_tells_loss_with_smoothed_labels_and_accuracy(data):
     model = tiny.network().eval()  # no dropout
     x, y = next(Batches(data.train, data.normalisation, batch=32, device=CPU, shuffle=True).epoch(1))
     expected = cross_entropy(model(x), y, label_smoothing=0.2).item()
+    right = [int(answer) == int(label) for answer, label in zip(model(x).argmax(1), y, strict=True)]
     run = train(model, data, replace(SHORT, dropout=0.0, label_smoothing=0.2), device=CPU)
-    assert next(run.steps()).loss == pytest.approx(expected, rel=1e-5)
+    step = next(run.steps())
+    assert step.loss == pytest.approx(expected, rel=1e-5)
+    assert step.accuracy == pytest.approx(sum(right) / 32)
+    assert 0 < step.accuracy < 1
 
 
 def test_fixed_subset_is_no_larger_than_the_watched_split(data, monkeypatch):

@@ -27,12 +27,6 @@ from tinylab.training import RECIPES, Recipe
         ({"ema_decay": 1.0}, "ema_decay 1.0 .* below 1"),
         ({"ema_decay": -0.9}, "ema_decay -0.9"),
         ({"ema_decay": True}, "ema_decay True"),
-        ({"mixup": -0.1}, "mixup -0.1 .* 0 or more"),
-        ({"cutmix": float("inf")}, "cutmix inf .* finite"),
-        ({"cutmix": "1"}, "cutmix '1' .* a number"),
-        ({"erase": 1.01}, "erase 1.01"),
-        ({"erase": -0.5}, "erase -0.5 .* 0 or more"),
-        ({"erase": True}, "erase True"),
         ({"batch": 0}, "batch 0 .* whole number from 1"),
         ({"batch": 32.0}, "whole number"),
         ({"epochs": 0}, "epochs 0"),
@@ -53,11 +47,19 @@ def test_recipe_refuses(bad, said):
         replace(Recipe(), **bad)
 
 
+LEFT_OUT = {"teacher_weight": 0.0, "temperature": 4.0, "mixup": 0.0, "cutmix": 0.0, "erase": 0.0}  # unused
+
+
 def test_a_recipe_from_before_something_was_left_out():
-    old = asdict(Recipe(epochs=3)) | {"teacher_weight": 0.0, "temperature": 4.0}
+    old = asdict(Recipe(epochs=3)) | LEFT_OUT
     assert Recipe.from_dict(old) == Recipe(epochs=3)
-    with pytest.raises(InvalidInputError, match=r"teacher_weight 0\.9 is no longer possible"):
-        Recipe.from_dict(old | {"teacher_weight": 0.9})
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_recipe_that_used_what_was_left_out(name):
+    with pytest.raises(InvalidInputError, match=rf"{name} 0\.9 is no longer possible") as caught:
+        Recipe.from_dict(asdict(Recipe()) | LEFT_OUT | {name: 0.9})
+    assert "\n" not in str(caught.value)
 
 
 def test_recipes():

@@ -223,6 +223,8 @@ def test_verdicts_are_students() -> None:
         seen.add(says)
         found = made.difference("fine-tuned", 5)
         assert found.mean / found.error == pytest.approx(test.statistic)
+        many = "cannot tell" if test.pvalue > 0.05 / 40 else says
+        assert made.verdict("fine-tuned", 5, tests=40).split(" (")[0] == many
     assert seen == {"better", "cannot tell", "worse"}
     assert results(from_scratch=[0.4], frozen=[0.9]).verdict("frozen", 5) == "cannot tell: one seed (+50.0 points)"
 
@@ -237,6 +239,8 @@ def test_the_table() -> None:
     assert rows[0][5] == "–"
     assert rows[1][5].startswith("better (+10.0 points")
     assert "2 seeds" in made.table().caption
+    assert made.table(tests=3).rows[1][5].startswith("better")  # the same gain with each seed: no error at all
+    assert "one of 3" in made.table(tests=3).caption
     alone = results(frozen=[0.5])
     assert alone.table().rows[0][4:] == ["50.0 %", "–"]
     with pytest.raises(InvalidInputError, match="'frozen' with 7 images per class has not been tried"):

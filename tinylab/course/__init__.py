@@ -2,12 +2,14 @@
 
 profiles    sizes of a lecture under "smoke", "lecture" and "full"; key figures for the index page
 case        the board of suspects after each lecture, every lecture's verdict, the tribunal; `evidence` computes them
+comparisons two accuracies, their difference and its error: live, and of recorded trainings that differ in one factor
 foresight   a prediction before the run, its reveal after
 lectures    the notebooks, by number or name, and the room behind each
 exercises/  checks of the students' answers
 results/    records of full-size trainings, stored with the package
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinylab.course.foresight import export_predictions, foreseen, predict, predictions, reveal
@@ -25,6 +27,7 @@ from tinylab.course.profiles import (
 
 if TYPE_CHECKING:
     from tinylab.course.case import TITLES, board, tribunal, verdict
+    from tinylab.course.comparisons import difference
 
 __all__ = [
     "CLASSES_VARIABLE",
@@ -36,6 +39,7 @@ __all__ = [
     "TITLES",
     "VARIABLE",
     "board",
+    "difference",
     "export_predictions",
     "find",
     "folder",
@@ -49,13 +53,11 @@ __all__ = [
     "verdict",
 ]
 
-_CASE = {"TITLES", "board", "tribunal", "verdict"}
+_LATER = {"TITLES": "case", "board": "case", "tribunal": "case", "verdict": "case", "difference": "comparisons"}
 
 
 def __getattr__(name: str) -> Any:
     """The case, when it is asked for: it reads the records, which needs torch, and the command line does not."""
-    if name in _CASE:
-        from tinylab.course import case
-
-        return getattr(case, name)
+    if name in _LATER:
+        return getattr(importlib.import_module(f"tinylab.course.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,8 +36,10 @@ class Suspect:
 
 
 def _count(changes: Sequence[Change]) -> dict[str, int]:
-    full = sum(change.classes == FULL for change in changes)
-    return {TEN: len(changes) - full, REAL: full}
+    """Of what a lecture shows of them."""
+    shown = evidence.weightiest(changes)
+    full = sum(change.classes == FULL for change in shown)
+    return {TEN: len(shown) - full, REAL: full}
 
 
 def _of(record: Record | None) -> dict[str, int]:
@@ -76,14 +78,18 @@ def _epochs(records: Records) -> tuple[str, str, str]:
     if record is None or not turning_point(record.history).turned:
         return "cannot tell", evidence.turn(record), "low"
     confidence = "moderate" if record.classes == FULL else "low"
-    return "more would not have lowered the loss: it has turned", evidence.turn(record), confidence
+    verdict = "more of them alone would not have lowered the loss: it has turned"
+    return verdict, f"{evidence.turn(record)} {evidence.done_well(records)}".strip(), confidence
 
 
 def _augmentation(records: Records) -> tuple[str, str, str]:
     found = changes(["crop", "flip"], {"crop": 0}, records)
     helped = [c.network for c in _weightiest(found) if c.clear and c.gain > 0]
     verdict = f"its lack cost {listed(helped)} accuracy" if helped else "cannot tell"
-    missing = "On all 200 classes flips and shifts alone have not been run yet: they came with a schedule and a decay."
+    missing = (
+        "On all 200 classes flips and shifts alone have not been run yet: they came with a schedule, a decay and, in "
+        "the longer training, smoothed labels."
+    )
     return verdict, evidence.sentence(found, "flips and shifts and nothing else", missing), "low"
 
 
@@ -96,13 +102,20 @@ def _networks(records: Records) -> tuple[str, str, str]:
     rest = [REPORTED[name].title for name in REPORTED if REPORTED[name].title not in more]
     verdict = f"{listed(more)}: cleared, the same line can do more" if more else "cannot tell"
     verdict += f"; {listed(rest)}: cannot tell" if more and rest else ""
-    return verdict, " ".join(evidence.network(record) for record in tried.values()), "moderate"
+    each = []
+    for name, record in tried.items():
+        gain = evidence.beyond_report(record)
+        how = f"{record.scores['validation'].accuracy:.1%} after {record.recipe.epochs} epochs"
+        against = f"reported {REPORTED[name].validation:.1%}: {signed(gain.gain)} ± {gain.error:.1f} points"
+        each.append(f"{REPORTED[name].title} {how} ({against})")
+    where = f"On the official validation images of all {FULL} classes, its line unchanged, the best of each"
+    return verdict, f"{where}: {'; '.join(each)}. One seed each.", "moderate"
 
 
 def _clearly_more(record: Record) -> bool:
     """Whether a recorded training is clearly better than its network was reported to be."""
-    gain, error = evidence.beyond_report(record)
-    return gain > CLEAR * error
+    more = evidence.beyond_report(record)
+    return more.clear and more.gain > 0
 
 
 def _scoring(_: Records) -> tuple[str, str, str]:
@@ -119,22 +132,26 @@ def _scoring(_: Records) -> tuple[str, str, str]:
 def _filters(records: Records) -> tuple[str, str, str]:
     return (
         "the picture cannot support the conclusion",
-        f"Under the method of 2016 an untrained network draws noise as well (sample). {moved(records)}",
+        "Under the method of 2016 a network that has learned its images draws pictures about as rough as white noise, "
+        f"too (sample): so noise does not show that nothing was learned. {moved(records)}",
         "moderate",
     )
 
 
 def moved(records: Records) -> str:
-    """How alike the recorded filters of layers 1 and 7 are before and after training, recipe by recipe."""
+    """How alike the recorded filters of layers 1 and 7 are before and after training: least and most alike."""
     found = evidence.moved(records)
     if not found:
         return "No filters of a full-size training are recorded."
-    each = "; ".join(
-        f"{training}: {layers['layer 1'][0]:.2f} and {layers['layer 7'][0]:.2f}" for training, layers in found.items()
-    )
+    order = sorted(found, key=lambda training: found[training]["layer 7"][0])
+    each = []
+    for training in dict.fromkeys([order[0], order[-1]]):
+        (first, _, gone), (seventh, _, gone_too) = found[training].values()
+        lost = f", {gone:.0%} and {gone_too:.0%} of them at zero" if max(gone, gone_too) > 0 else ""
+        each.append(f"{first:.2f} and {seventh:.2f} ({training}{lost})")
     return (
-        "Recorded: how far a training moves the filters depends on its recipe. Correlation of Model 1's layers 1 and 7 "
-        f"with their random start (median of the filters): {each}."
+        "Recorded: how far a training moves the filters depends on its recipe. The correlation of Model 1's layers 1 "
+        f"and 7 with their random start (median of the filters): {' up to '.join(each)}."
     )
 
 
@@ -190,7 +207,7 @@ def board(lecture: str | int = max(TITLES), records: Records | None = None) -> T
         rows.append([suspect.name, *[suspect.question] * first, *ticks, said])
     kinds = [f"{TOY} (sample)", f"{TEN}, photographs", f"{REAL}, photographs"]
     columns = ["suspect", *["question"] * first, *kinds, "so far"]
-    what = "n trainings for each class of evidence (recorded: one for each network)"
+    what = "n seeds on the sample; recorded: n comparisons or trainings, one seed each"
     return Table(columns, rows, f"The board after lecture {number:02d}: {what}")
 
 
@@ -241,6 +258,8 @@ def verdict(lecture: str | int, live: str = "", records: Records | None = None) 
         first = min(lecture for lecture, names in _TOUCHED.items() if suspect.name in names)
         reason = why.replace(answer, "").strip() if first == name else f"Lecture {first} has the evidence."
         report.append((f"{suspect.name[:1].upper()}{suspect.name[1:]}: {said}.", reason))
+    if name == "05":
+        report.append(("Table 1:", evidence.table_1(known)))
     if live:
         answer = f"Live, just now: {live} {answer}"
     return Verdict(name, answer, tuple(report) or (_OPEN[name],), board(name, known))
@@ -252,8 +271,9 @@ _OPEN = {
         "The files hold traps that any program meets before its first layer.",
     ),
     "02": (
-        "None of its layers is wrong.",
-        "Its formula of batch normalisation lacks the ε; none of its networks uses it.",
+        "What it says of its layers is incomplete.",
+        "Dropout lacks its factor; batch normalisation lacks ε, γ, β and the running statistics, and none of its "
+        "networks uses it. Nobody has seen its program.",
     ),
 }
 
@@ -295,9 +315,15 @@ def _deeper(records: Records) -> str:
 def _works(records: Records) -> str:
     best = evidence.best_unchanged(records)
     said = "Yes, by a better recipe" if best and _clearly_more(best) else "Not by any recipe recorded so far"
-    held = [f"{c.before:.1f} %" for c in _weightiest(evidence.penalty(records)) if c.network == "Model 1"]
-    described = f" As the report describes it, it ends at {held[0]} (lecture 04)." if held else ""
-    return f"{said}: {evidence.network(best)}{described}"
+    described = [
+        r for r in records if (r.network, r.classes) == ("model_1", FULL) and r.title.startswith("as described")
+    ]
+    held = ""
+    if described:
+        longest = max(described, key=lambda r: r.recipe.epochs)
+        score = longest.scores["validation"].accuracy
+        held = f" As the report describes it, it ends at {score:.1%} after {longest.recipe.epochs} epochs."
+    return f"{said}: {evidence.network(best)}{held}"
 
 
 def _wide(records: Records) -> str:
@@ -315,13 +341,19 @@ def _wide(records: Records) -> str:
 
 
 def _turned(records: Records) -> str:
-    return evidence.turn(evidence.unpenalised(records))
+    return f"{evidence.turn(evidence.unpenalised(records))} {evidence.done_well(records)}".strip()
 
 
 def _proposals(records: Records) -> str:
     record = evidence.unpenalised(records)
     if record is not None and record.classes == FULL and (found := turning_point(record.history)).turned:
-        longer = f"longer training alone: no, Model 1's held-out loss had turned by epoch {found.epoch} (lecture 07)."
+        at, end = record.history.epochs[found.epoch - 1], record.history.last
+        longer = (
+            f"longer training alone: no, Model 1's held-out loss had turned by epoch {found.epoch}, with "
+            f"{at.eval_accuracy:.1%} right there and {end.eval_accuracy:.1%} in epoch {end.epoch} (lecture 07)."
+        )
+        if well := evidence.done_well(records):
+            longer += f" With another recipe it paid: {well[:1].lower()}{well[1:]}"
         return f"On photographs, {longer} Pre-training: cannot tell, it has not been tried on them."
     return "On photographs neither has been tried: cannot tell."
 

@@ -12,9 +12,38 @@ from dataclasses import dataclass
 
 from tinylab.course.results import Record, asked, load_all
 from tinylab.models import REPORTED
+from tinylab.support.errors import InvalidInputError, check_int
 from tinylab.training import Score
 
 CLEAR = 2.0  # standard errors
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two accuracies, in points, and its standard error; over two of these it is clear."""
+
+    gain: float
+    error: float
+
+    @property
+    def clear(self) -> bool:
+        return abs(self.gain) > CLEAR * self.error
+
+    def __str__(self) -> str:
+        return f"{signed(self.gain)} ± {self.error:.1f} points: {'clear' if self.clear else 'cannot tell'}"
+
+
+def difference(before: float, after: float, count: int) -> Difference:
+    """after - before, of accuracies (0..1) on `count` images each, with the error of two separate sets of images.
+
+    On the same images the true error is smaller (`evaluation.paired_test`). Raises InvalidInputError for others.
+    """
+    for name, accuracy in (("before", before), ("after", after)):
+        if not 0 <= accuracy <= 1:
+            raise InvalidInputError(f"{name} {accuracy!r} is no accuracy. Allowed: 0 to 1")
+    check_int("count", count, 1)
+    error = math.sqrt((before * (1 - before) + after * (1 - after)) / count)
+    return Difference(100 * (after - before), 100 * error)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Batches made on the device: shuffled, cropped, flipped, normalised, boxes erased, in that order, all at once.
+"""Batches made on the device: shuffled, cropped, flipped, normalised, in that order, all at once.
 
 A batch leaves here as the network takes it: float32 (B, 3, H, W) in channels_last memory, which is how the
 decoded images already lie, so nothing is copied to get there. There are no worker processes: after decoding,
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinylab.data.augment import Augment, crop_and_flip, erase
+from tinylab.data.augment import Augment, crop_and_flip
 from tinylab.data.normalisation import Normalisation
 from tinylab.data.split import Split
 from tinylab.support.device import Device, pick
@@ -66,24 +66,19 @@ class Batches:
             yield self._made(slice(first, first + self.batch), order, here)
 
     def _drawn(self, number: int) -> tuple[Tensor, list[Tensor]]:
-        """What is random in epoch `number`: the order, and on the device order, flips, shifts, boxes of all images."""
+        """What is random in epoch `number`: the order, and on the device order, flips, shifts of all images."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, number))
         order = torch.randperm(self.count, generator=generator) if self.shuffle else torch.arange(self.count)
-        changes: tuple[Tensor, ...] = self.augment.draw(self.count, generator)
-        if self.augment.erase:
-            height, width, _ = self.normalisation.mean.shape
-            changes = *changes, self.augment.boxes(self.count, height, width, generator)
-        return order, [part.to(self.device.target) for part in (order, *changes)]  # one transfer an epoch
+        drawn = (order, *self.augment.draw(self.count, generator))
+        return order, [part.to(self.device.target) for part in drawn]  # one transfer an epoch
 
     def _made(self, part: slice, order: Tensor, here: list[Tensor], changed: bool = True) -> tuple[Tensor, Tensor]:
         """The images of that part of the order, and their labels; not `changed`: without augmentation."""
-        rows, flips, shifts, *boxes = (tensor[part] for tensor in here)
+        rows, flips, shifts = (tensor[part] for tensor in here)
         images = self._images(order[part], rows)  # (B, H, W, 3) uint8
         if changed and self.augment:
             images = crop_and_flip(images, flips, shifts)
         x = self.normalisation.apply(images).contiguous(memory_format=self.device.memory_format)
-        if changed and boxes:
-            x = erase(x, boxes[0])
         return x, self._targets[rows]
 
     def _images(self, rows: Tensor, rows_on_device: Tensor) -> Tensor:

@@ -153,11 +153,13 @@ def skill(accuracy: float, classes: int) -> float:
     return (accuracy - 1 / classes) / (1 - 1 / classes)
 
 
-def skills(history: History) -> np.ndarray:
+def skills(history: History, *, evaluated: bool = False) -> np.ndarray:
     """(training skill, skill on the held-out split) after each epoch, float64 (epochs, 2).
 
-    Training is the running accuracy, dropout on and averaged over the epoch: what Keras printed, and the report quotes.
+    Training is the running accuracy, dropout on and averaged over the epoch, as Keras prints it; evaluated: that of
+    the weights after the epoch, dropout off.
     """
     count = len(history.classes)
-    both = [(skill(e.running_accuracy, count), skill(e.eval_accuracy, count)) for e in history.epochs]
+    train = "train_accuracy" if evaluated else "running_accuracy"
+    both = [(skill(getattr(e, train), count), skill(e.eval_accuracy, count)) for e in history.epochs]
     return np.array(both, dtype=np.float64).reshape(-1, 2)

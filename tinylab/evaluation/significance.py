@@ -23,8 +23,10 @@ def binomial_tail(hits: int, trials: int, chance: float) -> float:
     return float(binom.sf(hits - 1, trials, chance))
 
 
-def paired_test(before: np.ndarray, after: np.ndarray) -> float:
+def paired_test(before: np.ndarray, after: np.ndarray, *, two_sided: bool = False) -> float:
     """p-value for "after is no better than before": scores, float (N,), of the same N images.
+
+    two_sided: for "after is neither better nor worse", where either would have been told.
 
     If nothing but luck made the differences, each could as well have the other sign (Fisher's sign-flip test, 1935;
     here with the normal distribution in place of all 2^N flips). Images that do not differ say nothing.
@@ -37,7 +39,8 @@ def paired_test(before: np.ndarray, after: np.ndarray) -> float:
         return 1.0
     from scipy.stats import norm
 
-    return float(norm.sf(gain.sum() / np.linalg.norm(gain)))
+    z = gain.sum() / np.linalg.norm(gain)
+    return float(2 * norm.sf(abs(z)) if two_sided else norm.sf(z))
 
 
 @dataclass(frozen=True)

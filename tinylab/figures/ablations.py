@@ -1,9 +1,9 @@
-"""What lecture 07 shows: a loss with its turning point, one factor at a time, fingerprints in one plane.
+"""What lecture 07 shows: a loss with its turning point, one factor at a time.
 
 Training is blue and filled, validation vermillion and hollow, as in the curves; the line between the two is the gap.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,16 +12,12 @@ from matplotlib.ticker import MaxNLocator
 
 from tinylab.figures.style import (
     AT_X,
-    BLACK,
-    DASHES,
     GREY,
-    HUES,
     INK,
     TRAINING,
     VALIDATION,
     EndLabel,
     Picture,
-    array,
     compared,
     drawn,
     dress,
@@ -35,9 +31,6 @@ from tinylab.support.errors import InvalidInputError
 if TYPE_CHECKING:
     from tinylab.diagnosis import Flattening, Outcome, Turning
     from tinylab.training import History
-
-MOST_PATHS = 8  # of settings that can still be told apart in one plane
-_AROUND = 0.05  # of a reported row: the radius of its circle
 
 
 @drawn
@@ -133,51 +126,3 @@ def _pair(ax: Axes, place: float, one: tuple[float, str], other: tuple[float, st
     ax.plot([one[0], other[0]], [place, place], color=GREY, lw=style.line, zorder=1, solid_capstyle="butt")
     for (value, colour), fill in ((other, "white"), (one, one[1])):
         ax.plot([value], [place], "o", color=colour, ms=style.marker * 1.7, mew=style.line, mfc=fill, zorder=2)
-
-
-@drawn
-def fingerprints(
-    paths: Mapping[str, np.ndarray], rows: Mapping[str, tuple[float, float]], *, title: str = ""
-) -> Picture:
-    """Each setting's path through the plane of (training skill, held-out skill), epoch by epoch, and reported rows.
-
-    paths: {setting: float (epochs, 2)} from `diagnosis.skills`, up to 8; a small point for each epoch, a line of
-    running means over three, and a large point with the setting's name at the end.
-    rows: {name: (training skill, held-out skill)} as reported, drawn as crosses with a circle of 0.05 around each.
-    Skill is accuracy with guessing taken away: 0 guesses, 1 is perfect; on the dotted diagonal nothing is lost between
-    training and held-out images. Raises InvalidInputError for no paths, more than 8, or one without an epoch.
-    """
-    if not 1 <= len(paths) <= MOST_PATHS:
-        raise InvalidInputError(f"fingerprints got {len(paths)} settings. Allowed: 1 to {MOST_PATHS} in one picture")
-    picture = Picture(7.6, 5.0)
-    style = picture.style
-    ax = picture.subplots()
-    dress(ax, x="training skill, while learning (0: guessing, 1: perfect)", y="held-out skill", grid="both")
-    ax.plot([0, 1], [0, 1], ":", color=GREY, lw=style.line * 0.8)
-    ends, said, top = [], [], 0.45
-    hues = [*HUES, GREY, "#8A6D00", "#444444"]  # the last three are told apart by their dashes
-    for (name, raw), hue, dash in zip(paths.items(), hues, DASHES, strict=False):
-        path = array(raw).astype(float).reshape(-1, 2)
-        if not len(path):
-            raise InvalidInputError(f"fingerprints got {name!r} without an epoch. Train it first")
-        top = max(top, float(path[:, 1].max()) + 0.08)
-        calm = np.vstack([path[max(0, i - 1) : i + 2].mean(axis=0) for i in range(len(path) - 1)] + [path[-1]])
-        ax.plot(*calm.T, linestyle=dash, color=hue, lw=style.line * 0.8, alpha=0.7)
-        ax.plot(*path.T, ".", color=hue, ms=style.marker * 0.9, alpha=0.7, mew=0)
-        ax.plot(*path[-1], "o", color=hue, ms=style.marker * 1.3)
-        ends.append(EndLabel(path[-1, 0], path[-1, 1], name, hue))
-        said.append(f"{name} ends at {path[-1, 0]:.2f}, {path[-1, 1]:.2f}")
-    ax.set_xlim(-0.08, 1.04)
-    ax.set_ylim(-0.12, min(1.04, top))
-    for name, (x, y) in rows.items():
-        angle = np.linspace(0, 2 * np.pi, 60)
-        ax.plot(x + _AROUND * np.cos(angle), y + _AROUND * np.sin(angle), color=BLACK, lw=0.8)
-        ax.plot([x], [y], "X", color=BLACK, ms=style.marker * 1.6)
-        ends.append(EndLabel(x + _AROUND, y, name, BLACK))
-        said.append(f"reported {name} at {x:.2f}, {y:.2f}")
-    label_ends(ax, ends)
-    picture.tell(
-        title or "Which path leads through a reported row?",
-        "Training skill, held-out skill. " + "; ".join(said) + ".",
-    )
-    return picture

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon, Rectangle
 from torch import nn
 
-from tinylab.figures.style import BLUE, INK, VERMILLION, Picture, drawn, dress, quantity, style_of
+from tinylab.figures.style import BLUE, INK, VERMILLION, Picture, drawn, dress, listed, quantity, style_of
 from tinylab.models import Summary, summary
 from tinylab.support.errors import InvalidInputError
 
@@ -39,13 +39,14 @@ def networks(models: Mapping[str, nn.Sequential]) -> Picture:
         _draw(upper, blocks, most)
         _bars(lower, blocks, found, most)
         heavy = max(blocks, key=lambda block: block[2])
-        busy = max(blocks, key=lambda block: block[3])
+        most_adds = max(block[3] for block in blocks)
+        busy = [block[0] for block in blocks if block[3] == most_adds]
         said.append(
             f"{head}; most parameters in {heavy[0]} ({heavy[2] / found.parameters:.0%}), most arithmetic in "
-            f"{busy[0]} ({busy[3] / found.multiply_adds:.0%}). Shapes: "
+            f"{listed(busy)} ({most_adds / found.multiply_adds:.0%}{' each' * (len(busy) > 1)}). Shapes: "
             + ", ".join(f"{block[0]} {' × '.join(map(str, block[1]))}" for block in blocks)
         )
-    headline = "The networks to scale: where the parameters sit, and where the work is done"
+    headline = "The networks, heights and channels to scale: where the parameters sit, where the work is done"
     picture.tell(headline, ". ".join(said) + ".")
     return picture
 
@@ -82,7 +83,7 @@ def _draw(ax: Axes, blocks: list[_Block], most: int) -> None:
 
 def _bars(ax: Axes, blocks: list[_Block], found: Summary, most: int) -> None:
     font = style_of(ax).font
-    dress(ax, y="share (%)")
+    dress(ax, y="share (%)", grid=None)
     ax.yaxis.label.set_fontsize(font * 0.85)
     for place, (_, _, parameters, adds) in enumerate(blocks):
         for side, share, colour in (

@@ -9,13 +9,15 @@ from tinylab.figures.style import HUES, Picture, array, drawn, dress
 from tinylab.support.errors import InvalidInputError
 
 BINS = 20
+LEAST = -6  # of log₁₀ p: the left edge over powers of ten
 
 
 @drawn
-def confidence(found: Mapping[str, tuple[np.ndarray, float, float]], *, title: str = "") -> Picture:
+def confidence(found: Mapping[str, tuple[np.ndarray, float, float]], *, title: str = "", log: bool = False) -> Picture:
     """Histograms of p(right class), a panel for each moment, with loss and accuracy above.
 
-    found: {"epoch 5": (p, loss, accuracy), …}, up to 4; p float (N,), 0..1. Raises InvalidInputError for others.
+    found: {"epoch 5": (p, loss, accuracy), …}, up to 4; p float (N,), 0..1. log: over powers of ten, for many classes,
+    where a guess is small already; what lies below 10⁻⁶ counts there. Raises InvalidInputError for others.
     """
     if not 1 <= len(found) <= 4:
         raise InvalidInputError(f"confidence got {len(found)} moments. Allowed: 1 to 4 in one picture")
@@ -28,12 +30,15 @@ def confidence(found: Mapping[str, tuple[np.ndarray, float, float]], *, title: s
             raise InvalidInputError(f"confidence got {name!r} with {len(p)} values outside 0..1, or none")
         seen = f"{name}\nloss {loss:.2f}, right {accuracy:.0%}"
         dress(ax, seen, x="p(right class)", y="images (%)" if ax is panels[0] else "")
-        ax.hist(p, bins=BINS, range=(0, 1), weights=np.full(len(p), 100 / len(p)), color=hue)
-        ax.set_xticks([0, 0.5, 1])
-        low, high = float((p < 0.05).mean()), float((p > 0.95).mean())
+        shown = np.log10(np.clip(p, 10.0**LEAST, 1)) if log else p
+        weights = np.full(len(p), 100 / len(p))
+        ax.hist(shown, bins=BINS, range=(LEAST, 0) if log else (0, 1), weights=weights, color=hue)
+        ax.set_xticks(*([[-6, -4, -2, 0], ["10⁻⁶", "10⁻⁴", "0.01", "1"]] if log else [[0, 0.5, 1]]))
+        edge, digits = (0.001, 1) if log else (0.05, 0)
+        low, high = float((p < edge).mean()), float((p > 0.95).mean())
         said.append(
-            f"{name}: loss {loss:.2f}, accuracy {accuracy:.1%}, {low:.0%} of {len(p)} images below 0.05, "
-            f"{high:.0%} above 0.95"
+            f"{name}: loss {loss:.2f}, accuracy {accuracy:.1%}, {low:.{digits}%} of {len(p)} images below {edge}, "
+            f"{high:.{digits}%} above 0.95"
         )
     picture.tell(title or "What the right class gets", "; ".join(said) + ".")
     return picture

@@ -20,7 +20,6 @@ from tinylab.figures.style import (
     EndLabel,
     Picture,
     compared,
-    decimate,
     drawn,
     dress,
     label_ends,
@@ -82,7 +81,7 @@ def _line(
 ) -> list[EndLabel]:
     """One line over the epochs, with a dot where a run has a single point; the label for its end."""
     style = style_of(ax)
-    x, y = decimate(column(history, "epoch"), column(history, f"{what}_{kind}") * SCALE[kind])
+    x, y = column(history, "epoch"), column(history, f"{what}_{kind}") * SCALE[kind]
     known = np.flatnonzero(np.isfinite(y))
     if not len(known):
         return []
@@ -121,18 +120,14 @@ def _panel(ax: Axes, history: History, kind: str, level: Level | None) -> list[E
     return labels + _references(ax, kind, history, level)
 
 
-def _mark_best(ax: Axes, history: History, kind: str) -> None:
-    """A line through the best epoch and a hollow dot on the validation; nothing where there is only one epoch."""
-    epochs, style = len(history.epochs), style_of(ax)
-    if epochs < 2:
-        return
-    best = history.best.epoch
+def mark_best(ax: Axes, history: History, kind: str, colour: str = VALIDATION) -> None:
+    """A hollow dot on the validation at the best epoch, which the panel of losses names. Call it after the limits."""
+    best, style = history.best.epoch, style_of(ax)
     value = history.column(f"eval_{kind}")[best - 1] * SCALE[kind]
-    ax.axvline(best, color=VALIDATION, lw=0.8, alpha=0.5)
-    ax.plot([best], [value], "o", color=VALIDATION, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
+    ax.plot([best], [value], "o", color=colour, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
     if kind == "loss":  # above the lowest validation loss there is room; in the other panel there may be none
-        side = "right" if best > epochs * 0.6 else "left"
-        note(ax, f"lowest loss: epoch {best}", (best, 1), (0, 2), VALIDATION, xycoords=AT_X, ha=side, va="bottom")
+        side = "right" if best > 0.6 * ax.get_xlim()[1] else "left"
+        note(ax, f"lowest loss: epoch {best}", (best, 1), (0, 2), colour, xycoords=AT_X, ha=side, va="bottom")
 
 
 def _described(name: str, history: History) -> str:
@@ -178,7 +173,9 @@ def curves(histories: History | Mapping[str, History], *, title: str = "", level
         for ax, kind in zip(picture.subplots(1, 2), SCALE, strict=True):
             dress(ax, x="epoch", y=UNIT[kind])
             labels = _panel(ax, history, kind, level)
-            _mark_best(ax, history, kind)
+            if len(history.epochs) > 1:
+                ax.axvline(history.best.epoch, color=VALIDATION, lw=0.8, alpha=0.5)
+                mark_best(ax, history, kind)
             label_ends(ax, labels)
         title = title or verdict(history)
     else:

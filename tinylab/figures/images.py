@@ -1,4 +1,4 @@
-"""Pictures made of images: grids, augmentations, duplicates, filters.
+"""Pictures made of images: grids, filters.
 
 Images are drawn pixel by pixel: each of theirs becomes a square of `Style.zoom` stored pixels, never smoothed.
 Accepted everywhere, from numpy or torch: uint8 (H, W, 3) or (H, W); float (H, W, 3), (3, H, W) or (H, W) with
@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
 
-from tinylab.figures.style import BLUE, DPI, INK, VERMILLION, Picture, Style, array, drawn, listed, look, style_of
+from tinylab.figures.style import DPI, INK, Picture, Style, array, drawn, listed, look
 from tinylab.support.errors import InvalidInputError
 
 Pixels = Any  # numpy array or torch tensor
@@ -68,35 +67,6 @@ def titled(title: str, said: str) -> str:
     return f"{title}: {said}" if title else said
 
 
-@drawn
-def blank(width: int, height: int, title: str) -> tuple[Picture, Axes, np.ndarray]:
-    """A picture of so many stored pixels in any style, its title written; axes in these pixels; a white canvas.
-
-    The canvas, uint8 (height, width, 3), is for `paint` when it is finished.
-    """
-    picture = Picture(1, 1, layout=None)
-    picture.set_size_inches(width / DPI, height / DPI)
-    ax = picture.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, width), ylim=(height, 0))
-    ax.axis("off")
-    if title:
-        picture.headline(title, x=_GAP / width, y=1 - 0.5 * picture.style.em / height)
-    return picture, ax, np.full((height, width, 3), 255, np.uint8)
-
-
-def paint(ax: Axes, canvas: np.ndarray) -> None:
-    """Show the canvas of `blank`, a stored pixel for each of its own."""
-    height, width = canvas.shape[:2]
-    ax.imshow(canvas, interpolation="nearest", extent=(0, width, height, 0), aspect="auto")
-
-
-def write(
-    ax: Axes, x: float, y: float, text: str, size: float = 1.0, colour: str = INK, ha: str = "left", va: str = "bottom"
-) -> None:
-    """A name beside an image of `blank`; size: of the style's font."""
-    ax.text(x, y, text, ha=ha, va=va, fontsize=style_of(ax).font * size, color=colour, parse_math=False)
-
-
 def _fit(text: str, width: float, style: Style) -> str:
     """Text broken into at most three lines of `width` stored pixels; the rest becomes an ellipsis."""
     letters = max(int(width / (0.56 * style.em)), 4)
@@ -117,13 +87,8 @@ def _mosaic(
     zoom: int,
     row_labels: Sequence[str] | None = None,
     cell_titles: Sequence[Sequence[str]] | None = None,
-    colours: Sequence[Sequence[str]] | None = None,
-    pair_gap: int = 0,
 ) -> Picture:
-    """Rows of uint8 (H, W, 3) images of one size, placed by the pixel, with labels. Rows may be ragged.
-
-    pair_gap: extra stored pixels after every second column.
-    """
+    """Rows of uint8 (H, W, 3) images of one size, placed by the pixel, with labels. Rows may be ragged."""
     style = look()
     height, width = (side * zoom for side in rows[0][0].shape[:2])
     columns = max(map(len, rows))
@@ -134,21 +99,30 @@ def _mosaic(
     labels = [_fit(text, 11 * em, style) for text in row_labels or []]
     left = max((0.6 * em * max(map(len, t.split("\n"))) for t in labels), default=0) + (em if labels else _GAP)
     top = 2.1 * em if title else _GAP
-    grid_width = columns * (width + _GAP) + (columns - 1) // 2 * pair_gap
+    grid_width = columns * (width + _GAP)
     grid_height = len(rows) * (height + head + _GAP)
     needed = 2 * _GAP + (_headline_width(title, style) if title else 0)
     total_width = math.ceil(max(left + grid_width + _GAP, needed))
-    picture, ax, canvas = blank(total_width, math.ceil(top + grid_height + _GAP), title)
+    total_height = math.ceil(top + grid_height + _GAP)
+    picture = Picture(1, 1, layout=None)
+    picture.set_size_inches(total_width / DPI, total_height / DPI)  # to the pixel, in any style
+    ax = picture.add_axes((0, 0, 1, 1))  # in stored pixels, downwards
+    ax.set(xlim=(0, total_width), ylim=(total_height, 0))
+    ax.axis("off")
+    if title:
+        picture.headline(title, x=_GAP / total_width, y=1 - 0.5 * em / total_height)
+    canvas = np.full((total_height, total_width, 3), 255, np.uint8)
+    name: dict[str, Any] = {"fontsize": style.font, "color": INK, "parse_math": False}
     for r, row in enumerate(rows):
         y = round(top + r * (height + head + _GAP) + head)
         if labels:
-            write(ax, left - em / 2, y + height / 2, labels[r], ha="right", va="center")
+            ax.text(left - em / 2, y + height / 2, labels[r], ha="right", va="center", **name)
         for c, image in enumerate(row):
-            x = round(left + c * (width + _GAP) + c // 2 * pair_gap)
+            x = round(left + c * (width + _GAP))
             canvas[y : y + height, x : x + width] = enlarged(image, zoom)
             if titles and titles[r][c]:
-                write(ax, x, y - 0.25 * em, titles[r][c], 0.9, colours[r][c] if colours else INK)
-    paint(ax, canvas)
+                ax.text(x, y - 0.25 * em, titles[r][c], va="bottom", **name | {"fontsize": 0.9 * style.font})
+    ax.imshow(canvas, interpolation="nearest", extent=(0, total_width, total_height, 0), aspect="auto")
     return picture
 
 
@@ -190,31 +164,6 @@ def image_grid(
         picture = _mosaic(rows, title, zoom, cell_titles=named)
         what = f"{len(flat)} image{'s' * (len(flat) > 1)}" + (f": {listed(titles)}." if titles is not None else ".")
     picture.alt = titled(title, what)
-    return picture
-
-
-def duplicates(pairs: Sequence[tuple[Pixels, Pixels, str, str]]) -> Picture:
-    """Pairs of identical images with the two labels they carry; a pair is (image, image, label, label)."""
-    if not pairs:
-        raise InvalidInputError("duplicates got no pairs; it needs at least one")
-    per_row = 3 if len(pairs) > 2 else len(pairs)
-    chunks = [pairs[i : i + per_row] for i in range(0, len(pairs), per_row)]
-    rows = [[pixels(image) for pair in chunk for image in pair[:2]] for chunk in chunks]
-    names = [[str(name) for pair in chunk for name in pair[2:4]] for chunk in chunks]
-    colours = [[BLUE, VERMILLION] * len(chunk) for chunk in chunks]
-    title = "The same picture, byte for byte, under two labels"
-    picture = _mosaic(rows, title, look().zoom - 1, cell_titles=names, colours=colours, pair_gap=30)
-    picture.alt = f"{title}: " + "; ".join(f"once {pair[2]}, once {pair[3]}" for pair in pairs) + "."
-    return picture
-
-
-def augmentations(image: Pixels, variants: Sequence[Pixels] | Pixels) -> Picture:
-    """An image, and what the network is shown instead of it."""
-    shown = [pixels(image), *(pixels(variant) for variant in variants)]
-    names = ["original", *(f"variant {i}" for i in range(1, len(shown)))]
-    title = "One training image, and what the network is shown instead"
-    picture = image_grid(shown, titles=names, columns=6, title=title)
-    picture.alt = f"{title}: the original and {len(shown) - 1} variants of it, shifted or flipped."
     return picture
 
 

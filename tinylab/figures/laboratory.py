@@ -14,11 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tinylab.figures.curves import FAINT, FAINT_INK, SCALE, UNIT, best_epoch, column
+from tinylab.figures.curves import FAINT, FAINT_INK, SCALE, UNIT, best_epoch, column, mark_best
 from tinylab.figures.style import (
     AT_X,
     GREEN,
-    GREY,
     HUES,
     INK,
     TRAINING,
@@ -26,12 +25,12 @@ from tinylab.figures.style import (
     VERMILLION,
     EndLabel,
     Picture,
-    decimate,
     drawn,
     dress,
     label_ends,
     note,
     percent,
+    reference,
     style_of,
 )
 from tinylab.support.errors import InvalidInputError
@@ -132,31 +131,25 @@ def _hues(scene: Scene) -> dict[str, str]:
     return {branch.letter: HUES["ABCD".index(branch.letter)] for branch in scene.branches}
 
 
-def _level(kind: str, classes: int) -> float:
-    """What guessing gives."""
-    return math.log(classes) if kind == "loss" else 100 / classes
-
-
 def _top(scene: Scene) -> float:
     """Where the axis of the loss ends: a diverging run, or the spike of a first step, must not flatten all else."""
-    level, highest = _level("loss", scene.classes), 0.0
+    level, highest = math.log(scene.classes), 0.0
     for branch in scene.branches:
         losses = [column(branch.history, name) for name in ("train_loss", "eval_loss")]
         if branch.letter == scene.current and len(branch.batches):
-            losses.append(np.percentile(branch.batches[:, 0], [98]))
+            losses.append(1.2 * np.percentile(branch.batches[:, 0], [90]))
         highest = max([highest, *(float(values.max()) for values in losses if len(values))])
     return min(max(1.08 * highest, 1.15 * level), 3 * level)
 
 
 def _panel(ax: Axes, scene: Scene, kind: str) -> None:
-    style = style_of(ax)
-    level, current = _level(kind, scene.classes), next(f for f in scene.branches if f.letter == scene.current)
-    ax.axhline(level, color=GREY, linestyle=":", linewidth=style.line * 0.8)
-    text = f"guessing: ln {scene.classes}" if kind == "loss" else f"guessing: {level:.3g} %"
-    labels = [EndLabel(scene.epochs, level, text, GREY)]
-    if kind == "accuracy" and scene.neighbours is not None:
-        ax.axhline(100 * scene.neighbours, color=GREY, linestyle="-.", linewidth=style.line * 0.8)
-        labels.append(EndLabel(scene.epochs, 100 * scene.neighbours, f"k-NN: {percent(scene.neighbours)}", GREY))
+    current = next(branch for branch in scene.branches if branch.letter == scene.current)
+    if kind == "loss":  # in fewer words than in the curves: the other panel is near
+        labels = [reference(ax, math.log(scene.classes), f"guessing: ln {scene.classes}")]
+    else:
+        labels = [reference(ax, 100 / scene.classes, f"guessing: {100 / scene.classes:.3g} %")]
+        if scene.neighbours is not None:
+            labels.append(reference(ax, 100 * scene.neighbours, f"k-NN: {percent(scene.neighbours)}"))
     labels = [label for branch in scene.branches for label in _lines(ax, scene, branch, kind)] + labels
     for step, text in scene.marks:
         at = current.batches[step - 1, 2] if step else 0.0
@@ -177,10 +170,10 @@ def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str) -> list[EndLabel]:
     labels = []
     batch = branch.batches[:, 0 if kind == "loss" else 1] * scale
     if current and len(batch):
-        x, y = decimate(branch.batches[:, 2], batch)
-        ax.plot(x, y, color=FAINT if alone else hue, lw=0.8, alpha=1.0 if alone else 0.35)
+        at = branch.batches[:, 2]
+        ax.plot(at, batch, color=FAINT if alone else hue, lw=0.8, alpha=1.0 if alone else 0.35)
         if alone:
-            labels.append(EndLabel(float(x[-1]), float(np.mean(batch[-10:])), "each batch", FAINT_INK))
+            labels.append(EndLabel(float(at[-1]), float(np.mean(batch[-10:])), "each batch", FAINT_INK))
     highest, top = int(np.argmax(batch)) if len(batch) else 0, ax.get_ylim()[1]
     if current and len(batch) and batch[highest] > top:  # what the axis leaves out is said
         value = f"{batch[highest]:,.0f}" if batch[highest] >= 100 else f"{batch[highest]:.3g}"
@@ -197,21 +190,14 @@ def _lines(ax: Axes, scene: Scene, branch: Branch, kind: str) -> list[EndLabel]:
         values = column(branch.history, f"{what}_{kind}")[own] * scale
         if not len(values):
             continue
-        x, y = decimate(epochs[own], values)
         marker = "o" if len(values) < 3 else ""
-        ax.plot(x, y, dash, color=colour if alone else hue, lw=width, marker=marker, ms=style.marker)
+        ax.plot(epochs[own], values, dash, color=colour if alone else hue, lw=width, marker=marker, ms=style.marker)
         if alone:
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), name, colour))
         elif current or what == "eval" or len(scene.branches) == 2:  # of more, the solid lines can do without
             labels.append(EndLabel(float(epochs[-1]), float(values[-1]), f"{branch.letter} {name}", hue))
-    best = best_epoch(branch.history)
-    if current and best is not None:
-        value = column(branch.history, f"eval_{kind}")[list(epochs).index(best)] * scale
-        colour = VALIDATION if alone else hue
-        ax.plot([best], [value], "o", color=colour, ms=style.marker * 1.3, mfc="white", mew=style.line * 0.8)
-        if kind == "loss":
-            side = "right" if best > 0.6 * scene.epochs else "left"
-            note(ax, f"best: epoch {best}", (best, 1), (0, 2), colour, xycoords=AT_X, ha=side, va="bottom")
+    if current and branch.history.epochs:
+        mark_best(ax, branch.history, kind, VALIDATION if alone else hue)
     return labels
 
 
@@ -228,14 +214,14 @@ def _strip(picture: Picture, strip: Strip) -> None:
         ax = picture.add_axes((left, 0.3 * _STRIP, 0.55 * _HEIGHT * _STRIP / _WIDTH, 0.55 * _STRIP))
         ax.imshow(image, interpolation="nearest")
         ax.axis("off")
-        _write(picture, left, 0.87 * _STRIP, _short(name), INK, 0.8, va="bottom")
+        _write(picture, left, 0.87 * _STRIP, _short(name), INK, 0.75, va="bottom")
         mark, colour = ("✓", GREEN) if name == chosen else ("✗", VERMILLION)
-        _write(picture, left, 0.27 * _STRIP, f"{mark} {100 * sure:.0f} %\n{_short(chosen)}", colour, 0.8)
+        _write(picture, left, 0.27 * _STRIP, f"{mark} {100 * sure:.0f} %\n{_short(chosen)}", colour, 0.75)
 
 
 def _short(text: str) -> str:
     """As much as fits above an image in either style."""
-    return text if len(text) <= 15 else text[:14] + "…"
+    return text if len(text) <= 16 else text[:15] + "…"
 
 
 def _named(branch: Branch) -> str:

@@ -3,61 +3,18 @@
 First-layer filters, which are pictures themselves, are drawn by `images.filters`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
 
-from tinylab.figures.images import Pixels, blank, enlarged, image_grid, paint, pixels, signed, titled, write
+from tinylab.figures.images import Pixels, enlarged, image_grid, pixels, signed, titled
 from tinylab.figures.style import BLUE, GREY, VERMILLION, Picture, array, drawn, dress, listed, look
 from tinylab.support.errors import InvalidInputError
 
 MAP = "inferno"  # perceptually uniform; JET draws edges where there are none
 _STRENGTH = 0.65  # how much of a pixel is the map's colour where the map is 1; the image shines through
 _STRIP = 26  # stored pixels between two groups
-
-
-@drawn
-def side_by_side(
-    groups: Mapping[str, Sequence[Pixels] | Pixels],
-    *,
-    columns: int = 4,
-    title: str = "",
-    what: str = "images",
-    zoom: int | None = None,
-) -> Picture:
-    """Grids of images of one size beside each other, a name over each: untrained beside trained, before beside after.
-
-    groups: {"untrained": (N, H, W, 3), "trained": …}, the same position meaning the same thing in each; what: what
-    the images are, for the text twin. Raises InvalidInputError for no images, or groups of different sizes.
-    """
-    shown = {name: [pixels(one) for one in images] for name, images in groups.items()}
-    sizes = {one.shape for images in shown.values() for one in images}
-    counts = {len(images) for images in shown.values()}
-    if len(sizes) != 1 or len(counts) != 1:
-        raise InvalidInputError(
-            f"side_by_side got groups of {sorted(counts)} images in {len(sizes)} sizes. Allowed: as many in "
-            "each, all of one size"
-        )
-    count = counts.pop()
-    columns = min(columns, count)
-    zoom, em = zoom or look().zoom - 1, look().em
-    height, width = (side * zoom for side in sizes.pop()[:2])
-    grid = columns * (width + 4) - 4
-    head, top = 1.5 * em, 2.1 * em if title else 6
-    total_width = max(len(shown) * (grid + _STRIP) - _STRIP + 12, 0.68 * em * len(title))
-    total_height = top + head + math.ceil(count / columns) * (height + 4) + 6
-    picture, ax, canvas = blank(math.ceil(total_width), math.ceil(total_height), title)
-    for group, (name, images) in enumerate(shown.items()):
-        left = 6 + group * (grid + _STRIP)
-        write(ax, left, top + head - 0.4 * em, name)
-        for i, image in enumerate(images):
-            y, x = round(top + head + i // columns * (height + 4)), left + i % columns * (width + 4)
-            canvas[y : y + height, x : x + width] = enlarged(image, zoom)
-    paint(ax, canvas)
-    picture.alt = titled(title, f"{count} {what} each for {listed(list(shown))}, side by side.")
-    return picture
 
 
 def with_top_images(

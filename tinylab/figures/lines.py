@@ -15,7 +15,6 @@ from tinylab.figures.style import (
     EndLabel,
     Picture,
     array,
-    decimate,
     drawn,
     dress,
     label_ends,
@@ -37,8 +36,9 @@ def lines(
     y: str = "loss (nats per image)",
     level: tuple[str, float] | None = None,
     log: bool = False,
+    first: int = 1,
 ) -> Picture:
-    """One line for each name, value i drawn at x = i + 1 and the name at the line's end.
+    """One line for each name, value i drawn at x = first + i and the name at the line's end.
 
     series: {"real images": [2.3, 1.9, …], …}, up to 5; level: (name, value) of a grey reference line;
     log: logarithmic y axis, on which values that are not above 0 have no place and are left out.
@@ -61,11 +61,11 @@ def lines(
         if not len(known):
             raise InvalidInputError(f"lines got {name!r} without a value that can be drawn")
         marker = "o" if longest <= FEW else ""
-        points = decimate(np.arange(1, len(values) + 1), values)
-        ax.plot(*points, linestyle=dash, color=colour, lw=style.line, marker=marker, ms=style.marker)
-        labels.append(EndLabel(known[-1] + 1, values[known[-1]], name, colour))
+        steps = np.arange(first, first + len(values))
+        ax.plot(steps, values, linestyle=dash, color=colour, lw=style.line, marker=marker, ms=style.marker)
+        labels.append(EndLabel(first + known[-1], values[known[-1]], name, colour))
         said.append(f"{name} from {quantity(values[known[0]])} to {quantity(values[known[-1]])}")
-    frame_steps(ax, longest)
+    frame_steps(ax, longest, first)
     if level is not None:
         labels.append(reference(ax, level[1], f"{level[0]} = {quantity(level[1])}"))
     label_ends(ax, labels)
@@ -73,9 +73,10 @@ def lines(
     return picture
 
 
-def frame_steps(ax: Axes, longest: int) -> None:
-    """Limits for lines over whole steps from 1 to `longest`; from zero upwards, unless something lies below."""
-    ax.set_xlim(*((1, longest) if longest > FEW else (0.8, max(longest, 2) + 0.2)))
+def frame_steps(ax: Axes, longest: int, first: int = 1) -> None:
+    """Limits for lines over `longest` whole steps from `first`; from zero upwards, unless something lies below."""
+    last = first + longest - 1
+    ax.set_xlim(*((first, last) if longest > FEW else (first - 0.2, max(last, first + 1) + 0.2)))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if ax.get_yscale() == "linear" and ax.get_ylim()[0] >= 0:
         ax.set_ylim(bottom=0)

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 
-from tinylab.figures.charts import BLUES, MOST_CLASSES
 from tinylab.figures.style import BLUE, GREY, INK, VERMILLION, Picture, array, drawn, dress, listed, percent, style_of
 from tinylab.support.errors import InvalidInputError
 
 _MOST_CASES = 6  # side by side on a page
+_MOST_CLASSES = 20  # of a confusion matrix that can still be read
+_BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", BLUE, "#00304D"])
 
 
 @drawn
@@ -29,7 +31,7 @@ def signatures(matrices: Mapping[str, Any], *, title: str = "") -> Picture:
         )
     first = next(iter(counts.values()))
     known = np.diag(first) / np.maximum(first.sum(axis=1), 1)
-    shown = np.sort(np.argsort(-known, kind="stable")[:MOST_CLASSES])
+    shown = np.sort(np.argsort(-known, kind="stable")[:_MOST_CLASSES])
     picture = Picture(1.2 + 1.5 * len(counts), 4.7)
     style = picture.style
     panels = picture.subplots(3, len(counts), sharey="row", squeeze=False, height_ratios=[1.5, 1, 1])
@@ -53,7 +55,7 @@ def _column(panels: Sequence[Axes], matrix: np.ndarray, shown: np.ndarray, *, le
     real = 100 * matrix.sum(axis=1) / max(int(matrix.sum()), 1)
     dress(panels[0], y="true class" if left else "", x="predicted class", grid=None)
     # "auto": a square panel would leave gaps in the row, and the cells need no exact shape to be read
-    panels[0].imshow(shares[np.ix_(shown, shown)], cmap=BLUES, vmin=0, vmax=1, aspect="auto")
+    panels[0].imshow(shares[np.ix_(shown, shown)], cmap=_BLUES, vmin=0, vmax=1, aspect="auto")
     places = np.arange(len(shown))
     for panel, values, colour, name in (
         (panels[1], recognised, BLUE, "recognised (%)"),

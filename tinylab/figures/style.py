@@ -33,7 +33,6 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 3)
 
 CSS_DPI = 96  # a browser's pixels per inch: what widths on the page are given in
 DPI = 144  # stored pixels per inch: 1.5 for each of the browser's, sharp on most screens and still small
-MOST_POINTS = 2000  # of a line: more than the widest picture has columns of pixels for
 AT_X = ("data", "axes fraction")  # coordinates of a note: x in data units, y as a share of the panel's height
 VARIABLE = "TINYLAB_STYLE"
 Point = tuple[float, float]
@@ -282,17 +281,6 @@ def _beside(labels: Sequence[_Placed]) -> list[list[_Placed]]:
         else:
             groups.append([label])
     return groups
-
-
-def decimate(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most `MOST_POINTS` of a line: lowest and highest of each stretch, so that no spike is lost."""
-    if len(x) <= MOST_POINTS:
-        return x, y
-    keep = []
-    for rows in np.array_split(np.arange(len(x)), MOST_POINTS // 2):
-        values = np.nan_to_num(y[rows], nan=0.0)
-        keep.extend(sorted({int(rows[values.argmin()]), int(rows[values.argmax()])}))
-    return x[keep], y[keep]
 
 
 def array(values: Any) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What a network learned to see: its filters, the images they answer to, and what that says about accuracy.
 
 address          which layer is meant, counted as the report counts; the network up to it; receptive fields
-first_layer      filters that are pictures; filters through training time
+first_layer      filters that are pictures; how alike they are before and after training
 parametrisation  how a synthesised image is written down: pixels or waves, colours, a little shaking
 maximise         the image that a channel answers to most, as of 2016 and as of today, and the steps between
 features         feature maps; the images of a split that a channel answers to most
@@ -12,7 +12,7 @@ quality          numbers for "good filters", and whether they rank networks as a
 from tinylab.filters.address import Address, Field, counted, find, frozen, receptive_field, up_to
 from tinylab.filters.attribution import Cam, grad_cam
 from tinylab.filters.features import Top, feature_maps, top_images
-from tinylab.filters.first_layer import Snapshot, alike, first_filters, restored, watching
+from tinylab.filters.first_layer import alike, first_filters
 from tinylab.filters.maximise import METHOD_2016, MODERN, Method, Synthetic, ladder, maximise
 from tinylab.filters.parametrisation import colour_basis
 from tinylab.filters.quality import Quality, Ranking, image_roughness, quality, rank_correlation, ranking, roughness
@@ -26,7 +26,6 @@ __all__ = [
     "Method",
     "Quality",
     "Ranking",
-    "Snapshot",
     "Synthetic",
     "Top",
     "alike",
@@ -44,9 +43,7 @@ __all__ = [
     "rank_correlation",
     "ranking",
     "receptive_field",
-    "restored",
     "roughness",
     "top_images",
     "up_to",
-    "watching",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from tinylab.models.resnet import Residual, Squeeze
+from tinylab.models.resnet import Residual
 from tinylab.support.errors import InvalidInputError, nearest
 from tinylab.support.table import Table
 
@@ -114,7 +114,7 @@ def receptive_field(model: nn.Sequential, layer: int | str) -> Field:
                 kernel, padding, step = (_side(value) for value in (one.kernel_size, one.padding, one.stride))
                 size, start = size + (kernel - 1) * stride, start - padding * stride
                 stride *= step
-            elif isinstance(one, nn.Flatten | nn.Linear | nn.AdaptiveAvgPool2d | Squeeze):
+            elif isinstance(one, nn.Flatten | nn.Linear | nn.AdaptiveAvgPool2d):
                 raise InvalidInputError(
                     f"{find(model, layer)} comes after {name!r}, or is it, so it sees the whole image. Take a layer "
                     "before it"

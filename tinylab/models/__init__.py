@@ -10,7 +10,7 @@ counting  shapes, parameters, multiply-adds and memory, layer by layer
 
 from tinylab.models.building import INITIALISATIONS, LAST_LAYER, NAMES, build, initialise, set_dropout
 from tinylab.models.report import ARCHITECTURES, REPORTED, Reported, narrower
-from tinylab.models.resnet import SHAPES, Modern, Residual, Shape, Squeeze, modern
+from tinylab.models.resnet import SHAPES, Modern, Residual, Shape, modern
 from tinylab.models.summary import Row, Summary, summary
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "Residual",
     "Row",
     "Shape",
-    "Squeeze",
     "Summary",
     "build",
     "initialise",

@@ -150,7 +150,7 @@ def _convolution(token: _Token, kernel: int, filters: int, shape: _Shape) -> nn.
         raise token.error(f"has a kernel of {kernel}×{kernel}. Allowed: odd, up to {LARGEST_KERNEL}")
     _check_units(token, filters, kernel**2 * shape.channels)
     before, shape.channels = shape.channels, filters
-    return fast_layers.Conv2d(before, filters, kernel, padding=kernel // 2)
+    return nn.Conv2d(before, filters, kernel, padding=kernel // 2)
 
 
 def _max_pool(token: _Token, shape: _Shape) -> nn.MaxPool2d:

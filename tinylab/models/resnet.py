@@ -9,7 +9,6 @@ The pieces and where they come from:
     a first layer of 3×3 that keeps the resolution  the same paper's networks for small images (CIFAR-10)
     each block starts as doing nothing (scale 0)    Goyal et al., "Accurate, Large Minibatch SGD", 2017
     halving by averaging on the way past a block    He et al., "Bag of Tricks for Image Classification" (ResNet-D), 2018
-    channels weighed against each other, optional   Hu et al., "Squeeze-and-Excitation Networks", 2017
 
 All pixels of the last maps are averaged, so there is no fc(512) with millions of weights, and any image size fits.
 """
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tinylab.models.fast_layers import Conv2d, Dropout
+from tinylab.models.fast_layers import Dropout
 from tinylab.support.errors import InvalidInputError, check_int, nearest
 
 
@@ -30,14 +29,12 @@ class Shape:
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each stage; every stage after the first halves the maps
     blocks: tuple[int, ...] = (2, 2, 2, 2)  # in each stage; a block holds two convolutions
     stride: int = 1  # of the first convolution: 2 looks at a quarter of the pixels, for slow machines
-    squeeze: int = 0  # how many times narrower the weighing of the channels is; 0: none
 
 
 SHAPES: dict[str, Shape] = {
     "modern-small": Shape((16, 32, 64, 128), (1, 1, 1, 1), stride=2),  # for a lecture on a laptop
     "modern-laptop": Shape((32, 64, 128, 256), stride=2),  # for hours of a laptop
     "modern": Shape(),  # a ResNet-18 for small images
-    "modern-large": Shape((96, 192, 384, 768), squeeze=16),  # for a GPU
 }
 
 
@@ -59,13 +56,13 @@ def modern(name: str, classes: int = 200) -> Modern:
     shape = SHAPES[name]
     width = shape.widths[0]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers[f"conv3-{width}"] = Conv2d(3, width, 3, shape.stride, padding=1, bias=False)
+    layers[f"conv3-{width}"] = nn.Conv2d(3, width, 3, shape.stride, padding=1, bias=False)
     layers["batch norm"] = nn.BatchNorm2d(width)
     layers["relu"] = nn.ReLU()
     for stage, (wide, count) in enumerate(zip(shape.widths, shape.blocks, strict=True)):
         for position in range(count):
             halves = stage > 0 and position == 0
-            block = Residual(width, wide, stride=2 if halves else 1, squeeze=shape.squeeze)
+            block = Residual(width, wide, stride=2 if halves else 1)
             layers[f"block {stage + 1}-{position + 1}"] = block
             width = wide
     layers["average pool"] = nn.AdaptiveAvgPool2d(1)  # (B, C, 1, 1): the mean of each map
@@ -86,19 +83,17 @@ class Residual(nn.Module):
     it again.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, squeeze: int = 0) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
         super().__init__()
         last = nn.BatchNorm2d(outputs)
         nn.init.zeros_(last.weight)
         self.branch = nn.Sequential(
-            Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(),
-            Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
             last,
         )
-        if squeeze:
-            self.branch.append(Squeeze(outputs, squeeze))
         self.shortcut = nn.Sequential()  # x itself, where that fits
         if stride > 1:  # a strided 1×1 convolution would look at one pixel of four only
             self.shortcut.append(nn.AvgPool2d(stride, ceil_mode=True))
@@ -109,23 +104,4 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.relu(self.shortcut(x) + self.branch(x))
-        return out
-
-
-class Squeeze(nn.Module):
-    """Multiply each channel by a number between 0 and 1 that the means of all channels decide; (B, C, H, W) stays."""
-
-    def __init__(self, channels: int, factor: int) -> None:
-        super().__init__()
-        narrow = max(1, channels // factor)
-        self.weigh = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),  # (B, C, 1, 1)
-            nn.Conv2d(channels, narrow, 1),
-            nn.ReLU(),
-            nn.Conv2d(narrow, channels, 1),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x * self.weigh(x)
         return out

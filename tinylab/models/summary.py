@@ -13,7 +13,7 @@ from tinylab.support.table import Table
 
 @dataclass(frozen=True)
 class Row:
-    """What one layer, or one block of layers, gives and costs, for a whole batch."""
+    """What one layer, or one block of layers, gives and costs, for one image."""
 
     layer: str
     shape: tuple[int, ...]  # of the output, without the batch: (channels, height, width) or (units,)
@@ -27,7 +27,6 @@ class Summary:
     """A network layer by layer; prints as a table in a terminal and in a notebook."""
 
     rows: tuple[Row, ...]
-    batch: int
 
     @property
     def parameters(self) -> int:
@@ -45,8 +44,7 @@ class Summary:
     def table(self) -> Table:
         total = Row("total", (), self.parameters, self.multiply_adds, self.bytes)
         columns = ("layer", "output", "parameters", "multiply-adds", "memory (MiB)")
-        images = "1 image" if self.batch == 1 else f"{self.batch} images"
-        return Table(columns, [_cells(row) for row in (*self.rows, total)], f"Forward pass of {images}")
+        return Table(columns, [_cells(row) for row in (*self.rows, total)], "Forward pass of 1 image")
 
     def __str__(self) -> str:
         return str(self.table())
@@ -57,20 +55,19 @@ class Summary:
         return self.table()._repr_html_()
 
 
-def summary(model: nn.Sequential, size: int = 64, batch: int = 1) -> Summary:
+def summary(model: nn.Sequential, size: int = 64) -> Summary:
     """Output shape, parameters, multiply-adds and memory of each layer, or block of layers, of `model`.
 
-    For the forward pass of `batch` images of size×size pixels.
+    For the forward pass of one image of size×size pixels.
 
     Nothing is computed: shapes run through a copy of the network that has no numbers in it.
     """
     check_int("size", size, 1)
-    check_int("batch", batch, 1)
     shadow = copy.deepcopy(model).to("meta").eval()  # evaluation mode: batch norm accepts a single image
     first = next(layer for layer in shadow.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
     channels = first.in_channels if isinstance(first, nn.Conv2d) else first.in_features // size**2
-    x = torch.empty(batch, channels, size, size, device="meta")
-    return Summary(tuple(_rows(shadow, x)), batch)
+    x = torch.empty(1, channels, size, size, device="meta")
+    return Summary(tuple(_rows(shadow, x)))
 
 
 def _rows(model: nn.Sequential, x: Tensor) -> Iterator[Row]:
@@ -79,9 +76,9 @@ def _rows(model: nn.Sequential, x: Tensor) -> Iterator[Row]:
     def note(layer: nn.Module, _: object, out: Tensor) -> None:
         weights_used = 0
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            places = out[0].numel() // out.shape[1]  # a convolution uses all its weights at every pixel
+            places = out.numel() // out.shape[1]  # a convolution uses all its weights at every pixel
             weights_used = layer.weight.numel() * places
-        work.append((len(out) * weights_used, out.numel() * out.element_size()))
+        work.append((weights_used, out.numel() * out.element_size()))
 
     for layer in model.modules():
         innermost = next(layer.children(), None) is None and not isinstance(layer, nn.Sequential | nn.Identity)

@@ -78,11 +78,6 @@ def cpu_computes_in_bf16() -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def cpu_has_avx512() -> bool:
-    """Whether torch's own layers compute with 512 bits at a time here."""
-    return "AVX512" in torch.backends.cpu.get_cpu_capability()
-
-
 _KINDS: dict[str, Callable[[], Device | None]] = {"cuda": _cuda, "mps": _mps, "cpu": _cpu}  # best first
 
 

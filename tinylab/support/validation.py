@@ -4,6 +4,7 @@ A type is a `Strict` model, or `like` a dataclass. For single values: `Annotated
 `Annotated[float, AS_GIVEN]`.
 """
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
@@ -88,6 +89,24 @@ def validated(kind: Any, parts: Any, error: Callable[[str], Exception], what: st
         return kind.validate_python(parts) if isinstance(kind, TypeAdapter) else kind.model_validate(parts)
     except ValidationError as refused:
         raise error(" ".join(_line(refused.errors(include_url=False)[0], what).split())) from None
+
+
+def read_json(content: bytes | str) -> Any:
+    """The value of a JSON text. Raises ValueError for any other text; NaN and a field that occurs twice are none."""
+    try:
+        return json.loads(content, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a field occurs twice")
+    return dict(pairs)
 
 
 def _line(first: ErrorDetails, what: str) -> str:

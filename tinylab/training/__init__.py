@@ -9,7 +9,7 @@ loop         the loop itself: `train` and the `Run` that it gives
 state        what a run consists of, how it is saved and put back
 checks       what has to fit together before a run starts, or goes on
 scoring      loss and accuracy in evaluation mode
-mixup, ema   two images in one; the moving average of the weights
+ema          the moving average of the weights
 best         the weights of the best epoch
 history      what was measured; checkpoints: what a later process goes on from
 transfer     what was learned on some classes, carried over to others

@@ -40,7 +40,7 @@ class Epoch:
 
     epoch: int  # from 1
     learning_rate: float  # of the last step
-    running_loss: float  # while learning, as minimised: dropout and augmentation on, labels smoothed or mixed if asked
+    running_loss: float  # while learning, as minimised: dropout and augmentation on, labels smoothed if asked
     running_accuracy: float
     train_loss: float  # evaluation mode, after the epoch, a fixed subset of the training images
     train_accuracy: float

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from tinylab import optimizers
 from tinylab.data.dataset import Dataset
@@ -24,7 +25,6 @@ from tinylab.support.seeds import derive_seed
 from tinylab.training import checks
 from tinylab.training.best import best_path
 from tinylab.training.history import Epoch, History, Step
-from tinylab.training.mixup import Targets, mix, shared_accuracy, shared_loss
 from tinylab.training.recipe import Recipe
 from tinylab.training.scoring import scaled, score
 from tinylab.training.state import Position, RunState
@@ -106,17 +106,18 @@ class Run(RunState):
         self.optimizer.zero_grad()
         undone = checks.undone_if_it_fails(self.model, self.optimizer, self.device, images=len(y))
         with torch.enable_grad(), undone:  # whatever the caller's own setting is
-            x, targets = self._mixed(scaled(x, self._size(epoch, place), self.device), y, epoch, place)
+            x = scaled(x, self._size(epoch, place), self.device)
             # 1 forward
             with self._dropout_seeded(epoch, place), self.device.autocast():
                 logits = self.model(x)  # (B, classes)
             # 2 loss
-            loss = shared_loss(logits.float(), targets, self.recipe.label_smoothing)
+            loss = cross_entropy(logits.float(), y, label_smoothing=self.recipe.label_smoothing)
             # 3 backward
             loss.backward()
             # Read before the update, so that a non-finite loss changes no weight; once a step, on every device. A GPU
             # still has the backward pass to do when it is asked, and then idles only until the update is launched.
-            value, accuracy = torch.stack([loss.detach(), shared_accuracy(logits, targets)]).tolist()
+            right = (logits.argmax(dim=1) == y).float().mean()
+            value, accuracy = torch.stack([loss.detach(), right]).tolist()
             self._check_finite(value, "loss", epoch, place, rate, "was not applied")
         with self._as_a_whole():
             # 4 update
@@ -184,14 +185,6 @@ class Run(RunState):
         """How many updates are done before batch `place` of `epoch`, and of how many."""
         batches = len(self.batches)
         return (epoch - 1) * batches + place - 1, self.recipe.epochs * batches
-
-    def _mixed(self, x: Tensor, y: Tensor, epoch: int, place: int) -> tuple[Tensor, Targets]:
-        """The batch as the recipe mixes it: images, and labels with their weights."""
-        recipe = self.recipe
-        if not (recipe.mixup or recipe.cutmix):
-            return x, ((1.0, y),)
-        seed = derive_seed(recipe.seed, epoch, place, 0, 1)
-        return mix(x, y, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=seed)
 
     def _dropout_seeded(self, epoch: int, place: int) -> contextlib.AbstractContextManager[None]:
         """Inside, dropout's random numbers are those of this batch, whoever else draws from torch's."""

@@ -10,7 +10,10 @@ from tinylab.data.augment import Augment
 from tinylab.support.errors import InvalidInputError, check_int, check_range, nearest
 
 _OLDER = {"average": "ema_decay"}
-_RETIRED = {"teacher_weight": 0.0, "temperature": 4.0}  # of distillation; records from before hold them
+_RETIRED = {  # name: the value that says that it was not used; records, scripts and checkpoints from before hold them
+    "teacher_weight": 0.0, "temperature": 4.0,  # of distillation
+    "mixup": 0.0, "cutmix": 0.0, "erase": 0.0,  # of mixed images, and images with a box erased
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,9 @@ class Recipe:
     flip: bool = False  # left-right, half of the images
     crop: int = 0  # pixels: largest shift
     start_size: int = 0  # pixels: images are scaled to this at first, and grow in three stages; 0: none is scaled
-    erase: float = 0.0  # chance of an image to lose a box: random erasing (Zhong et al., 2017)
-    mixup: float = 0.0  # α of Beta(α, α), the share of one image in another (Zhang et al., 2017)
-    cutmix: float = 0.0  # likewise, of a box pasted from one into another (Yun et al., 2019); both: a coin decides
     label_smoothing: float = 0.0  # share of the label spread over all classes
     ema_decay: float = 0.0  # decay, a step, of the running mean of the weights that is measured and kept; 0: none
-    seed: int = 0  # of order, augmentation, mixing and dropout; the weights were drawn by models.build
+    seed: int = 0  # of order, augmentation and dropout; the weights were drawn by models.build
 
     def __post_init__(self) -> None:
         check_int("epochs", self.epochs, 1)
@@ -47,8 +47,6 @@ class Recipe:
         check_range("weight_decay", self.weight_decay, 0, math.inf)
         for name in ("label_smoothing", "ema_decay"):
             check_range(name, getattr(self, name), 0, 1)
-        check_range("mixup", self.mixup, 0, math.inf)
-        check_range("cutmix", self.cutmix, 0, math.inf)
         if self.dropout is not None:
             check_range("dropout", self.dropout, 0, 1)
         optimizers.check(self.optimizer, l2=self.l2, weight_decay=self.weight_decay)
@@ -85,7 +83,7 @@ class Recipe:
         return self.schedule == "constant" and not self.start_size
 
     def augment(self) -> Augment:
-        return Augment(flip=self.flip, crop=self.crop, erase=self.erase)
+        return Augment(flip=self.flip, crop=self.crop)
 
 
 RECIPES: dict[str, Recipe] = {

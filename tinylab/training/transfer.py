@@ -252,32 +252,37 @@ class Results:
             raise InvalidInputError(f"{way!r} with {per_class} images per class has not been tried. Tried: {tried}")
         return [float(getattr(a, name)) for a in found]
 
-    def difference(self, way: str, per_class: int, against: str = SCRATCH) -> Difference:
-        """How much higher the validation accuracy of `way` is than that of `against`, seed by seed."""
-        return difference(self.column(way, per_class), self.column(against, per_class))
+    def difference(self, way: str, per_class: int, against: str = SCRATCH, tests: int = 1) -> Difference:
+        """How much higher the validation accuracy of `way` is than that of `against`, seed by seed; one of `tests`."""
+        return difference(self.column(way, per_class), self.column(against, per_class), tests)
 
-    def verdict(self, way: str, per_class: int, against: str = SCRATCH) -> str:
-        """In words: better or worse where Student's t (1908) lets chance do it in one of twenty; else cannot tell."""
-        found = self.difference(way, per_class, against)
+    def verdict(self, way: str, per_class: int, against: str = SCRATCH, tests: int = 1) -> str:
+        """In words: better or worse where Student's t (1908) lets chance do it in one of twenty; else cannot tell.
+
+        tests: one of how many comparisons this is, as of `optimizers.difference`.
+        """
+        found = self.difference(way, per_class, against, tests)
         points = f"{100 * found.mean:+.1f} points"
         if math.isnan(found.error):
             return f"cannot tell: one seed ({points})"
         says = "cannot tell" if not found.clear else "better" if found.mean > 0 else "worse"
         return f"{says} ({points} ± {100 * found.error:.1f})"
 
-    def table(self) -> Table:
+    def table(self, tests: int = 1) -> Table:
+        """Each number of images and way; its verdict is one of `tests`."""
         rows = []
         for size in self.sizes:
             for way in self.ways:
                 own, official = (np.array(self.column(way, size, name)) for name in ("train", "validation"))
                 error = official.std(ddof=1) / math.sqrt(len(official)) if len(official) > 1 else math.nan
                 spread = "" if math.isnan(error) else f" ± {100 * error:.1f}"
-                compared = "–" if way == SCRATCH or SCRATCH not in self.ways else self.verdict(way, size)
+                compared = "–" if way == SCRATCH or SCRATCH not in self.ways else self.verdict(way, size, tests=tests)
                 updates = f"{self.column(way, size, 'updates')[0]:,.0f}"
                 measured = f"{100 * official.mean():.1f}{spread} %"
                 rows.append([size, way, updates, f"{own.mean():.1%}", measured, compared])
         seeds = len({a.seed for a in self.attempts})
         caption = f"{self.classes} classes, mean of {seeds} seed{'s' * (seeds > 1)} ± its standard error"
+        caption += f"; each comparison is one of {tests}" if tests > 1 else ""
         columns = ["images per class", "way", "updates", "training", "validation", f"against {SCRATCH}"]
         return Table(columns, rows, caption)
 

@@ -24,11 +24,11 @@ def trained() -> training.Run:
 
 
 def made(run: training.Run, accuracy: float = 0.5) -> bytes:
-    return results.pack_network(run.state(), tiny.dataset().words, accuracy)
+    return networks.pack(run.state(), tiny.dataset().words, accuracy)
 
 
 def test_what_comes_out_is_what_was_trained(trained):
-    network = results.unpack_network(made(trained))
+    network = networks.unpack(made(trained))
     assert (network.architecture, network.words, network.accuracy) == (NORMED, tiny.dataset().words, 0.5)
     assert network.classes == tiny.dataset().classes
     x = torch.randn(6, 3, tiny.SIZE, tiny.SIZE, generator=torch.Generator().manual_seed(0))
@@ -42,7 +42,7 @@ def test_in_8_bits_where_16_are_too_large(trained, monkeypatch):
     whole = trained.state().model
     monkeypatch.setattr(networks, "LARGEST", len(made(trained)) - 1)
     packed = made(trained)
-    found = results.unpack_network(packed).model
+    found = networks.unpack(packed).model
     for name, value in whole.items():
         if value.ndim > 1:  # half a step of 127 for the largest weight of each output
             most = value.abs().flatten(1).amax(dim=1) / 127 / 2
@@ -50,7 +50,7 @@ def test_in_8_bits_where_16_are_too_large(trained, monkeypatch):
             assert not torch.equal(found[name], value)
         else:
             assert torch.equal(found[name], value)
-    assert results.unpack_network(packed).network() is not None
+    assert networks.unpack(packed).network() is not None
     monkeypatch.setattr(networks, "LARGEST", 1000)
     with pytest.raises(TrainingError, match=r"takes 0\.0 MB in 8 bits; one that is shipped may take 0\.0.*narrower"):
         made(trained)
@@ -61,7 +61,7 @@ def test_the_laptop_s_network_is_small_enough():
     norm = Normalisation(torch.zeros(64, 64, 3).numpy(), 1.0)
     classes = tuple(f"n{number:08d}" for number in range(200))
     whole = Checkpoint("modern-laptop", classes, norm, {}, {}, 20, model.state_dict(), {})
-    assert len(results.pack_network(whole, ("a word, another",) * 200, 0.5)) <= networks.LARGEST == 3_000_000
+    assert len(networks.pack(whole, ("a word, another",) * 200, 0.5)) <= networks.LARGEST == 3_000_000
 
 
 def test_names_are_those_of_plans_where_that_is_enough(tmp_path, trained):

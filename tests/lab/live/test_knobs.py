@@ -158,6 +158,8 @@ def test_there_and_back_is_no_mark() -> None:
     assert gathered(made, 5) == [(12, "dropout 0.1 → 0.2")]
     assert gathered((made[0], made[2]), 5) == []
     assert len(gathered((made[0], made[2]), 1)) == 2
+    again = Change(13, "learning_rate", 1e-3, 2e-3)  # of three turns the first old value, and the last new one
+    assert gathered((made[0], made[2], again), 5) == [(13, "learning rate 0.001 → 0.002")]
 
 
 def test_a_planned_change_says_what_it_will_be() -> None:

@@ -453,9 +453,6 @@ def test_running_a_cell_again_closes_what_it_made(live, monkeypatch: pytest.Monk
     execute("", "5", "LiveLab(data)")
     live()
     assert last.session.status.phase == "closed"
-    named = live(name="mine").lab
-    live(name="mine")
-    assert named.session.status.phase == "closed"
     assert again.session.status.phase == "waiting"
 
 

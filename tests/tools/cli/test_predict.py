@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests import tiny
 from tinylab import training
-from tinylab.course import results
+from tinylab.course.results import networks
 from tinylab.evaluation import images_in, read_submission
 from tinylab.tools import cli
 from tinylab.training import checkpoints
@@ -89,7 +89,7 @@ def test_the_likeliest_classes_with_their_words(call, saved, folder, tmp_path, m
 
 def test_a_network_that_comes_with_tinylab(call, saved, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("tinylab.course.results.store.FOLDER", tmp_path)
-    packed = results.pack_network(checkpoints.load(saved), tiny.dataset().words, 0.5)
+    packed = networks.pack(checkpoints.load(saved), tiny.dataset().words, 0.5)
     (tmp_path / "laptop_m_seed-0.network.safetensors").write_bytes(packed)
     code, text, error = call("--network", "laptop", "--images", folder, "--out", tmp_path / "p.txt", "--top", "1")
     assert code == 0, error

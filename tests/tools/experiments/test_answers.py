@@ -12,12 +12,12 @@ from tinylab.training import Recipe
 from tinylab.training.history import History
 
 
-def made(name, ways, *, classes=200, network="model_1", **losses):
+def made(name, ways, *, classes=200, network="model_1", evaluated=None, **losses):
     """A record whose epochs have these (training, validation) accuracies, and losses by epoch if given."""
     epochs = []
     for number, (train, validation) in enumerate(ways, start=1):
         of_it = {key: values[number - 1] for key, values in losses.items()}
-        epochs.append(epoch(number, train, validation, running_accuracy=train, **of_it))
+        epochs.append(epoch(number, evaluated or train, validation, running_accuracy=train, **of_it))
     names = tuple(f"n{k:08d}" for k in range(classes))
     history = History(Recipe(epochs=len(ways)), ARCHITECTURES[network], "made", "development", names, epochs)
     return replace(record(name, classes=classes), title=name, network=network, history=history)
@@ -37,6 +37,15 @@ def test_points_away_and_the_nearest_epoch():
     assert inside.reproduces
 
 
+def test_the_training_accuracy_is_compared_as_it_is_scored_too():
+    """While learning 40.0 %, with dropout off 57.0 %: Model 1's 56.9 % is met in the one reading only."""
+    rows = results.fingerprints([made("a", [(0.40, 0.24)], evaluated=0.57)])
+    assert rows[0].evaluated == (1, pytest.approx(0.35), 0.57, 0.24)  # |24.35 - 24.0|
+    said = results.conclusions(rows)[0]
+    assert "was scored in evaluation mode, 'a' passes within 2 points of it in epoch 1 (57.0% / 24.0%)" in said
+    assert "evaluation mode" not in results.conclusions(results.fingerprints([made("b", [(0.57, 0.24)])]))[0]
+
+
 def test_ten_classes_are_compared_as_skills():
     """A training skill of s is an accuracy of s + (1 - s) / C: the report's pair on 10 classes is no distance away."""
     skills = [(accuracy - 1 / 200) / (1 - 1 / 200) for accuracy in (0.5693, 0.2435)]
@@ -46,6 +55,8 @@ def test_ten_classes_are_compared_as_skills():
 
 
 def test_nearest_first_by_network_and_failures_left_out():
+    augmented = made("augmented", [(0.57, 0.25)])
+    augmented = replace(augmented, history=replace(augmented.history, recipe=Recipe(epochs=1, flip=True)))
     found = results.fingerprints(
         [
             made("far", [(0.9, 0.3)]),
@@ -53,6 +64,7 @@ def test_nearest_first_by_network_and_failures_left_out():
             made("three", [(0.62, 0.16)], network="model_3"),
             replace(made("failed", [(0.57, 0.25)]), failure="no memory"),
             replace(made("other", [(0.57, 0.25)]), network="modern"),
+            augmented,
         ]
     )
     assert [row.title for row in found] == ["near", "far", "three"]

@@ -1,4 +1,4 @@
-"""What a row is made of: normalisation by channel, L2 on some layers only, divided classes, pre-training."""
+"""What a row is made of: its normalisation, L2 on some layers only, divided classes, pre-training."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +11,6 @@ from tests import tiny
 from tests.course.results.made import epoch
 from tests.tools.experiments.small import LINE
 from tinylab import models, training
-from tinylab.data.normalisation import Normalisation
 from tinylab.support.device import pick
 from tinylab.support.errors import InvalidInputError
 from tinylab.tools import experiments
@@ -26,59 +25,32 @@ def row(**changes):
     return replace(Row("p", "t", LINE, SHORT, data="small"), **changes)
 
 
-def test_mean_colour_and_its_spread_equal_numpy_s():
-    split = tiny.dataset().train
-    found = material.per_channel(Normalisation.fit(split))
-    pixels = split.take(slice(None))[0].astype(np.float64)
-    np.testing.assert_allclose(found.mean, np.broadcast_to(pixels.mean((0, 1, 2)), found.mean.shape), rtol=1e-6)
-    np.testing.assert_allclose(found.scale, pixels.std((0, 1, 2)), rtol=1e-6)
-    assert not np.allclose(found.scale, Normalisation.fit(split).scale, rtol=1e-3)
+def test_the_row_says_how_pixels_are_divided():
+    pixel, variance = (material.images(row(normalisation=name)).normalisation for name in ("pixel", "variance"))
+    np.testing.assert_array_equal(pixel.mean, variance.mean)
+    np.testing.assert_allclose(variance.scale, pixel.scale.astype(np.float64) ** 2, rtol=1e-6)
 
 
-def test_the_row_says_what_is_subtracted():
-    pixel, channel = (material.images(row(normalisation=name)).normalisation for name in ("pixel", "channel"))
-    assert pixel.mean.std(axis=(0, 1)).min() > 1
-    assert channel.mean.std(axis=(0, 1)).max() < 1e-3
-    assert np.allclose(pixel.mean.mean((0, 1)), channel.mean[0, 0], rtol=1e-5)
-
-
-def run(l2, where=None):
-    model = tiny.network()
-    found = training.train(model, tiny.dataset(), replace(SHORT, l2=l2 if where is None else 0.0), device=CPU)
-    for place in where or ():
-        material.penalise(model, place, l2)
-    found.finish()
-    return model.state_dict()
-
-
-def test_l2_on_both_kinds_of_layers_is_l2_on_all():
-    together, apart = run(0.05), run(0.05, ("convolutions", "fully connected"))
-    for name, value in together.items():
-        torch.testing.assert_close(apart[name], value, rtol=1e-4, atol=1e-6)
-
-
-def test_l2_on_one_kind_reaches_that_kind_only():
+def test_l2_on_the_fully_connected_layers_reaches_no_others():
     """One step of plain SGD without momentum: the others' weights are those of a step without L2."""
     recipe = Recipe(epochs=1, batch=90, dropout=0.0, optimizer="sgd", momentum=0.0, learning_rate=0.1)
     states = {}
-    for where in (None, "convolutions", "fully connected"):
+    for l2 in (None, 0.5):
         model = tiny.network()
         before = {key: value.clone() for key, value in model.state_dict().items()}
         found = training.train(model, tiny.dataset(), recipe, device=CPU)
-        if where is not None:
-            material.penalise(model, where, 0.5)
+        if l2 is not None:
+            material.penalise(model, l2)
         found.finish()
-        states[where] = model.state_dict()
-    plain = states[None]
-    for where, kind in (("convolutions", "conv"), ("fully connected", "fc")):
-        for name, value in states[where].items():
-            reached = name.endswith("weight") and name.startswith(("fc", "softmax") if kind == "fc" else "conv")
-            expected = plain[name] - (0.1 * 2 * 0.5 * before[name] if reached else 0)
-            torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
+        states[l2] = model.state_dict()
+    for name, value in states[0.5].items():
+        reached = name.endswith("weight") and name.startswith(("fc", "softmax"))
+        expected = states[None][name] - (0.1 * 2 * 0.5 * before[name] if reached else 0)
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_history_has_the_row_s_whole_recipe(tmp_path):
-    asked = row(recipe=replace(SHORT, l2=0.1), l2_on="convolutions", start="frozen")
+    asked = row(recipe=replace(SHORT, l2=0.1), l2_on="fully connected", start="fine-tuned")
     found = material.start(asked, material.images(asked), CPU, tmp_path / "c.pt", models.build(LINE, 7, seed=5))
     found.finish()
     assert found.recipe.l2 == 0
@@ -107,19 +79,13 @@ def test_rows_share_a_pretrained_network_and_begin_with_its_layers(tmp_path, mon
     tuned = row(start="fine-tuned", source=3, target=2, pretraining=first)
     pretrained = material.pretrained(tuned, tmp_path, CPU, None, said.append)
     assert len(said) == 2
-    again = material.pretrained(
-        replace(tuned, per_class=4, start="frozen", title="x"), tmp_path, CPU, None, said.append
-    )
+    again = material.pretrained(replace(tuned, per_class=4, title="x"), tmp_path, CPU, None, said.append)
     assert len(said) == 2  # nothing was trained
     assert all(
         torch.equal(a, b) for a, b in zip(pretrained.state_dict().values(), again.state_dict().values(), strict=True)
     )
     started = material.start(tuned, material.images(tuned), CPU, tmp_path / "row.pt", pretrained)
     assert torch.equal(started.model[0].weight, pretrained[0].weight)
-    frozen = replace(tuned, start="frozen")
-    run = material.start(frozen, material.images(frozen), CPU, tmp_path / "frozen.pt", pretrained)
-    run.finish()
-    assert torch.equal(run.model[0][0].weight, pretrained[0].weight)
     other = material.pretrained(replace(tuned, pretraining=replace(first, seed=1)), tmp_path, CPU, None, said.append)
     assert len(said) == 4
     assert not torch.equal(other[0].weight, pretrained[0].weight)

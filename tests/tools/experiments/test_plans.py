@@ -40,16 +40,16 @@ def test_a_grid_is_every_combination_of_settings_networks_and_seeds():
 
 def test_listed_rows_beside_a_grid_and_settings_outside_the_recipe():
     chosen = experiments.parse(
-        'networks = ["model_1", "model_2"]\nper_class = 9\nclasses = 5\neval_split = "validation"\nfinal = true\n'
-        '[axes]\nnormalisation = ["pixel", "channel"]\n'
-        '[[rows]]\nname = "Odd one"\nnetworks = ["model_3"]\nper_class = 3\nl2 = 1\nl2_on = "convolutions"\n'
+        'networks = ["model_1", "model_2"]\nper_class = 9\nclasses = 5\nwatched = 8\nfinal = true\n'
+        '[axes]\nnormalisation = ["pixel", "variance"]\n'
+        '[[rows]]\nname = "Odd one"\nnetworks = ["model_3"]\nper_class = 3\nl2 = 1\nl2_on = "fully connected"\n'
         'initialisation = "he everywhere"\nweights = [1]\n',
         "list",
     )
     assert [row.network for row in chosen.rows] == ["model_1", "model_2"] * 2 + ["model_3"]
     odd = chosen.rows[-1]
-    assert (odd.per_class, odd.classes, odd.eval_split, odd.final, odd.weights) == (3, 5, "validation", True, (1,))
-    assert (odd.recipe.l2, odd.l2_on, odd.initialisation) == (1.0, "convolutions", "he everywhere")
+    assert (odd.per_class, odd.classes, odd.watched, odd.final, odd.weights) == (3, 5, 8, True, (1,))
+    assert (odd.recipe.l2, odd.l2_on, odd.initialisation) == (1.0, "fully connected", "he everywhere")
     assert isinstance(odd.recipe.l2, float)
     assert odd.name == "list_model_3_odd-one_seed-0"
     assert {row.per_class for row in chosen.rows[:-1]} == {9}
@@ -63,7 +63,7 @@ def test_no_axes_and_no_rows_is_the_base_alone():
 def test_transfer_gives_pretraining_with_the_row_s_seed():
     chosen = experiments.parse(
         'networks = ["model_1"]\nseeds = [0, 1]\n[transfer]\nsource = 3\ntarget = 2\nepochs = 5\n[base]\nbatch = 7\n'
-        '[[rows]]\nname = "a"\n[[rows]]\nname = "b"\nstart = "frozen"\nepochs = 9\n',
+        '[[rows]]\nname = "a"\n[[rows]]\nname = "b"\nstart = "fine-tuned"\nepochs = 9\n',
         "t",
     )
     first = {(row.title, row.recipe.seed): row.pretraining for row in chosen.rows}
@@ -81,7 +81,7 @@ def test_identifiers_name_the_content_and_stay():
         replace(row, recipe=replace(row.recipe, seed=1)),
         replace(row, recipe=replace(row.recipe, ema_decay=0.9)),
         replace(row, final=True),
-        replace(row, normalisation="channel"),
+        replace(row, normalisation="variance"),
         replace(row, data="sample"),
         replace(row, pretraining=Recipe(), source=2, target=2),
         replace(row, weights=(1,)),
@@ -91,8 +91,8 @@ def test_identifiers_name_the_content_and_stay():
     content = b'{"network": "model_1", "recipe": {"epochs": 3}}'
     assert Row("p", "t", "model_1", Recipe(epochs=3)).identifier == hashlib.sha256(content).hexdigest()[:12]
     # the field "pretraining" was called "donor" when rows were recorded
-    content = b'{"donor": {"batch": 9}, "network": "model_1", "recipe": {}, "source": 3, "start": "frozen"}'
-    recorded = Row("p", "t", "model_1", Recipe(), source=3, start="frozen", pretraining=Recipe(batch=9))
+    content = b'{"donor": {"batch": 9}, "network": "model_1", "recipe": {}, "source": 3, "start": "fine-tuned"}'
+    recorded = Row("p", "t", "model_1", Recipe(), source=3, start="fine-tuned", pretraining=Recipe(batch=9))
     assert recorded.identifier == hashlib.sha256(content).hexdigest()[:12]
 
 
@@ -111,9 +111,6 @@ def test_all_plans_that_come_with_tinylab():
         assert "Costs" in comment
         assert chosen.question.endswith("?")
         assert {row.data for row in chosen.rows} == {"tiny-imagenet"}
-        assert {row.eval_split for row in chosen.rows} == {
-            "development"
-        }  # the official validation images choose nothing
     penalty = experiments.load("penalty").rows
     first = [(row.network, row.title) for row in penalty[:6]]
     assert first == [(f"model_{k}", title) for k in (1, 3, 2) for title in ("without L2", "as described")]
@@ -164,7 +161,8 @@ def test_as_many_rows_as_are_allowed(monkeypatch, way):
         (NETWORK + "classes = 1", "classes 1 .* Allowed: 2 or more"),
         (NETWORK + "classes = true", "classes True"),
         (NETWORK + "per_class = 0", "per_class 0"),
-        (NETWORK + 'eval_split = "develpment"', "did you mean 'development'"),
+        (NETWORK + 'eval_split = "validation"', "unknown field 'eval_split'"),
+        (NETWORK + '[base]\nnormalisation = "channel"', "normalisation 'channel' is unknown"),
         (NETWORK + "final = 1", "final 1 .* Allowed: true or false"),
         (NETWORK + "weights = [21]", "epoch of weights 21 .* from 0 to 20, or \"last\""),
         (NETWORK + 'weights = ["first"]', "'first'"),
@@ -178,7 +176,7 @@ def test_as_many_rows_as_are_allowed(monkeypatch, way):
         (NETWORK + "[base]\nflip = 1", "base: flip 1 .* Allowed: true or false"),
         (NETWORK + "[base]\nbatch = 1.0", "base: batch 1.0 .* Allowed: a whole number"),
         (NETWORK + '[base]\ndropout = "lien"', "base: dropout 'lien' .* Allowed: a number"),
-        (NETWORK + '[base]\nl2_on = "convolutions"', "without l2"),
+        (NETWORK + '[base]\nl2_on = "fully connected"', "without l2"),
         (NETWORK + '[[rows]]\nname = "a"\ncontinues = 3', "row 1: continues 3 is not possible. Allowed: text"),
         (NETWORK + "[base]\nteacher_weight = 0.5", "base: it has an unknown field 'teacher_weight'"),
         (NETWORK + "[axes]", "axes has no axis"),
@@ -199,8 +197,8 @@ def test_as_many_rows_as_are_allowed(monkeypatch, way):
         (NETWORK + '[[rows]]\nname = "a"\n[[rows]]\nname = "b"', "same training"),
         (f'{NETWORK}{2 * ROW}[[rows]]\nname = "b"\nepochs = 30\ncontinues = "a"', "same training"),
         (NETWORK + '[[rows]]\nname = "a"\nnetworks = []', "networks is empty"),
-        (NETWORK + '[[rows]]\nname = "a"\nstart = "frozen"', r"Give the table \[transfer\]"),
-        (NETWORK + '[[rows]]\nname = "a"\nstart = "forzen"', "did you mean 'frozen'"),
+        (NETWORK + '[[rows]]\nname = "a"\nstart = "fine-tuned"', r"Give the table \[transfer\]"),
+        (NETWORK + '[[rows]]\nname = "a"\nstart = "fine-tunde"', "did you mean 'fine-tuned'"),
         (NETWORK + "[transfer]\nsource = 3", "transfer lacks target"),
         (NETWORK + "[transfer]\nsourse = 3", "did you mean 'source'"),
         (NETWORK + "[transfer]\nsource = 3\ntarget = 1\nepochs = 1", "transfer.target 1 .* Allowed: 2 or more"),
@@ -230,7 +228,7 @@ def test_bad_names_and_files(tmp_path):
 
 
 KEYS = st.sampled_from(
-    ["networks", "seeds", "weights", "classes", "eval_split", "base", "axes", "rows", "transfer", "l2", "epochs",
+    ["networks", "seeds", "weights", "classes", "watched", "base", "axes", "rows", "transfer", "l2", "epochs",
      "flip",
      "optimizer", "dropout", "name", "start", "recipe", "per_class", "source", "x"]
 )  # fmt: skip
@@ -238,7 +236,7 @@ SCALARS = (
     st.booleans()
     | st.integers(-2, 300)
     | st.floats()
-    | st.sampled_from(["model_1", "adam", "line", "last", "development", "well", "frozen", LINE, "", "x"])
+    | st.sampled_from(["model_1", "adam", "line", "last", "development", "well", "fine-tuned", LINE, "", "x"])
 )
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=10

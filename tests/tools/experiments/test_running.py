@@ -309,8 +309,7 @@ def going_on():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("left", [None, b"half a checkpoint"], ids=["nothing", "half a copy by an earlier version"])
-def test_a_kill_right_after_a_record_leaves_the_end_to_go_on_from(going_on, tmp_path, monkeypatch, left):
+def test_a_kill_right_after_a_record_leaves_the_end_to_go_on_from(going_on, tmp_path, monkeypatch):
     save = results.save
 
     def dies(*arguments):
@@ -322,11 +321,23 @@ def test_a_kill_right_after_a_record_leaves_the_end_to_go_on_from(going_on, tmp_
         code = kills.ended(*kills.start(lambda: experiments.run(going_on, tmp_path, say=lambda line: None)))
     assert code == -signal.SIGKILL
     assert results.load(going_on.rows[0].name, tmp_path).finished
-    if left is not None:
-        end = tmp_path / "continued" / going_on.rows[0].identifier
-        end.mkdir(parents=True)
-        (end / "checkpoint.pt").write_bytes(left)
     assert experiments.run(going_on, tmp_path, say=lambda line: None) == experiments.Report(2, 0, 0)
+
+
+def test_a_folder_of_an_earlier_version_is_refused_in_one_line_that_tells_the_remedy(going_on, tmp_path):
+    """That moved the end of a row that is continued out of rows/."""
+    short, long = small.jobs(going_on, tmp_path)
+    assert worker.work(short) == "done"
+    end, moved = tmp_path / "rows" / short.row.identifier, tmp_path / "continued" / short.row.identifier
+    moved.parent.mkdir()
+    end.rename(moved)
+    said = []
+    assert experiments.run(going_on, tmp_path, say=said.append) == experiments.Report(1, 1, 0)
+    assert f"{end.name}, has not ended in rows. Train that one first; if it ended in continued/" in said[-2]
+    assert "\n" not in said[-2]
+    moved.rename(end)
+    assert experiments.run(going_on, tmp_path, retry=True, say=said.append) == experiments.Report(2, 0, 0)
+    assert results.load(long.row.name, tmp_path).finished
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -336,7 +347,7 @@ def test_a_kill_while_an_end_is_taken_over_leaves_no_half_checkpoint(going_on, t
 
     short, long = small.jobs(going_on, tmp_path)
     assert worker.work(short) == "done"
-    size = (tmp_path / "continued" / short.row.identifier / "checkpoint.pt").stat().st_size
+    size = (tmp_path / "rows" / short.row.identifier / "checkpoint.pt").stat().st_size
 
     def dies() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

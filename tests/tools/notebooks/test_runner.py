@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import sys
 
 import nbformat
 import pytest
+from jupyter_client.kernelspec import get_kernel_spec
+from nbclient.exceptions import CellTimeoutError
 
 from tinylab.lab.control import ERROR_CLASS
 from tinylab.support.errors import InvalidInputError, NotebookError
@@ -190,8 +193,9 @@ def test_parameters_arrive_and_cores_are_shared(outcomes):
     assert code[1].outputs[0].text == f"smoke sample 3 {share}\n"
 
 
-def test_cells_of_the_runner_are_gone_and_counts_start_at_one(outcomes):
+def test_nothing_of_the_runner_is_left_and_counts_start_at_one(outcomes):
     code = [cell for cell in outcomes["healthy"].notebook.cells if cell.cell_type == "code"]
+    assert code[0].source == crafted.notebook().cells[1].source
     assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5]
     assert code[3].outputs[0].execution_count == 4
     assert not any("watch" in cell.source for cell in code)
@@ -222,6 +226,17 @@ def test_missing_parameters_are_errors(outcomes):
     assert message == "the parameters cell does not assign 'seed'. It assigns: data, profile"
     assert {outcomes[name].status for name in ("untagged", "unknown_parameter", "damaged")} == {"failed"}
     assert "is no readable notebook" in str(outcomes["damaged"].faults[0])
+
+
+def test_a_kernel_is_this_python_whatever_is_installed(tmp_path, monkeypatch):
+    foreign = tmp_path / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    command = ["/bin/false", "{connection_file}"]
+    (foreign / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    assert get_kernel_spec("python3").argv == command  # the usual search finds it
+    client = kernels.client(crafted.notebook(), tmp_path, 60)
+    assert client.km.kernel_spec.argv[:3] == [sys.executable, "-m", "ipykernel_launcher"]
 
 
 def test_an_interruption_ends_the_kernels(tmp_path, monkeypatch):
@@ -314,14 +329,30 @@ def test_duplicate_parameters_cells_and_bad_python_are_refused():
     assert inspection.parameters(crafted.notebook(parameters="a: int = 1\nb = c = 2")) == {"a", "b", "c"}
 
 
+def executed(*cells):
+    """A crafted notebook as it is after a run in which nothing went wrong."""
+    run = crafted.notebook(*cells)
+    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
+        cell.execution_count = count
+    return run
+
+
+def test_an_interruption_of_the_runner_s_own_is_no_error_more():
+    """It ends a kernel whose cell runs too long by interrupting it first, and then killing it."""
+    noted = {"event": "error", "where": "a widget callback", "count": 2, "message": "KeyboardInterrupt: "}
+    over = CellTimeoutError("over its time")
+    (fault,) = inspection.inspect(executed(FINE), [noted], over, 60, 2)
+    assert "cell 2 (`total = sum(range(10))`): still running after 60 s" in str(fault)
+    (fault,) = inspection.inspect(executed(FINE), [noted, {"event": "end"}], None, 60)  # of the lecture's own
+    assert "KeyboardInterrupt" in str(fault)
+
+
 def test_the_laboratory_s_names_are_the_ones_watched_for(tmp_path):
 
     environment = kernels.environment(2)
     assert environment[VARIABLE] == "1"
     assert inspection.ERROR_CLASS == ERROR_CLASS
-    run = inspection.prepared(crafted.notebook(), {})
-    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
-        cell.execution_count = count
+    run = executed()
     shown = {"state": {"_dom_classes": [ERROR_CLASS], "value": "<p>dropout 1.5 is not possible</p>"}}
     silent = {"state": {"_dom_classes": [ERROR_CLASS], "value": ""}}
     state = {"application/vnd.jupyter.widget-state+json": {"state": {"a": shown, "b": silent}}}
@@ -332,24 +363,19 @@ def test_the_laboratory_s_names_are_the_ones_watched_for(tmp_path):
 
 def test_nothing_is_believed_without_the_last_note():
     """A run that ended well as far as papermill can tell, but never reached the end."""
-    made = crafted.notebook(FINE)
-    run = inspection.prepared(made, {"seed": 1})
-    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
-        cell.execution_count = count
-    faults = inspection.inspect(run, [{"event": "cell", "count": 3}], None, 60)
-    assert "did not reach its end" in str(faults[0])
+    run = executed(FINE)
+    faults = inspection.inspect(run, [{"event": "cell", "count": 2}], None, 60)
+    assert str(faults[0]) == "cell 2 (`total = sum(range(10))`): the notebook did not reach its end"
     assert inspection.inspect(run, [{"event": "end"}], None, 60) == []
-    run.cells[-2].execution_count = None
+    run.cells[-1].execution_count = None
     (fault,) = inspection.inspect(run, [{"event": "end"}], None, 60)
     assert str(fault) == "cell 2 (`total = sum(range(10))`): never executed (1 cell in all)"
-    run.cells[-2].execution_count = 3
+    run.cells[-1].execution_count = 2
     assert "could not be run: boom" in str(inspection.inspect(run, [{"event": "end"}], RuntimeError("boom"), 60)[0])
 
 
 def test_errors_in_widget_state_and_damaged_files(tmp_path):
-    run = inspection.prepared(crafted.notebook(), {})
-    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
-        cell.execution_count = count
+    run = executed()
     error = {"output_type": "error", "ename": "ValueError", "evalue": "hidden", "traceback": []}
     state = {"state": {"m": {"state": {"outputs": [error]}}}}
     run.metadata["widgets"] = nbformat.from_dict({"application/vnd.jupyter.widget-state+json": state})
@@ -359,15 +385,13 @@ def test_errors_in_widget_state_and_damaged_files(tmp_path):
 
 
 def test_two_threads_that_print_their_tracebacks_at_once_are_no_error_more():
-    run = inspection.prepared(crafted.notebook(FINE), {})
-    for count, cell in enumerate([cell for cell in run.cells if cell.cell_type == "code"], start=1):
-        cell.execution_count = count
+    run = executed(FINE)
     printed = (
         "Exception in thread Thread-4 (late):\nTraceback (most recent call last):\n  File ...\n"
         "Exception in thread Thread-5 (quiet):\nTraceback (most recent call last):\n  File ...\n"
         "RuntimeError: after its cell\nRuntimeError: at the end\n"
     )
     run.cells[-1].outputs = [nbformat.v4.new_output("stream", name="stderr", text=printed)]
-    noted = {"event": "error", "where": "a background thread", "count": 1, "message": "RuntimeError: after its cell"}
+    noted = {"event": "error", "where": "a background thread", "count": None, "message": "RuntimeError: after its cell"}
     (fault,) = inspection.inspect(run, [noted, {"event": "end"}], None, 60)
     assert str(fault) == "in a background thread: RuntimeError: after its cell"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.tools.notebooks import crafted
 from tinylab import course
-from tinylab.course.exercises import Verdict, check, exercises
+from tinylab.course.exercises import Verdict, check, exercises, grading
 from tinylab.support.errors import NotebookError
 from tinylab.tools.cli import main
 from tinylab.tools.notebooks import assignments, student
@@ -65,8 +65,11 @@ def test_every_exercise_has_points_and_what_is_read_has_a_rubric(path):
 
 def test_the_table_names_no_exercise_that_is_not_there():
     there = {task.identifier for path in LECTURES for task in assignments.tasks(nbformat.read(path, as_version=4))}
-    assert set(assignments._table()["points"]) == there
-    assert set(assignments._table()["words"]) <= there
+    tables = grading()
+    assert set(tables) == {"points", "words", "ideas", "choice"}
+    assert set(tables["points"]) == there
+    for name in ("words", "ideas", "choice"):
+        assert set(tables[name]) <= there
     assert set(exercises()) <= there
 
 

@@ -11,7 +11,8 @@ In a lecture: `check("02.1", answer)`. Each lecture's checks stand in a file of 
 A check returns None for a right answer and otherwise a hint: what is right so far, and where to look next. It may
 run the answer, if that is a function, on inputs that it draws from its second argument: `check` draws the same ones
 each time, a grader others. Whatever goes wrong while the answer runs becomes a hint, too, and an answer that never ends
-is interrupted. An answer in words is not judged: `Found` holds the ideas that were found in it.
+is interrupted. An answer in words is not judged: `Found` holds the ideas that were found in it. Checks that are no more
+than a table, of words, stand in `grading.toml` beside the points of every exercise.
 """
 
 import html
@@ -20,9 +21,12 @@ import inspect
 import math
 import pkgutil
 import re
+import tomllib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -135,6 +139,12 @@ def exercises() -> tuple[str, ...]:
     return tuple(sorted(_CHECKS, key=lambda name: [int(part) for part in name.split(".")]))
 
 
+@cache
+def grading() -> dict[str, dict[str, Any]]:
+    """The tables of `grading.toml` by name: points, words, ideas, choice; each by exercise."""
+    return tomllib.loads((resources.files(__name__) / "grading.toml").read_text(encoding="utf-8"))
+
+
 def untouched(answer: Any) -> bool:
     """Whether the answer is still what the students' edition holds: three dots, or a function without a body."""
     if not isinstance(answer, types.FunctionType) or answer.__name__ == "<lambda>":
@@ -192,7 +202,7 @@ def text(answer: Any) -> str:
     return answer.strip()
 
 
-def explanation(answer: Any, ideas: Mapping[str, tuple[tuple[str, ...], str]], least: int = 15) -> str | Found:
+def explanation(answer: Any, ideas: Mapping[str, tuple[Sequence[str], str]], least: int = 15) -> str | Found:
     """The ideas that an answer in words touches, and the question for the first one that it does not.
 
     ideas: {idea: (beginnings of words that show it, question that leads to it)}; least: words, of which three quarters
@@ -212,8 +222,24 @@ def explanation(answer: Any, ideas: Mapping[str, tuple[tuple[str, ...], str]], l
     return Found(tuple(idea for idea, there in touched.items() if there), missing[0] if missing else "")
 
 
+def choice(answer: Any, right: str, otherwise: str, **hints: str) -> str | None:
+    """The hint for an answer of one word: of a wrong one, else `otherwise`. None if it is `right`."""
+    word = text(answer).lower()
+    return None if word == right else hints.get(word, otherwise)
+
+
 def _kind(answer: Any) -> str:
     return "None (does the function return something?)" if answer is None else f"a {type(answer).__name__}"
 
 
+def _tabled(identifier: str) -> None:
+    """Register the check of an exercise whose tables are all that it is."""
+    if ideas := grading()["ideas"].get(identifier):
+        exercise(identifier)(lambda answer: explanation(answer, ideas))
+    if words := grading()["choice"].get(identifier):
+        exercise(identifier)(lambda answer: choice(answer, **words))
+
+
+for _identifier in grading()["points"]:
+    _tabled(_identifier)
 kernel.watch()

@@ -1,10 +1,10 @@
-"""Checks of lecture 01, the data: counting numbers, choosing splits, normalising, holding out, twins."""
+"""Checks of lecture 01, the data: counting numbers, normalising, holding out, twins."""
 
 from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import counted, exercise, function, text
+from tinylab.course.exercises import counted, exercise, function
 
 
 @exercise("01.1")
@@ -15,18 +15,6 @@ def numbers_in_an_image(answer: Any) -> str | None:
         64 * 3: "That is one row of pixels. How many rows are there?",
     }
     return counted(answer, 64 * 64 * 3, hints, "Multiply rows, columns and colours.")
-
-
-@exercise("01.2")
-def split_to_choose_on(answer: Any) -> str | None:
-    """The split on which recipes are compared: development."""
-    name = text(answer).lower()
-    hints = {
-        "train": "There the best learner by heart wins. Which images has no network learned from?",
-        "validation": "Then it could not tell you afterwards how good the chosen one really is. What is left?",
-        "test": "It has no labels to compare with. And if it had, you would keep it for the end.",
-    }
-    return None if name == "development" else hints.get(name, "Name one of the four splits in the table above.")
 
 
 @exercise("01.3")

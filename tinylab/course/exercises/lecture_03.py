@@ -1,11 +1,11 @@
-"""Checks of lecture 03, Model 1: the first loss, the first weights, writing a line, the turning point, confidence."""
+"""Checks of lecture 03, Model 1: the first loss, the first weights, writing a line, the turning point."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
+from tinylab.course.exercises import counted, exercise, function, text
 from tinylab.models import notation
 
 
@@ -71,21 +71,3 @@ def turning_point(answer: Any, random: np.random.Generator) -> str | None:
             return f"For {list(losses)} it returns {found}. When two epochs are equally good, take the first."
         return f"For {list(losses)} it returns {found!r}. In which epoch was the loss lowest?"
     return None
-
-
-@exercise("03.5")
-def loss_without_accuracy(answer: Any) -> str | Found | None:
-    """Why loss can rise at level accuracy: growing confidence in wrong answers."""
-    return explanation(
-        answer,
-        {
-            "confidence": (
-                ("confiden", "certain", "sure", "probabilit"),
-                "What does the loss look at that accuracy does not?",
-            ),
-            "wrong answers": (
-                ("wrong", "mistake", "incorrect", "misclassif", "true class"),
-                "Which images make the loss grow?",
-            ),
-        },
-    )

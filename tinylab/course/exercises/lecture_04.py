@@ -1,20 +1,11 @@
-"""Checks of lecture 04, Model 2: underfitting, what an L2 penalty is to SGD and to Adam, one block more."""
+"""Checks of lecture 04, Model 2: what an L2 penalty is to SGD, one block more."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
-
-
-@exercise("04.1")
-def under_or_over(answer: Any) -> str | None:
-    """18.7 % in training, 18.0 % in validation: underfitting."""
-    word = text(answer).lower()
-    if word == "overfitting":
-        return "An overfitted network knows the images that it learned from. Does this one?"
-    return None if word == "underfitting" else 'Answer "underfitting" or "overfitting".'
+from tinylab.course.exercises import counted, exercise, function
 
 
 @exercise("04.2")
@@ -56,21 +47,3 @@ def l2_gradient(answer: Any, random: np.random.Generator) -> str | None:
     if torch.allclose(result, -expected):
         return "The right size, the wrong sign: the gradient points uphill, the update goes the other way."
     return None if torch.allclose(result, expected) else "Write the sum out for two weights and differentiate by one."
-
-
-@exercise("04.5")
-def penalty_under_adam(answer: Any) -> str | Found | None:
-    """Why Adam amplifies a penalty: it divides each gradient by that gradient's own size."""
-    return explanation(
-        answer,
-        {
-            "what Adam does to a gradient": (
-                ("divid", "normalis", "normaliz", "rescal", "scale"),
-                "What does Adam do to each gradient before the step?",
-            ),
-            "small gradients": (
-                ("small", "tiny", "little", "weak"),
-                "Which gradients feel the difference most, large or small ones?",
-            ),
-        },
-    )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinylab import models
-from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
+from tinylab.course.exercises import counted, exercise, function, text
 from tinylab.models import notation
 
 
@@ -77,21 +77,3 @@ def diagnose(answer: Any, random: np.random.Generator) -> str | None:
             why = f"the gap is {train - validation:.3f}, validation {validation}"
             return f"For ({train}, {validation}) it says {said!r}. Look again: {why}."
     return None
-
-
-@exercise("05.5")
-def fewest_parameters_most_overfitting(answer: Any) -> str | Found | None:
-    """Why Model 3 can overfit the most: all have parameters enough; it lacks dropout between convolutions."""
-    return explanation(
-        answer,
-        {
-            "dropout": (
-                ("dropout", "regulari"),
-                "What do Models 1 and 2 have between their convolutions that Model 3 has not?",
-            ),
-            "parameters against images": (
-                ("image", "enough", "more than", "data", "example"),
-                "Compare the parameters with the training set.",
-            ),
-        },
-    )

@@ -1,4 +1,4 @@
-"""Checks of lecture 06, optimizers: Adam's first step, momentum's reach, its code, the edge of a grid, fair races."""
+"""Checks of lecture 06, optimizers: Adam's first step, momentum's reach, its code."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
+from tinylab.course.exercises import counted, exercise, function
 
 
 @exercise("06.1")
@@ -59,29 +59,3 @@ def momentum_step(answer: Any, random: np.random.Generator) -> str | None:
         return "The weight moves along the new velocity, not the old one."
     right = torch.allclose(new_w, w - rate * velocity)
     return None if right else "The weight: one learning rate times the velocity, down."
-
-
-@exercise("06.4")
-def edge_of_a_grid(answer: Any) -> str | None:
-    """The lowest loss stands at the lowest rate of the grid: look lower."""
-    word = text(answer).lower()
-    if word == "stop":
-        return "How do you know that a rate that was not tried is no better?"
-    if word == "higher":
-        return "At which end of the grid does the best loss stand?"
-    return None if word == "lower" else 'Answer "lower", "higher" or "stop".'
-
-
-@exercise("06.5")
-def each_at_its_own_rate(answer: Any) -> str | Found | None:
-    """Why a race at one common rate says nothing: the same number means steps of different size to each."""
-    return explanation(
-        answer,
-        {
-            "the learning rate": (("rate",), "Which knob means something else to SGD than to Adam?"),
-            "each its own": (
-                ("own", "each", "different", "separate", "tune"),
-                "Should both get the same rate? What would be fair?",
-            ),
-        },
-    )

@@ -5,20 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinylab import diagnosis
-from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
-
-
-@exercise("07.1")
-def which_illness(answer: Any) -> str | None:
-    """Training loss falls, validation loss rises: overfitting."""
-    word = text(answer).lower()
-    hints = {
-        "underfitting": "An underfitted network has not even learned its training images. Has this one?",
-        "divergence": "When a run diverges, the training loss explodes, too. What does it do here?",
-    }
-    if word == "overfitting":
-        return None
-    return hints.get(word, 'Answer "overfitting", "underfitting" or "divergence".')
+from tinylab.course.exercises import counted, exercise, function
 
 
 @exercise("07.2")
@@ -82,21 +69,3 @@ def own_check(answer: Any, random: np.random.Generator) -> str | None:
         if bool(given) != expected:
             return f"Try it with {what}: {validation}, training {train}. Your answer there is {bool(given)}."
     return None
-
-
-@exercise("07.5")
-def dropout_looks_suspicious(answer: Any) -> str | Found | None:
-    """Validation beats training when training is measured with dropout on: measure both in evaluation mode."""
-    return explanation(
-        answer,
-        {
-            "dropout": (
-                ("dropout", "switch", "turned off", "disabled"),
-                "What is different about the network while it learns?",
-            ),
-            "the same mode for both": (
-                ("eval", "same mode", "same way", "both"),
-                "How would you measure the two so that they can be compared?",
-            ),
-        },
-    )

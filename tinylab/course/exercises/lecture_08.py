@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import Found, counted, exercise, explanation, function
+from tinylab.course.exercises import counted, exercise, function
 
 
 @exercise("08.1")
@@ -94,21 +94,3 @@ def dead_share(answer: Any, random: np.random.Generator) -> str | None:
         if np.isclose(value, wrong):
             return hint
     return "A channel is dead if no image and no place makes it larger than 0. Axes: image, channel, row, column."
-
-
-@exercise("08.5")
-def pictures_as_evidence(answer: Any) -> str | Found | None:
-    """Why a noisy picture of a filter does not prove a badly trained network."""
-    return explanation(
-        answer,
-        {
-            "the method": (
-                ("method", "ascent", "maximis", "maximiz", "optimi", "2016", "pixel"),
-                "What, besides the network, shapes the picture? Compare the rows of the ablation.",
-            ),
-            "a control": (
-                ("untrained", "random", "compar", "control", "beside", "baseline"),
-                "With what would you compare the picture, to know what training has to do with it?",
-            ),
-        },
-    )

@@ -1,26 +1,10 @@
-"""Checks of lecture 09, the test set: signatures, luck, scores by file name, sorted names, what a format rules out."""
+"""Checks of lecture 09, the test set: luck, scores by file name, sorted names."""
 
 from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import Found, counted, exercise, explanation, function, number, text
-
-_SUSPECTS = ("files", "classes", "preprocessing", "dropout")
-
-
-@exercise("09.1")
-def never_named_more_often(answer: Any) -> str | None:
-    """Every class is named exactly as often as before, and yet predictions and labels are unconnected: files."""
-    word = text(answer).lower()
-    if word not in _SUSPECTS:
-        return f"Answer with one of the four: {', '.join(_SUSPECTS)}."
-    hints = {
-        "classes": "There the predicted class still tells the true one, under another name: they stay connected.",
-        "preprocessing": "There the network gives other answers. Here it gives the same ones, to other questions.",
-        "dropout": "There the network gives other answers. Here it gives the same ones, to other questions.",
-    }
-    return hints.get(word)
+from tinylab.course.exercises import counted, exercise, function, number
 
 
 @exercise("09.2")
@@ -79,20 +63,4 @@ def unsorted(answer: Any, random: np.random.Generator) -> str | None:
         None
         if result == expected
         else "In which order did the network see the files? Pair that order with predictions."
-    )
-
-
-@exercise("09.5")
-def what_the_format_rules_out(answer: Any) -> str | Found | None:
-    """Names and wnids rule out mixed orders; not what happens before the network answers."""
-    return explanation(
-        answer,
-        {
-            "the image's name": (("file", "name"), "What does a line of the submission say about the image?"),
-            "the class's name": (("class", "wnid"), "And what about the class: a number, or something else?"),
-            "what happens before": (
-                ("preprocess", "dropout", "mean", "pixel", "normalis", "normaliz"),
-                "Which suspects act before there is any answer to be written down?",
-            ),
-        },
     )

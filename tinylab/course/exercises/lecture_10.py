@@ -1,26 +1,13 @@
-"""Checks of lecture 10, beyond: the control, what is carried over, the size of a block, a verdict by Student's t."""
+"""Checks of lecture 10, beyond: what is carried over, the size of a block, a verdict by Student's t."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from tinylab.course.exercises import Found, counted, exercise, explanation, function, text
+from tinylab.course.exercises import counted, exercise, function
 
 STUDENT = 3.18  # of four seeds, two-sided, one in twenty
-WAYS = ("from scratch", "more epochs", "fine-tuned", "frozen")
-
-
-@exercise("10.1")
-def which_control(answer: Any) -> str | None:
-    """From scratch: no pre-training, and no more updates than the others."""
-    word = text(answer).lower()
-    hints = {
-        "more epochs": "It is one of the cures: it trains for longer. What would have happened without any of them?",
-        "fine-tuned": "That is one of the cures. What would have happened without pre-training?",
-        "frozen": "That is one of the cures. What would have happened without pre-training?",
-    }
-    return None if word == "from scratch" else hints.get(word, f"Answer one of: {', '.join(WAYS)}.")
 
 
 @exercise("10.2")
@@ -82,21 +69,3 @@ def own_verdict(answer: Any, random: np.random.Generator) -> str | None:
         if given.strip().lower() != expected:
             return f"Try it with {what}: {gains}. Your answer there is {given!r}."
     return None
-
-
-@exercise("10.5")
-def not_ruled_out(answer: Any) -> str | Found | None:
-    """Ten times the work might have done it without pre-training; and one run each may be luck."""
-    return explanation(
-        answer,
-        {
-            "the work of each": (
-                ("55", "longer", "epochs", "time", "work", "updates", "patien"),
-                "How much work did each get in all?",
-            ),
-            "luck": (
-                ("seed", "luck", "chance", "single", "one run", "once", "repeat", "random", "error"),
-                "Would it come out like this a second time?",
-            ),
-        },
-    )

@@ -11,11 +11,7 @@ tables   reported, reproduced, done well, beyond; README's part between its mark
 `tinylab sweep` makes records, `tinylab records --add` takes them over. Nothing in a record is ever executed.
 """
 
-from tinylab.course.results.answers import take as take_answers
 from tinylab.course.results.fingerprints import Fingerprint, conclusions, fingerprint_table, fingerprints
-from tinylab.course.results.networks import pack as pack_network
-from tinylab.course.results.networks import unpack as unpack_network
-from tinylab.course.results.origins import origin
 from tinylab.course.results.record import FLIPPED, FULL, Record, Timings, asked, begins, comparable, longest
 from tinylab.course.results.store import (
     ENDINGS,
@@ -53,15 +49,11 @@ __all__ = [
     "longest",
     "names",
     "network",
-    "origin",
-    "pack_network",
     "plan_table",
     "readme",
     "save",
     "size",
     "span",
     "table",
-    "take_answers",
-    "unpack_network",
     "weights",
 ]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tinylab.data.batches import Batches
 from tinylab.data.layout import natural
-from tinylab.support.errors import InvalidInputError, TrainingError
+from tinylab.support.errors import InvalidInputError
 from tinylab.training import evaluating, gathered
 
 TOP = 5
@@ -52,21 +52,7 @@ def take(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
 
 
 def read(tensors: Mapping[str, Tensor]) -> Answers:
-    """What `take` gave. Raises TrainingError unless shapes, ranges and order fit together."""
-    try:
-        classes, probabilities, right, labels = (
-            tensors[name].numpy() for name in ("classes", "probabilities", "right", "labels")
-        )
-    except KeyError as error:
-        raise TrainingError(f"the answers lack {error}") from None
-    count = len(labels)
-    shapes = {classes.shape, probabilities.shape}
-    fits = len(shapes) == 1 and classes.ndim == 2 and {len(classes), len(right)} == {count} and right.ndim == 1
-    if not fits or not all(((part >= 0) & (part <= 1)).all() for part in (probabilities, right)):
-        raise TrainingError(f"the answers do not fit together: {count} images, {sorted(shapes)}")
-    if (np.diff(probabilities.astype(np.float32), axis=1) > 0).any():
-        raise TrainingError("the answers are not in order: the likeliest class comes first")
-    floats = (part.astype(np.float32) for part in (probabilities, right))
-    wholes = (part.astype(np.int64) for part in (classes, labels))
-    (first, second), (p, q) = wholes, floats
-    return Answers(first, p, q, second)
+    """What `take` gave, in the types that are computed with."""
+    classes, labels = (tensors[name].numpy().astype(np.int64) for name in ("classes", "labels"))
+    probabilities, right = (tensors[name].numpy().astype(np.float32) for name in ("probabilities", "right"))
+    return Answers(classes, probabilities, right, labels)

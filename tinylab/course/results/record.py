@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, create_model
 from pydantic_core import PydanticCustomError
 
 from tinylab.support.errors import TrainingError
-from tinylab.support.validation import AS_GIVEN, Strict, like, one_of, validated
+from tinylab.support.validation import AS_GIVEN, Strict, like, one_of, read_json, validated
 from tinylab.training import Score
 from tinylab.training.history import RECIPE, Epoch, History, numbered, renamed
 from tinylab.training.recipe import Recipe
@@ -34,7 +34,7 @@ class Timings:
 
     training: float = 0.0  # forward, backward, update, batches; nothing else
     with_evaluation: float = 0.0  # and the measurements and checkpoint after every epoch
-    cold: float = 0.0  # and starting Python, loading data, building the network, the final scores, for every slice
+    cold: float = 0.0  # and loading data, building the network, the final scores, for every slice
     slices: int = 0  # processes it took
 
 
@@ -163,8 +163,8 @@ def _digest(body: Mapping[str, Any]) -> str:
 def loads(content: bytes | str) -> Record:
     """The record that `dumps` wrote. Nothing is executed. Raises TrainingError, one line, for anything else."""
     try:
-        parts = json.loads(content, parse_constant=_no_constant, object_pairs_hook=_no_twins)
-    except (ValueError, RecursionError) as error:
+        parts = read_json(content)
+    except ValueError as error:
         raise TrainingError(f"this is not JSON of a record ({_line(error)})") from None
     if not isinstance(parts, dict) or parts.get("kind") != _KIND:
         raise TrainingError("this is not a record. Name a file that `tinylab sweep` wrote")
@@ -185,16 +185,6 @@ def loads(content: bytes | str) -> Record:
 def from_body(body: dict[str, Any]) -> Record:
     """Raises TrainingError, one line, unless every field is there, of its type, finite and in its range."""
     return validated(_RECORD, body, TrainingError, "the record")
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a field occurs twice")
-    return dict(pairs)
 
 
 def _line(error: Exception) -> str:

@@ -134,10 +134,7 @@ def answers(name: str, folder: str | Path | None = None) -> Answers:
     if not record.answers_digest:
         having = [known for known in names(folder) if load(known, folder).answers_digest]
         raise InvalidInputError(f"record {name!r} keeps no answers. Choose one of {', '.join(having) or 'none'}")
-    try:
-        return read(unpack(_packed(_folder(folder), record, ".answers.safetensors")))
-    except TrainingError as error:
-        raise TrainingError(f"{name}: {error}") from None
+    return read(unpack(_packed(_folder(folder), record, ".answers.safetensors")))
 
 
 def network(name: str, folder: str | Path | None = None) -> networks.Network:

@@ -19,7 +19,7 @@ class Changeable(Batches):
     """
 
     def __init__(self, split: Any, normalisation: Any, *, augment: Augment, **options: Any) -> None:
-        self.on = bool(augment) or augment.erase > 0  # whether images are changed, from the next batch on
+        self.on = bool(augment)  # whether images are changed, from the next batch on
         super().__init__(split, normalisation, augment=augment if self.on else USUAL, **options)
         self.seen = 0  # images of the present epoch so far
         self.last = 0  # of them, in the last batch

@@ -33,7 +33,7 @@ class Knobs:
     batch: int = 32  # images
     label_smoothing: float = 0.0  # share of the label spread over all classes
     clip: float = 0.0  # largest norm of the gradient of all weights together; 0: any
-    augment: bool = False  # the recipe's flips, shifts and erased boxes; where it has none, flips and shifts by 4
+    augment: bool = False  # the recipe's flips and shifts; where it has none, flips and shifts by 4
     frozen: str = ""  # name of the layer whose weights are not updated; "": none
     optimizer: str = "adam"
     schedule: str = "constant"
@@ -64,7 +64,7 @@ class Knobs:
     @classmethod
     def of(cls, recipe: Recipe) -> "Knobs":
         """Those that a recipe starts with."""
-        augment = recipe.flip or recipe.crop > 0 or recipe.erase > 0
+        augment = recipe.flip or recipe.crop > 0
         return cls(**{name: getattr(recipe, name) for name in _SHARED}, augment=augment)
 
     def on(self, recipe: Recipe) -> Recipe:
@@ -183,10 +183,7 @@ def gathered(made: tuple[Change, ...], within: float) -> list[tuple[int, str]]:
             groups.append([change])
     marks = []
     for group in groups:
-        ends: dict[str, Change] = {}
-        for change in group:
-            old = ends[change.knob].old if change.knob in ends else change.old
-            ends[change.knob] = Change(change.step, change.knob, old, change.new)
-        if said := [str(end) for end in ends.values() if end.old != end.new]:
-            marks.append((group[-1].step, "\n".join(said)))
+        last = group[-1].step
+        if together := merged((), tuple(replace(change, step=last) for change in group)):
+            marks.append((last, "\n".join(map(str, together))))
     return marks

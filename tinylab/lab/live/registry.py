@@ -19,20 +19,15 @@ _lock = threading.Lock()
 _open: "weakref.WeakKeyDictionary[Closable, tuple[str, str]]" = weakref.WeakKeyDictionary()
 
 
-def claim(laboratory: Closable, name: str | None = None) -> None:
-    """Close those of earlier executions of this cell, or of the same name, and note this one instead."""
+def claim(laboratory: Closable) -> None:
+    """Close those of earlier executions of this cell, and note this one instead."""
     cell, execution = _here()
-    place = (f"name {name}", "") if name is not None else (cell, execution)
     with _lock:
-        earlier = [
-            other
-            for other, (key, run) in _open.items()
-            if other is not laboratory and key == place[0] and (name is not None or run != place[1])
-        ]
+        earlier = [other for other, (its, run) in _open.items() if its == cell and run != execution]
         for other in earlier:
             del _open[other]
-        if place[0]:
-            _open[laboratory] = place
+        if cell:
+            _open[laboratory] = cell, execution
     for other in earlier:
         other.close()
 
@@ -50,4 +45,4 @@ def _here() -> tuple[str, str]:
         return "", ""
     parent = kernel.get_parent() or {}
     cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code", "")
-    return f"cell {cell}" if cell else "", str(parent.get("header", {}).get("msg_id", ""))
+    return str(cell), str(parent.get("header", {}).get("msg_id", ""))

@@ -13,8 +13,8 @@ from torch import nn
 
 from tinylab.lab.live.knobs import NAMES, Change, Knobs
 from tinylab.lab.live.steered import MODULE, named
-from tinylab.support.errors import InvalidInputError, TinylabError, check_int
-from tinylab.support.validation import Strict, one_of, validated
+from tinylab.support.errors import InvalidInputError, check_int
+from tinylab.support.validation import Strict, one_of, read_json, validated
 from tinylab.training.history import RECIPE
 from tinylab.training.recipe import Recipe
 
@@ -114,11 +114,9 @@ def read(text: str) -> Script:
     if len(text) > _LONGEST:
         raise InvalidInputError(f"a script of {len(text):,} characters is too long. Allowed: {_LONGEST:,}")
     try:
-        parts = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
-    except TinylabError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"this is not a script: {_one_line(error)}. {_REMEDY}") from None
+        parts = read_json(text)
+    except ValueError as error:
+        raise InvalidInputError(f"this is not a script: {' '.join(str(error).split())}. {_REMEDY}") from None
     told = validated(_Line, parts, lambda wrong: InvalidInputError(f"this is not a script: {wrong}"), "it")
     changes = _changes(told.changes, Knobs.of(told.recipe), told.steps)
     return Script(told.model, parts["data"], told.eval_split, told.recipe, changes, told.steps, told.loss)
@@ -133,18 +131,3 @@ def _changes(listed: list[tuple[int, str, Any]], knobs: Knobs, steps: int) -> tu
         found.append(Change(step, name, getattr(knobs, name), getattr(turned, name)))
         knobs = turned
     return tuple(found)
-
-
-def _no_constant(name: str) -> None:
-    raise InvalidInputError(f"the script holds {name}, which is no number. {_REMEDY}")
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    parts = dict(pairs)
-    if len(parts) != len(pairs):
-        raise InvalidInputError(f"the script says something twice. {_REMEDY}")
-    return parts
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -77,7 +77,6 @@ class LiveLab:
     changes     headless: {step: {"learning_rate": 1e-4}}, knobs turned on the way
     what_if     headless: {step: {"dropout": 0.5}}, a branch for each, branched off at that step. A step may be given
                 as a share of `steps`: 0.5
-    name        a laboratory of the same name is closed; None: one that an earlier run of this cell made
     memory      bytes for the states to go back to; None: 1 GiB, or less, and it says so, where memory is short
 
     Nothing trains before Start is pressed. Headless, the run is made at once and whatever goes wrong is raised.
@@ -97,7 +96,6 @@ class LiveLab:
         steps: int = 40,
         changes: Mapping[float, Mapping[str, Any]] | None = None,
         what_if: Mapping[float, Mapping[str, Any]] | None = None,
-        name: str | None = None,
         memory: int | None = None,
         device: "Device | None" = None,
     ) -> None:
@@ -126,7 +124,7 @@ class LiveLab:
         if self.face.comm is not None:
             self.face.comm._reply_subshell_for = _shell  # type: ignore[attr-defined]
         self.face.on_msg(lambda _, content, __: self._receive(content))
-        registry.claim(self, name)
+        registry.claim(self)
         self.session.open()
 
     # ------------------------------------------------------------ for notebooks
@@ -152,13 +150,13 @@ class LiveLab:
         if knobs.augment == Knobs.of(recipe).augment:
             return recipe
         given = USUAL if knobs.augment else Augment()
-        return replace(recipe, flip=given.flip, crop=given.crop, erase=given.erase)
+        return replace(recipe, flip=given.flip, crop=given.crop)
 
     @classmethod
     def replay(cls, text: str, data: "Dataset", model: nn.Module | None = None, **options: Any) -> "LiveLab":
         """A laboratory that trains what a script tells: on the CPU the same network, bit for bit.
 
-        model: the network, if the script is of one of your own; options: name, memory and device of `LiveLab`.
+        model: the network, if the script is of one of your own; options: memory and device of `LiveLab`.
         Raises InvalidInputError for what is no script, or one of other images.
         """
         told = script.read(text)

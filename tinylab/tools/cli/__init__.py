@@ -89,8 +89,6 @@ def _call(arguments: list[str], traces: bool) -> int:
         if hasattr(error, "format_message"):  # typer's own, for a wrong option; its class moved between versions
             message = _named(error)  # empty without a command: the help is on the screen already
             return _say(f"{message} (tinylab --help tells more)", 2, traces) if message else 2
-        if type(error).__name__ == "Abort":  # that of older versions
-            return _say("interrupted", 130, traces)
         return _defect(error, traces)
 
 

@@ -1,5 +1,6 @@
 """`tinylab sweep` and `tinylab records`: many trainings by one command, resumable, and what is known from them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,8 @@ def sweep(
     if answer:
         print(experiments.answer(chosen, folder))
         return
-    report = experiments.run(chosen, folder, address=ray, seconds=seconds, retry=retry, device=device, say=_say)
+    say = partial(print, flush=True)
+    report = experiments.run(chosen, folder, address=ray, seconds=seconds, retry=retry, device=device, say=say)
     if report.failed:
         raise typer.Exit(1)
 
@@ -58,7 +60,3 @@ def show_records(
         print(results.load(name))
     elif name is not None or (add is None and readme is None):
         print(results.table() if name is None else summary(name, results.load_all()))
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

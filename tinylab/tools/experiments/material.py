@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -37,7 +36,7 @@ def count(row: Row) -> int:
     else:
         found = _parts(row).target.part(row.per_class)
     if row.watched is not None:
-        getattr(found, row.eval_split).per_class(row.watched)
+        found.development.per_class(row.watched)
     return len(found.train)
 
 
@@ -50,8 +49,7 @@ def _parts(row: Row) -> transfer.Parts:
 def _normalised(found: Dataset, row: Row) -> Dataset:
     if row.normalisation == "pixel":
         return found
-    other = per_channel if row.normalisation == "channel" else by_variance
-    return _with_normalisation(found, other(found.normalisation))
+    return _with_normalisation(found, by_variance(found.normalisation))
 
 
 def _with_normalisation(found: Dataset, normalisation: Normalisation) -> Dataset:
@@ -59,17 +57,6 @@ def _with_normalisation(found: Dataset, normalisation: Normalisation) -> Dataset
     found = replace(found)
     vars(found)["normalisation"] = normalisation
     return found
-
-
-def per_channel(fitted: Normalisation) -> Normalisation:
-    """The mean colour subtracted instead of the mean image; the scale is the standard deviation around it.
-
-    Exact: the variance around the mean colour is that around the mean image plus the mean image's own.
-    """
-    colour = fitted.mean.mean(axis=(0, 1), dtype=np.float64)  # (3,)
-    spread = fitted.mean.var(axis=(0, 1), dtype=np.float64)
-    scale = np.sqrt(np.square(fitted.scale, dtype=np.float64) + spread)
-    return Normalisation(np.broadcast_to(colour, fitted.mean.shape), scale)
 
 
 def by_variance(fitted: Normalisation) -> Normalisation:
@@ -94,43 +81,31 @@ def start(
     )
     if pretrained is not None:
         transfer.copy_weights(pretrained, model)
-    if row.start == "frozen":
-        model = transfer.probe(model)
     if row.l2_on != "all":
-        recipe = replace(recipe, l2=0.0)  # then not the optimizer applies it, but the gradient of the chosen weights
+        recipe = replace(recipe, l2=0.0)  # then not the optimizer applies it, but the gradient of some weights
     part = dataset
     if row.watched is not None:
-        fewer: Any = {row.eval_split: getattr(dataset, row.eval_split).per_class(row.watched)}
-        part = _with_normalisation(replace(dataset, **fewer), dataset.normalisation)
-    run = training.train(
-        model,
-        part,
-        recipe,
-        eval_split=row.eval_split,
-        device=device,
-        checkpoint=checkpoint,
-        resume=True,
-    )
+        fewer = replace(dataset, development=dataset.development.per_class(row.watched))
+        part = _with_normalisation(fewer, dataset.normalisation)
+    run = training.train(model, part, recipe, device=device, checkpoint=checkpoint, resume=True)
     if row.l2_on != "all":
-        penalise(model, row.l2_on, row.recipe.l2)
+        penalise(model, row.recipe.l2)
     return run
 
 
 def history(row: Row, run: Run) -> History:
-    """The run's history as the row asked for it: its whole recipe, the architecture of its whole network."""
+    """The run's history as the row asked for it: its whole recipe, the network's line without the recipe's dropout."""
     architecture = checkpoints.describe(models.build(row.network, max(2, len(run.history.classes))))
     return replace(run.history, recipe=row.recipe, architecture=architecture)
 
 
-def penalise(model: nn.Module, where: str, l2: float) -> None:
-    """Add the gradient of l2·Σw², 2·l2·w, to the weights of some layers: what `Recipe.l2` does to all of them.
+def penalise(model: nn.Module, l2: float) -> None:
+    """Add the gradient of l2·Σw², 2·l2·w, to the weights of the fully connected layers; `Recipe.l2` does it to all.
 
-    where: "convolutions" or "fully connected". There is nothing to save: a resumed run asks again. The history's
-    `penalty` does not know of it and stays 0.
+    There is nothing to save: a resumed run asks again. The history's `penalty` does not know of it and stays 0.
     """
-    kind = nn.Conv2d if where == "convolutions" else nn.Linear
     for layer in model.modules():
-        if isinstance(layer, kind) and layer.weight.requires_grad:
+        if isinstance(layer, nn.Linear):
             weight = layer.weight
             weight.register_hook(lambda gradient, weight=weight: gradient + 2 * l2 * weight.detach())
 

@@ -19,8 +19,8 @@
     name = "as described"
     networks = ["model_1"]                        # only these
 
-    [transfer]                                    # only where rows have start = "fine-tuned" or "frozen": classes are
-    source = 160                                  # divided at random; so many to pre-train on, with the recipe of base
+    [transfer]                                    # only where rows have start = "fine-tuned": classes are divided
+    source = 160                                  # at random; so many to pre-train on, with the recipe of base
     target = 40                                   # for so many epochs; all rows learn the target's
     epochs = 60
 
@@ -54,7 +54,6 @@ from tinylab.tools.experiments.rows import L2_ON, NORMALISATIONS, STARTS, Row
 from tinylab.training.recipe import RECIPES, Recipe
 
 FOLDER = Path(__file__).parent / "plans"  # the plans that come with tinylab
-WATCHED = ("development", "validation")
 SETTINGS: dict[str, Any] = {  # outside the recipe; name and type
     "initialisation": Annotated[str, one_of(models.INITIALISATIONS)],
     "normalisation": Annotated[str, one_of(NORMALISATIONS)],
@@ -75,10 +74,10 @@ class _Transfer(Strict):
 
 _KEYS: dict[str, Any] = {
     "question": str, "data": str, "classes": _CLASSES, "per_class": _COUNT, "watched": _COUNT, "networks": list[str],
-    "seeds": list[Annotated[int, Field(ge=0)]], "eval_split": Annotated[str, one_of(WATCHED)], "final": bool,
-    "test_flip": bool, "answers": bool, "ship": bool, "seconds": int, "weights": list, "transfer": _Transfer,
-    "base": dict, "axes": dict[str, list], "rows": list[dict],
+    "seeds": list[Annotated[int, Field(ge=0)]], "final": bool, "test_flip": bool, "answers": bool, "ship": bool,
+    "seconds": int, "weights": list, "transfer": _Transfer, "base": dict, "axes": dict[str, list], "rows": list[dict],
 }  # fmt: skip
+_SHARED = ("classes", "per_class", "watched", "final", "test_flip", "answers")  # by all rows
 _FIELDS_OF_PLAN: dict[str, Any] = {key: (hint, None) for key, hint in _KEYS.items()}
 _PLAN = create_model("Plan", __base__=Strict, **_FIELDS_OF_PLAN)
 
@@ -148,12 +147,12 @@ def _rows(parts: dict[str, Any], name: str, data: str | None, folder: Path | Non
     data = data or resolve(parts.get("data", "sample"), base=folder)  # once: rows may be trained from another folder
     networks = _several("networks", parts.get("networks", []))
     seeds = _several("seeds", parts.get("seeds", [0]))
-    eval_split = parts.get("eval_split", "development")
     base = dict(parts.get("base", {}))
     recipe_name = base.pop("recipe", None)
     if recipe_name is not None and (not isinstance(recipe_name, str) or recipe_name not in RECIPES):
         raise InvalidInputError(f"recipe {recipe_name!r} is unknown{nearest(str(recipe_name), RECIPES)}")
     common = _values(base, "base")
+    shared = {key: parts[key] for key in _SHARED if key in parts}
     divided = dict(parts.get("transfer", {}))
     first_epochs = divided.pop("epochs", None)
     rows: list[Row] = []
@@ -169,13 +168,7 @@ def _rows(parts: dict[str, Any], name: str, data: str | None, folder: Path | Non
             network="",
             recipe=recipe,
             data=data,
-            classes=parts.get("classes"),
-            watched=parts.get("watched"),
-            eval_split=eval_split,
-            final=parts.get("final", False),
-            test_flip=parts.get("test_flip", False),
-            answers=parts.get("answers", False),
-            **{"per_class": parts.get("per_class"), **others, **divided},
+            **(shared | others | divided),
         )
         pretraining = None
         if row.start != "scratch":

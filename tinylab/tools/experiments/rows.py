@@ -8,11 +8,11 @@ from typing import Any
 
 from tinylab.training.recipe import Recipe
 
-STARTS = ("scratch", "fine-tuned", "frozen")  # fresh weights; pre-trained, all learning on; only the last layer
-# "pixel", "channel": the mean image or its mean colour subtracted, divided by σ. "variance": the mean image subtracted
-# from pixels 0 to 255, divided by σ²: the report's "normalizing by the variance", taken literally
-NORMALISATIONS = ("pixel", "channel", "variance")
-L2_ON = ("all", "convolutions", "fully connected")  # which weights the penalty is on
+STARTS = ("scratch", "fine-tuned")  # fresh weights; pre-trained ones, all of which learn on
+# "pixel": the mean image subtracted, divided by σ. "variance": the mean image subtracted from pixels 0 to 255, divided
+# by σ²: the report's "normalizing by the variance", taken literally
+NORMALISATIONS = ("pixel", "variance")
+L2_ON = ("all", "fully connected")  # which weights the penalty is on
 _NO_MATTER = ("plan", "title", "answers", "ship", "continues", "continued")  # to what a training gives
 _RECORDED = ("initialisation", "normalisation", "l2_on", "start", "per_class", "source", "target")
 
@@ -28,8 +28,7 @@ class Row:
     data: str = "sample"
     classes: int | None = None  # None: all
     per_class: int | None = None  # training images; None: all
-    watched: int | None = None  # images per class that are measured after each epoch; None: all
-    eval_split: str = "development"
+    watched: int | None = None  # development images per class that are measured after each epoch; None: all
     final: bool = False  # score the official validation images, once, at the end
     test_flip: bool = False  # score images and their mirrors, too: test-time augmentation, in scores of its own
     initialisation: str = "he"

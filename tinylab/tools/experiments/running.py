@@ -130,7 +130,7 @@ def _sizes(plan: Plan) -> dict[tuple[object, ...], int]:
 
 
 def _part(row: Row) -> tuple[object, ...]:
-    return (row.data, row.classes, row.per_class, row.source, row.target, row.eval_split, row.watched)
+    return (row.data, row.classes, row.per_class, row.source, row.target, row.watched)
 
 
 def _ended(row: Row, out: Path) -> str:

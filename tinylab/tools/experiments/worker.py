@@ -3,10 +3,9 @@
 What lies in the sweep's folder:
 
     <name>.json, <name>.safetensors   the record of a finished (or failed) row, its weights; its answers likewise
-    rows/<identifier>/                an unfinished row: checkpoint, weights so far, clocks, log
+    rows/<identifier>/                an unfinished row: checkpoint, weights so far, clocks, log; of a finished one
+                                      where its training ended, if a longer one goes on from there
     pretrained/                       pre-trained networks, which rows have in common
-    continued/<identifier>/           where the training of a finished row ended, for a longer one that goes on; in
-                                      rows/ still, if the process was killed before it moved it
     rows/<identifier>.lock            held while a process is at work on the row; released when it dies
 """
 
@@ -19,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -26,6 +26,8 @@ from torch import Tensor
 from tinylab import training
 from tinylab.course import results
 from tinylab.course.results import Record, Timings, networks
+from tinylab.course.results.answers import take
+from tinylab.course.results.origins import origin
 from tinylab.data.dataset import Dataset
 from tinylab.support.device import pick
 from tinylab.support.errors import TinylabError, TrainingError
@@ -46,7 +48,6 @@ class Job:
     out: Path  # the sweep's folder
     deadline: float | None = None  # time.time() after which no further epoch should end
     device: str | None = None
-    started: float | None = None  # time.time() when the row was asked for: its cold clock starts there
 
 
 def result(row: Row, out: Path) -> Record | None:
@@ -72,7 +73,7 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
     """
     from safetensors.torch import load
 
-    started = time.time() if job.started is None else job.started
+    started = time.time()
     lock = _folder(job).with_suffix(".lock")
     with locked(lock, lambda: say(f"another process is at work on this row (it holds {lock})")):
         record = result(job.row, job.out)
@@ -108,12 +109,7 @@ def work(job: Job, say: Callable[[str], None] = print) -> str:
             fail(job, message, None if run is None else material.history(job.row, run))
             say(message)
             return FAILED
-        if job.row.continued:
-            end = job.out / "continued" / job.row.identifier
-            with contextlib.suppress(OSError):  # Windows moves no folder with an open log; `_go_on` looks there, too
-                end.parent.mkdir(exist_ok=True)
-                os.replace(_folder(job), end)
-        else:
+        if not job.row.continued:
             shutil.rmtree(_folder(job), ignore_errors=True)
         return DONE
 
@@ -128,20 +124,20 @@ def logged(job: Job) -> str:
         raise TrainingError(f"{folder} cannot be written ({error.strerror}). Choose another --out") from None
     with stream:
         print(f"process {os.getpid()} on {socket.gethostname()}", file=stream, flush=True)
-        return work(replace(job, started=job.started or time.time()), lambda line: print(line, file=stream, flush=True))
+        return work(job, partial(print, file=stream, flush=True))
 
 
 def fail(job: Job, message: str, history: History | None = None) -> None:
     """Write the record of a failure, with what was measured until then."""
     row = job.row
     if history is None:
-        history = _history_so_far(job) or History(row.recipe, row.network, Path(row.data).stem, row.eval_split, ())
+        history = _history_so_far(job) or History(row.recipe, row.network, Path(row.data).stem, "development", ())
     history = replace(history, recipe=row.recipe)
     message = message.replace(f"{job.out}{os.sep}", "")  # where that is does not belong into a record
     message = " ".join(message.split())[:500] or "unknown"
     base = Record(row.name, row.plan, row.identifier, row.title, row.network, row.settings, 0, history, {})
     with contextlib.suppress(TinylabError):  # an unknown device is what failed, maybe
-        base = replace(base, origin=results.origin(pick(job.device)))
+        base = replace(base, origin=origin(pick(job.device)))
     results.save(replace(base, clocks=_read_clocks(job), failure=message), job.out)
 
 
@@ -173,13 +169,15 @@ def _go_on(job: Job) -> None:
     checkpoint = _folder(job) / "checkpoint.pt"
     if job.row.continues is None or checkpoint.exists():
         return
-    for end in (job.out / place / job.row.continues for place in ("continued", "rows")):
-        if _ended(end / checkpoint.name):
-            others = shutil.ignore_patterns(checkpoint.name, "log.txt")
-            shutil.copytree(end, checkpoint.parent, ignore=others, dirs_exist_ok=True)
-            atomic_write(checkpoint, (end / checkpoint.name).read_bytes())  # last: only then has this row begun
-            return
-    raise TrainingError(f"the row that it continues, {job.row.continues}, has not ended. Train that one first")
+    end = job.out / "rows" / job.row.continues
+    if not _ended(end / checkpoint.name):
+        raise TrainingError(
+            f"the row that it continues, {end.name}, has not ended in {end.parent}. Train that one first; if it "
+            "ended in continued/, where an earlier tinylab moved it, move it back, and --retry"
+        )
+    others = shutil.ignore_patterns(checkpoint.name, "log.txt")
+    shutil.copytree(end, checkpoint.parent, ignore=others, dirs_exist_ok=True)
+    atomic_write(checkpoint, (end / checkpoint.name).read_bytes())  # last: only then has this row begun
 
 
 def _ended(checkpoint: Path) -> bool:
@@ -194,16 +192,16 @@ def _ended(checkpoint: Path) -> bool:
 def _answers(row: Row, run: training.Run, dataset: Dataset) -> dict[str, Tensor] | None:
     if not (row.answers and row.final):
         return None
-    return results.take_answers(run.measured, run.for_evaluation(dataset.validation))
+    return take(run.measured, run.for_evaluation(dataset.validation))
 
 
 def _shipped(row: Row, run: training.Run, dataset: Dataset, say: Callable[[str], None]) -> bytes:
     """The whole network, with what it scores in the form in which it is kept."""
     asked = dataset.validation if row.final else dataset.development
-    network = results.unpack_network(results.pack_network(run.state(), dataset.words, 0.0)).network()
+    network = networks.unpack(networks.pack(run.state(), dataset.words, 0.0)).network()
     run.device.place(network)
     accuracy = training.score(network, run.for_evaluation(asked)).accuracy
-    packed = results.pack_network(run.state(), dataset.words, accuracy)
+    packed = networks.pack(run.state(), dataset.words, accuracy)
     say(f"the network in {len(packed) / 1e6:.2f} MB: {accuracy:.2%} on {asked.name}")
     return packed
 
@@ -226,7 +224,7 @@ def _record(row: Row, run: training.Run, dataset: Dataset) -> Record:
         history=material.history(row, run),
         images=len(dataset.train),
         scores=scores,
-        origin=results.origin(run.device),
+        origin=origin(run.device),
     )
 
 

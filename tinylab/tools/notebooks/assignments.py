@@ -6,14 +6,11 @@ own metadata (schema 3), so that whoever has nbgrader can use it.
 """
 
 import re
-import tomllib
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import Any
 
 from nbformat import NotebookNode
 
+from tinylab.course.exercises import grading
 from tinylab.support.errors import NotebookError
 from tinylab.tools.notebooks.inspection import CHECK, SOLUTION, tags
 
@@ -38,7 +35,7 @@ class Task:
 
     @property
     def points(self) -> int:
-        points = _table()["points"]
+        points = grading()["points"]
         if self.identifier not in points:
             raise NotebookError(
                 f"exercise {self.identifier} has no points in tinylab/course/exercises/grading.toml. Give it some"
@@ -48,12 +45,12 @@ class Task:
     @property
     def rubric(self) -> list[str]:
         """What an answer in words gets a point for, one line each; empty for what the check judges."""
-        return list(_table()["words"].get(self.identifier, {}).get("rubric", []))
+        return list(grading()["words"].get(self.identifier, {}).get("rubric", []))
 
     @property
     def sample(self) -> str:
         """A good answer to a question that the lecture leaves open."""
-        return str(_table()["words"].get(self.identifier, {}).get("sample", "")).strip()
+        return str(grading()["words"].get(self.identifier, {}).get("sample", "")).strip()
 
     @property
     def expression(self) -> str:
@@ -65,10 +62,9 @@ class Task:
 def tasks(notebook: NotebookNode) -> list[Task]:
     """The exercises of a lecture, in order."""
     found: list[Task] = []
-    starts = [place for place, cell in enumerate(notebook.cells) if is_question(cell)]
-    for start, end in zip(starts, [*starts, len(notebook.cells)][1:], strict=True):
-        match = _question(notebook.cells[start])
-        assert match is not None
+    starts = [(place, match) for place, cell in enumerate(notebook.cells) if (match := opening(cell))]
+    ends = [*(place for place, _ in starts), len(notebook.cells)][1:]
+    for (start, match), end in zip(starts, ends, strict=True):
         part = [cell for cell in notebook.cells[start + 1 : end] if cell.cell_type == "code"]
         solution = next((cell for cell in part if SOLUTION in tags(cell)), None)
         check = next((cell for cell in part if CHECK in tags(cell)), None)
@@ -96,16 +92,6 @@ def marked(kind: str, identifier: str, points: int | None = None) -> dict[str, o
     return facts | ({} if points is None else {"points": points})
 
 
-def is_question(cell: NotebookNode) -> bool:
-    """Whether an exercise begins with this cell."""
-    return _question(cell) is not None
-
-
-def _question(cell: NotebookNode) -> "re.Match[str] | None":
+def opening(cell: NotebookNode) -> re.Match[str] | None:
+    """Lecture, number and kind of the exercise that begins with this cell; None if none does."""
     return _QUESTION.match(cell.source) if cell.cell_type == "markdown" else None
-
-
-@cache
-def _table() -> dict[str, dict[str, Any]]:
-    text = (resources.files("tinylab.course.exercises") / "grading.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)

@@ -1,43 +1,30 @@
-"""Formulas for pages that have no network: `$…$` in Markdown becomes MathML, which browsers draw themselves.
+"""Formulas for pages that have no network: LaTeX becomes MathML, which browsers draw themselves.
 
-`hide` takes the formulas out of the Markdown and leaves marks, so that no Markdown renderer mistakes a star or an
-underscore inside for emphasis; `show` puts the MathML in their place in the finished HTML.
+What is a formula, nbconvert's own parser of Markdown says: what JupyterLab shows as one, but for what stands inside a
+block of HTML.
 """
 
 import html
 import re
 
-# code is left alone; a dollar opens a formula only before, and closes it only after, something that is not a space
-_PIECES = re.compile(
-    r"(?P<code>^(?:```|~~~).*?^(?:```|~~~)\s*?$|(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`))"
-    r"|(?P<escaped>\\\$)"
-    r"|\$\$(?P<block>.+?)\$\$"
-    r"|\$(?P<inline>[^\s$](?:[^$\n]|\n(?!\n))*?(?<![\s\\])|[^\s$\\])\$(?!\d)",
-    re.DOTALL | re.MULTILINE,
-)
-_MARK = "\ue000{}\ue001"  # private-use characters: no text contains them, no renderer changes them
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 
-def hide(markdown: str, kept: list[str]) -> str:
-    """`markdown` with a mark in place of each formula, whose MathML is appended to `kept`."""
+class _Renderer(IPythonRenderer):
+    def inline_math(self, body: str) -> str:
+        return mathml(body)
 
-    def mark(shown: str) -> str:
-        kept.append(shown)
-        return _MARK.format(len(kept) - 1)
-
-    def replace(match: re.Match[str]) -> str:
-        if match["code"]:  # the renderer has its own idea of formulas: show it no dollar at all
-            return match["code"].replace("$", mark("$"))
-        if match["escaped"]:
-            return mark("$")
-        return mark(mathml(match["block"] or match["inline"], block=match["block"] is not None))
-
-    return _PIECES.sub(replace, markdown)
+    def block_math(self, body: str) -> str:
+        return mathml(body, block=True)
 
 
-def show(page: str, kept: list[str]) -> str:
-    """The HTML with each mark replaced by its formula."""
-    return re.sub(_MARK.format(r"(\d+)"), lambda match: kept[int(match[1])], page)
+@pass_context
+def markdown(context: Context, source: str) -> str:
+    """The HTML of a cell of Markdown, in place of nbconvert's filter `markdown2html`."""
+    attachments = context.get("cell", {}).get("attachments", {})
+    return MarkdownWithMath(_Renderer(escape=False, attachments=attachments)).render(source)
 
 
 def mathml(formula: str, block: bool = False) -> str:
@@ -45,7 +32,7 @@ def mathml(formula: str, block: bool = False) -> str:
     from latex2mathml.converter import convert
 
     try:
-        made = convert(formula.strip(), display="block" if block else "inline")
+        made = convert(formula.strip(), xmlns="", display="block" if block else "inline").replace(' xmlns=""', "")
     except Exception:  # the converter fails with whatever error its parser met
         made = "\\"
     made = re.sub(r"(<mi>(?:ln|log|exp|sin|cos|max|min)</mi>)(?!<mo)", r'\1<mspace width="0.17em" />', made)

@@ -25,7 +25,7 @@ from tinylab.course.exercises import check
 from tinylab.support.errors import NotebookError
 from tinylab.support.files import atomic_write, replaceable
 from tinylab.tools.notebooks import inspection, pages
-from tinylab.tools.notebooks.assignments import Task, asked, is_question, tasks
+from tinylab.tools.notebooks.assignments import Task, asked, opening, tasks
 from tinylab.tools.notebooks.sandbox import Sandbox, needed
 from tinylab.tools.notebooks.student import student as edition
 
@@ -285,7 +285,7 @@ def _words(task: Task, notebook: NotebookNode, lecture: NotebookNode) -> str:
     for cell in notebook.cells:
         name, text = cell.get("id"), cell.source.strip()
         heads = text.startswith(heading)  # it may be quoted above an answer
-        if name not in its and (name in written or (is_question(cell) and not (below and heads))):
+        if name not in its and (name in written or (opening(cell) and not (below and heads))):
             below = name == task.question.id or heads
         elif (name == answer or (below and name not in its)) and text not in written.values():
             found.append(text)

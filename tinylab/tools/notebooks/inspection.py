@@ -20,9 +20,7 @@ from nbformat import NotebookNode
 from tinylab.support.errors import NotebookError
 from tinylab.support.files import atomic_write
 
-WATCH_TAG = "tinylab-watch"
-INJECTED_TAG = "injected-parameters"  # papermill's own
-_OURS = {WATCH_TAG, INJECTED_TAG}  # cells that the author did not write
+WATCH = "from tinylab.tools.notebooks import watch as _watch"
 SOLUTION, CHECK = "solution", "exercise-check"
 ERROR_CLASS = "tinylab-error"  # how a control of the laboratory marks the error that it shows
 _THREAD = "Exception in thread "  # how Python begins to tell of one, which `watch` has noted
@@ -71,11 +69,6 @@ def runs(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
 
 
-def is_authored(cell: NotebookNode) -> bool:
-    """True for a cell that executes and was not added by a headless run."""
-    return runs(cell) and not _OURS & tags(cell)
-
-
 def parameters(notebook: NotebookNode) -> set[str]:
     """The names that the cell tagged `parameters` assigns; NotebookError when there is not exactly one."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and "parameters" in tags(cell)]
@@ -94,42 +87,30 @@ def parameters(notebook: NotebookNode) -> set[str]:
 
 
 def prepared(notebook: NotebookNode, values: Mapping[str, object]) -> NotebookNode:
-    """A copy that watches itself, after making sure that every parameter in `values` exists.
+    """A copy to be run: `values` stand at the end of its parameters cell, and its last cell ends the watch.
 
     Raises NotebookError for a parameter that the notebook does not have.
     """
+    from papermill.translators import translate_parameters
+
     known = parameters(notebook)
     for name in values:
         if name not in known:
             listed = ", ".join(sorted(known)) or "nothing"
             raise NotebookError(f"the parameters cell does not assign {name!r}. It assigns: {listed}")
     copy = deepcopy(notebook)
-    code = "from tinylab.tools.notebooks import watch as _watch\n_watch.{}()"
-    first, last = (
-        nbformat.v4.new_code_cell(code.format(name), metadata={"tags": [WATCH_TAG]}) for name in ("start", "finish")
-    )
-    copy.cells = [first, *copy.cells, last]
+    place = next(place for place, cell in enumerate(copy.cells) if "parameters" in tags(cell))
+    copy.cells[place].source += "\n\n" + translate_parameters("python3", "python", values, "Parameters")
+    copy.cells.append(nbformat.v4.new_code_cell(f"{WATCH}; _watch.finish()"))
     return copy
 
 
-def authored(notebook: NotebookNode) -> NotebookNode:
-    """The notebook without the cells that a headless run added; execution counts start at 1 again."""
-    removed = 0
-    cells = []
-    for cell in notebook.cells:
-        if _OURS & tags(cell):
-            removed += runs(cell)
-            continue
-        cells.append(cell)
-        if cell.cell_type == "code" and cell.execution_count is not None:
-            cell.execution_count -= removed
-            for output in cell.outputs:
-                if "execution_count" in output:
-                    output.execution_count = cell.execution_count
-                if output.output_type == "error":
-                    output.traceback = [_renumbered(line, removed) for line in output.traceback]
-    notebook.cells = cells
-    return notebook
+def authored(executed: NotebookNode, notebook: NotebookNode) -> NotebookNode:
+    """`executed`, which was `prepared` from `notebook`, as its author wrote it."""
+    executed.cells.pop()
+    for cell, written in zip(executed.cells, notebook.cells, strict=True):
+        cell.source = written.source
+    return executed
 
 
 def inspect(
@@ -137,27 +118,23 @@ def inspect(
 ) -> list[Fault]:
     """What went wrong in a run, in the order of the cells; nothing only if it can be shown to have gone well.
 
-    `notebook`: as nbclient left it; `events`: what `watch` noted; `failure`: what ended the run early, if anything did,
-    while the author's cell `at` ran (from 1; 0: none had begun).
+    `notebook`: as nbclient left it, and `authored`; `events`: what `watch` noted; `failure`: what ended the run early,
+    if anything did, while cell `at` ran (from 1; 0: none had begun).
     """
     events = list(events)
     executed = [cell for cell in notebook.cells if runs(cell)]
-    numbers: dict[int, int] = {}  # execution count in this run -> the author's number of the cell
-    for count, cell in enumerate(executed, start=1):
-        if not _OURS & tags(cell):
-            numbers[count] = len(numbers) + 1
-    sources = {n: first_line(executed[count - 1].source) for count, n in numbers.items()}
     found: dict[tuple[int | None, str], Fault] = {}
 
     def add(count: int | None, message: str, error: str | None = None) -> None:
-        number = numbers.get(count) if count else None
-        found.setdefault((number, error or message), Fault(number, sources.get(number or 0, ""), message))
+        number = count if count and count <= len(executed) else None  # the last cell of a run is of nobody's making
+        source = first_line(executed[number - 1].source) if number else ""
+        found.setdefault((number, error or message), Fault(number, source, message))
 
     started = max((event["count"] for event in events if event["event"] == "cell"), default=1)
-    if isinstance(failure, CellTimeoutError | DeadKernelError):
+    ended = isinstance(failure, CellTimeoutError | DeadKernelError)
+    if ended:
         over = f"still running after {timeout:g} s, the time limit of a cell (--timeout allows more)"
-        message = over if isinstance(failure, CellTimeoutError) else "the kernel died"
-        found[at or None, message] = Fault(at or None, sources.get(at, ""), message)
+        add(at, over if isinstance(failure, CellTimeoutError) else "the kernel died")
     for count, cell in enumerate(executed, start=1):
         for output in cell.outputs:
             if output.output_type == "error":
@@ -165,7 +142,8 @@ def inspect(
                 left = output.ename == "SystemExit"
                 add(count, f"it left the kernel ({error}), so the rest did not run" if left else error, error)
     for event in events:
-        if event["event"] == "error":
+        # a kernel is interrupted before it is killed, and may be quick enough to say so
+        if event["event"] == "error" and not (ended and event["message"].startswith("KeyboardInterrupt")):
             add(event["count"], f"in {event['where']}: {event['message']}", event["message"])
     if notebook.metadata.get("tinylab", {}).get("edition") != "student":  # there, an exercise may be unsolved
         for count, cell in enumerate(executed, start=1):
@@ -191,7 +169,7 @@ def inspect(
 
     if failure is not None and not found:
         add(None, f"it could not be run: {first_line(str(failure)) or type(failure).__name__}")
-    skipped = [count for count, cell in enumerate(executed, 1) if cell.execution_count is None and count in numbers]
+    skipped = [count for count, cell in enumerate(executed, 1) if cell.execution_count is None]
     if skipped and not found:
         add(skipped[0], f"never executed ({len(skipped)} cell{'s' if len(skipped) > 1 else ''} in all)")
     if not found and not any(event["event"] == "end" for event in events):
@@ -243,11 +221,6 @@ def _printed_tracebacks(cell: NotebookNode) -> list[str]:
         lines = [line for line in part.splitlines()[1:] if line and not line.startswith((" ", _THREAD))]
         found += lines[:1] or ([] if _THREAD in part else ["unknown"])  # two threads may print at once
     return found
-
-
-def _renumbered(line: str, removed: int) -> str:
-    """A line of a traceback with `In[5]` as the author counts."""
-    return re.sub(r"In ?\[(\d+)\]", lambda match: f"In[{max(int(match[1]) - removed, 1)}]", line)
 
 
 def first_line(text: str) -> str:

@@ -5,11 +5,10 @@ is there to move a slider.
 """
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
@@ -18,14 +17,6 @@ from tinylab.support.cores import core_count
 from tinylab.support.errors import check_int
 
 _STARTUP = 300  # seconds until a kernel answers: a machine may be busy
-
-
-class _ThisPython(KernelSpecManager):
-    """Knows one kernel: the Python that runs now."""
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        return KernelSpec(argv=command, display_name="Python 3", language="python", metadata={"debugger": False})
 
 
 def environment(jobs: int = 1) -> dict[str, str]:
@@ -44,7 +35,8 @@ def environment(jobs: int = 1) -> dict[str, str]:
 
 def client(notebook: NotebookNode, folder: Path, timeout: float, **hooks: Any) -> NotebookClient:
     """nbclient's own runner, with a kernel of this Python that works in `folder`; `timeout` in seconds for a cell."""
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisPython())
+    ours = KernelSpecManager(kernel_dirs=[])  # where it finds none, "python3" is ipykernel's own: the Python that runs
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ours)
     place = {"metadata": {"path": str(folder)}}
     return NotebookClient(
         notebook, km=manager, timeout=round(timeout), startup_timeout=_STARTUP, resources=place, **hooks

@@ -16,10 +16,11 @@ import platform
 import re
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
 from tinylab.support.files import atomic_write
@@ -32,7 +33,7 @@ _CONTROL = "A control that needs a running kernel: open the lecture in JupyterLa
 
 
 def write(out: Path, outcomes: Sequence[Outcome], *, profile: str, data: str, seed: int, seconds: float) -> Path:
-    """Write the pages of `outcomes`, the executed notebooks, `summary.json` and `index.html` (returned) to `out`."""
+    """Write the pages of `outcomes`, the executed notebooks and `index.html` (returned) to `out`."""
     device = next((o.settings["device"] for o in outcomes if "device" in o.settings), "unknown")
     facts = {
         "profile": profile,
@@ -51,12 +52,6 @@ def write(out: Path, outcomes: Sequence[Outcome], *, profile: str, data: str, se
         atomic_write(out / f"{outcome.name}.html", page.encode())
         if outcome.notebook is not None:
             inspection.write(out / f"{outcome.name}.ipynb", stored.cleaned(outcome.notebook))
-    summary = facts | {
-        "status": "ok" if all(o.status == "ok" for o in outcomes) else "failed",
-        "seconds": round(seconds, 1),
-        "lectures": [_record(outcome) for outcome in outcomes],
-    }
-    atomic_write(out / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     atomic_write(out / "index.html", index(outcomes, facts, seconds, found).encode())
     return out / "index.html"
 
@@ -132,11 +127,10 @@ def _search(found: Sequence[dict[str, str]]) -> str:
     if not found:
         return ""
     known = json.dumps(list(found), ensure_ascii=False).replace("<", "\\u003c")
-    script = Path(__file__).with_name("search.js").read_text(encoding="utf-8")
     return (
         '<form class="search" role="search" hidden><label>Search <input type="search" autocomplete="off"></label> '
         f'<output></output><ol id="found"></ol></form><script type="application/json" id="sections">{known}</script>'
-        f'<script type="module">{script}</script>'
+        '<script type="module">' + own("search.js") + "</script>"
     )
 
 
@@ -188,18 +182,21 @@ def _banner(outcome: Outcome) -> str:
 
 def body(outcome: Outcome) -> str:
     """The notebook as HTML, without prompts and without the parameters cell (the footer tells the values)."""
-    from nbconvert import HTMLExporter
+    return exported(_readable(outcome), outcome.path.resolve().parent, HTMLExporter, template_name="basic")
 
-    kept: list[str] = []
-    notebook = _readable(outcome, kept)
-    exporter = HTMLExporter(
-        template_name="basic",
+
+def exported(notebook: NotebookNode, folder: Path, kind: type[HTMLExporter], **options: Any) -> str:
+    """What nbconvert's exporter of a `kind` makes: no prompts, formulas as MathML, the pictures of `folder` inside."""
+    exporter = kind(
         exclude_input_prompt=True,
         exclude_output_prompt=True,
+        preprocessors=[CoalesceStreamsPreprocessor],
+        filters={"markdown2html": formulas.markdown},
+        **options,
     )
     made, _ = exporter.from_notebook_node(notebook)
     made = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", made)  # the headings keep their ids
-    return embedded(formulas.show(made, kept), outcome.path.resolve().parent)
+    return embedded(made, folder)
 
 
 def embedded(body: str, folder: Path) -> str:
@@ -218,22 +215,18 @@ def embedded(body: str, folder: Path) -> str:
     return re.sub(r'(<img\b[^>]*?\bsrc=)"([^"]+)"', embed, body)
 
 
-def _readable(outcome: Outcome, kept: list[str]) -> NotebookNode:
-    """A copy of the notebook that needs neither network nor kernel; formulas go to `kept`."""
+def _readable(outcome: Outcome) -> NotebookNode:
+    """A copy of the notebook that needs no kernel."""
     assert outcome.notebook is not None
     notebook = deepcopy(outcome.notebook)
     at_fault = {fault.cell for fault in outcome.faults}
     number = 0
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = formulas.hide(cell.source, kept)
         number += inspection.runs(cell)
         if inspection.runs(cell) and number in at_fault:
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "at-fault"]
-        if cell.cell_type == "code":
-            cell.outputs = stored.merged(cell.outputs)
-            for output in cell.outputs:
-                still(output)
+        for output in cell.get("outputs", []):
+            still(output)
     notebook.metadata.pop("widgets", None)
     notebook.cells = [cell for cell in notebook.cells if "parameters" not in inspection.tags(cell)]
     return notebook
@@ -282,19 +275,6 @@ def _thumbnail(outcome: Outcome) -> str:
     return f'<img class="thumbnail" src="data:image/jpeg;base64,{source}" alt="">'  # decoration: the page has the alt
 
 
-def _record(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "name": outcome.name,
-        "title": outcome.title,
-        "status": outcome.status,
-        "page": f"{outcome.name}.html",
-        "seconds": round(outcome.seconds, 1),
-        "cells": outcome.cells,
-        "key_figures": outcome.key_figures,
-        "faults": [asdict(fault) for fault in outcome.faults],
-    }
-
-
 def _versions() -> dict[str, str]:
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version()} | found
@@ -309,6 +289,11 @@ def _short(title: str) -> str:
     return html.escape(title if len(title) <= 40 else title[:38].rstrip() + "…")
 
 
+def own(name: str) -> str:
+    """The text of a file that lies beside this one."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 def document(title: str, body: str, style: str | None = None) -> str:
     """A whole HTML file; style: its style sheet, None for the look of the pages."""
     if style is None:
@@ -316,8 +301,7 @@ def document(title: str, body: str, style: str | None = None) -> str:
 
         light = HtmlFormatter(style="default").get_style_defs(".highlight")
         dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-        css = (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
-        style = f"{light}\n@media (prefers-color-scheme: dark) {{{dark}}}\n{css}"
+        style = f"{light}\n@media (prefers-color-scheme: dark) {{{dark}}}\n{own('page.css')}"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -1,13 +1,11 @@
 """What a run shows while it goes: a live table in a terminal, plain lines anywhere else."""
 
 import threading
-import time
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.text import Text
 
 from tinylab.tools.notebooks.pages import duration
@@ -21,29 +19,37 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.outcomes: dict[str, Outcome] = {}
-        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4, transient=True)
+        words = [TextColumn(part, markup=False) for part in ("▸", "{task.description}", "{task.fields[cell]}")]
+        columns = *words[:2], BarColumn(24), words[2], TimeElapsedColumn()
+        self._bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._running: dict[str, TaskID] = {}
         self._quarters: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Progress":
-        if self.console.is_terminal:
-            self._live.start()
+        self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.console.is_terminal:
-            self._live.stop()
+    def __exit__(self, *failure: object) -> None:
+        self._bars.stop()
 
     def update(self, outcome: Outcome) -> None:
         with self._lock:
-            self.outcomes[outcome.name] = outcome
             if outcome.status in ("ok", "failed"):
+                if outcome.name in self._running:
+                    self._bars.remove_task(self._running.pop(outcome.name))
                 self.console.print(_result(outcome), soft_wrap=True)  # a line is a line in a log
-            elif not self.console.is_terminal:
+            elif self.console.is_terminal:
+                self._bar(outcome)
+            else:
                 self._line(outcome)
+
+    def _bar(self, outcome: Outcome) -> None:
+        if outcome.name not in self._running:
+            self._running[outcome.name] = self._bars.add_task(outcome.name, total=outcome.cells, cell="starting")
+        if outcome.cell:
+            cell = f"cell {outcome.cell} of {outcome.cells}"
+            self._bars.update(self._running[outcome.name], completed=outcome.cell - 1, cell=cell)
 
     def _line(self, outcome: Outcome) -> None:
         """A line when a notebook starts, and at each quarter of its cells."""
@@ -51,18 +57,7 @@ class Progress:
         if quarter > self._quarters.get(outcome.name, -1):
             self._quarters[outcome.name] = quarter
             where = f"cell {outcome.cell} of {outcome.cells}" if outcome.cell else f"{outcome.cells} cells"
-            self.console.print(f"  {outcome.name}: {where}", highlight=False)
-
-    def _table(self) -> Group:
-        table = Table.grid(padding=(0, 2))
-        for outcome in list(self.outcomes.values()):
-            if outcome.status == "running":
-                done = max(outcome.cell - 1, 0) / max(outcome.cells, 1)
-                bar = Text("━" * round(24 * done), "cyan") + Text("━" * (24 - round(24 * done)), "dim")
-                spent = duration(time.monotonic() - (outcome.started or time.monotonic()))
-                cell = f"cell {outcome.cell} of {outcome.cells}" if outcome.cell else "starting"
-                table.add_row(Text("▸", "cyan"), outcome.name, bar, cell, Text(spent, "dim"))
-        return Group(table)
+            self.console.print(f"  {outcome.name}: {where}", highlight=False, markup=False)
 
 
 def _result(outcome: Outcome) -> Group:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
@@ -129,27 +128,16 @@ def _execute(
     notes = folder / "notes"
     environment = environment | {watch.VARIABLE: str(notes), watch.ASKED: json.dumps(values)}
     for _ in range(STARTS):
-        executed = _parameterized(prepared, values)
+        executed = deepcopy(prepared)
         failure = _attempt(executed, outcome, folder, environment, timeout, watcher, running)
         events = _events(notes)
         if events:
             break  # once the kernel has started, nothing is repeated
+    outcome.notebook = inspection.authored(executed, outcome.notebook)
     outcome.faults = inspection.inspect(executed, events, failure, timeout, outcome.cell)
-    outcome.notebook = inspection.authored(executed)
     outcome.key_figures = inspection.displayed(executed, course.KEY_FIGURE_MIME)
     outcome.settings = next(iter(inspection.displayed(executed, course.SETTINGS_MIME)), {})
     outcome.settings |= next((event["settings"] for event in events if event["event"] == "ran"), {})
-
-
-def _parameterized(notebook: NotebookNode, values: dict[str, object]) -> NotebookNode:
-    """A copy with the cell of parameters that papermill writes, after the author's."""
-    from papermill.translators import translate_parameters
-
-    copy = deepcopy(notebook)
-    source = translate_parameters("python3", "python", values, "Parameters")
-    place = next(place for place, cell in enumerate(copy.cells) if "parameters" in inspection.tags(cell))
-    copy.cells.insert(place + 1, nbformat.v4.new_code_cell(source, metadata={"tags": [inspection.INJECTED_TAG]}))
-    return copy
 
 
 def _attempt(
@@ -162,15 +150,16 @@ def _attempt(
     running: list[NotebookClient],
 ) -> Exception | None:
     """Run a notebook in place, in a kernel of its own; what ended it early, or None."""
-    authored = [cell for cell in notebook.cells if inspection.is_authored(cell)]
 
     def starts(cell: NotebookNode, cell_index: int) -> None:
-        if inspection.is_authored(cell):
-            outcome.cell = 1 + next(place for place, one in enumerate(authored) if one is cell)
-            watcher(outcome)
+        outcome.cell = min(outcome.cell + 1, outcome.cells)  # after the author's cells, one that ends the watch
+        watcher(outcome)
 
-    # asked to end, a kernel would interrupt the cell that ran too long: an error more, of nobody's making
-    options: dict[str, Any] = {"on_cell_execute": starts, "shutdown_kernel": "immediate"}
+    options: dict[str, Any] = {
+        "on_cell_execute": starts,
+        "extra_arguments": [f"--IPKernelApp.exec_lines={inspection.WATCH}; _watch.start()"],
+        "shutdown_kernel": "immediate",  # whose cell ran too long would not end when asked
+    }
     client = kernels.client(notebook, outcome.path.resolve().parent, timeout, **options)
     running.append(client)
     try:

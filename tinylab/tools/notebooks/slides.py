@@ -14,19 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbconvert import SlidesExporter
 from nbformat import NotebookNode, v4
 
 from tinylab import course
 from tinylab.figures.style import STYLES
 from tinylab.support.errors import NotebookError
 from tinylab.support.files import atomic_write
-from tinylab.tools.notebooks import formulas, inspection, pages
+from tinylab.tools.notebooks import inspection, pages
 from tinylab.tools.notebooks.assignments import CHECK, SOLUTION
 
 NOTES = "LECTURERS.md"  # beside the notebooks; the key `s` shows its section of a lecture with the first slide
 PAGE_FONT = STYLES["page"].font
 MOST_LINES = 15  # of code on one slide; slides.js holds it, and what is longer comes in pieces of no more
-_HERE = Path(__file__).parent
 _REVEAL = ("dist/reveal.css", "dist/reveal.js")
 
 
@@ -90,12 +90,7 @@ def _require_slides(path: Path, notebook: NotebookNode) -> None:
 
 def _sections(notebook: NotebookNode, folder: Path) -> str:
     """The slides as nested sections, formulas as MathML, pictures inside."""
-    from nbconvert import SlidesExporter
-
-    kept: list[str] = []
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = formulas.hide(cell.source, kept)
         for output in cell.get("outputs", []):
             pages.still(output)
             _measure(output)
@@ -103,15 +98,8 @@ def _sections(notebook: NotebookNode, folder: Path) -> str:
                 output.data["text/html"] = re.sub(r"(</?)section\b", r"\1article", output.data["text/html"])
     notebook.cells = [piece for cell in notebook.cells for piece in _pieces(cell)]
     notebook.metadata.pop("widgets", None)
-    exporter = SlidesExporter(
-        raw_template=_own("slides.html.j2"),
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
-    body, _ = exporter.from_notebook_node(notebook)
-    body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", body)
-    body = re.sub(r'(<h\d) id="[^"]*"', r"\1", body)  # reveal.js would take them for names of slides
-    return pages.embedded(formulas.show(body, kept), folder)
+    body = pages.exported(notebook, folder, SlidesExporter, raw_template=pages.own("slides.html.j2"))
+    return re.sub(r'(<h\d) id="[^"]*"', r"\1", body)  # reveal.js would take them for names of slides
 
 
 def _measure(output: NotebookNode) -> None:
@@ -169,12 +157,12 @@ def _page(title: str, body: str, plan: str) -> str:
     reveal_css, reveal_js = _reveal()
     light = HtmlFormatter(style="default").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs("[data-theme=dark] .highlight")
-    scripts = "".join(f"<script>{script}</script>\n" for script in (reveal_js, _own("slides.js")))
+    scripts = "".join(f"<script>{script}</script>\n" for script in (reveal_js, pages.own("slides.js")))
     return pages.document(
         title,
         f'<main class="reveal"><div class="slides">{body}</div></main>\n'
         f'<template id="plan">{plan}</template>\n{scripts}',
-        f"{reveal_css}\n{light}\n{dark}\n{_own('slides.css')}",
+        f"{reveal_css}\n{light}\n{dark}\n{pages.own('slides.css')}",
     )
 
 
@@ -188,17 +176,13 @@ def _index(decks: Sequence[Deck]) -> str:
     )
     keys = "".join(f"<div><dt><kbd>{key}</kbd></dt><dd>{what}</dd></div>" for key, what in _KEYS.items())
     body = f"<main class='index'><h1>Slides</h1><ol>{items}</ol><dl>{keys}</dl></main>"
-    return pages.document("tinylab: slides", body, _own("slides.css"))
+    return pages.document("tinylab: slides", body, pages.own("slides.css"))
 
 
 _KEYS = {
     "→ Space PgDn": "on", "← PgUp": "back", "Home End": "first, last slide", "Esc": "all slides", "F": "full screen",
     "S": "the lecturer's notes, in a window of their own", "T": "light or dark", "B": "blank", "?": "all keys",
 }  # fmt: skip
-
-
-def _own(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
 
 
 def _reveal() -> list[str]:

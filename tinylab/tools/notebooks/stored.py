@@ -15,11 +15,12 @@ from copy import deepcopy
 from pathlib import Path
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
 from tinylab import course
 from tinylab.support.files import atomic_write
-from tinylab.tools.notebooks.inspection import CHECK, runs, tags
+from tinylab.tools.notebooks.inspection import CHECK, first_line, runs, tags
 
 PARAMETERS = """\
 profile = None  # "smoke", "lecture" or "full"; None takes TINYLAB_PROFILE, else "lecture"
@@ -53,12 +54,11 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
     copy.metadata = nbformat.from_dict(METADATA)
     for cell in copy.cells:
         cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in sorted(_KEPT & set(cell.metadata))})
-        if cell.cell_type == "code":
-            cell.outputs = merged(cell.outputs)
-            for output in cell.outputs:
-                for mime in _DROPPED & set(output.get("data", {})):
-                    del output.data[mime]
-    return copy
+        for output in cell.get("outputs", []):
+            for mime in _DROPPED & set(output.get("data", {})):
+                del output.data[mime]
+    # where the pieces of a stream were cut depends on timing only
+    return CoalesceStreamsPreprocessor().preprocess(copy, {})[0]
 
 
 def sealed(notebook: NotebookNode) -> NotebookNode:
@@ -72,18 +72,6 @@ def sealed(notebook: NotebookNode) -> NotebookNode:
 def _digest(notebook: NotebookNode, versions: Mapping[str, str]) -> str:
     code = [[cell.source, cell.outputs] for cell in notebook.cells if cell.cell_type == "code"]
     return hashlib.sha256(json.dumps([code, versions], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Neighbouring pieces of one stream joined: where they were cut depends on timing only."""
-    joined: list[NotebookNode] = []
-    for output in outputs:
-        last = joined[-1] if joined else None
-        if last is not None and output.output_type == last.output_type == "stream" and output.name == last.name:
-            last.text += output.text
-        else:
-            joined.append(output)
-    return joined
 
 
 def faults(notebook: NotebookNode) -> list[str]:
@@ -117,7 +105,7 @@ def faults(notebook: NotebookNode) -> list[str]:
             "Untag what is the same on every machine, or add cells that are"
         )
     for number, cell in enumerate(notebook.cells, start=1):
-        found += [f"cell {number} ({_start(cell)}): {fault}" for fault in _cell_faults(cell)]
+        found += [f"cell {number} ({first_line(cell.source)}): {fault}" for fault in _cell_faults(cell)]
     return found
 
 
@@ -161,10 +149,6 @@ def _output_faults(output: NotebookNode) -> list[str]:
     if "image/png" in data and not (metadata.get("image/png", {}).get("alt") or metadata.get("alt")):
         found.append("a picture without alt text")
     return found
-
-
-def _start(cell: NotebookNode) -> str:
-    return (cell.source.splitlines() or [""])[0][:50]
 
 
 def main(paths: list[str]) -> int:

@@ -26,6 +26,8 @@ from concurrent.futures import thread as executors
 from types import TracebackType
 from typing import Any
 
+from tinylab.support.notebook import get_ipython
+
 VARIABLE = "TINYLAB_WATCH"  # the file to write to; set by the runner
 ASKED = "TINYLAB_ASKED"  # the parameters as JSON; set by the runner
 _STARTERS = {"subprocess", "multiprocessing"}
@@ -35,22 +37,18 @@ _children: list[tuple[int, Any]] = []  # the cell that started it, a Popen or a 
 _futures: dict[int, tuple[int, Future[Any], BaseException]] = {}  # whose error nobody has asked for
 _tasks: "weakref.WeakSet[asyncio.Task[Any]]" = weakref.WeakSet()
 _before: set[threading.Thread] = set()
-_cells = 1  # executed so far; counted here because versions of IPython differ on when its own count moves
+_cells = 0  # executed so far; counted here because versions of IPython differ on when its own count moves
 
 
 def start() -> None:
-    """Watch this kernel from now on (the first cell of a headless run calls this)."""
-    from IPython.core.getipython import get_ipython
-
+    """Watch this kernel from now on (that of a headless run calls this as it starts)."""
     shell: Any = get_ipython()
     if shell is None or VARIABLE not in os.environ:
         return
-    _before.update(threading.enumerate())
     _write(event="kernel", pid=os.getpid())
     shell.events.register("pre_run_cell", _started)
     _watch_callbacks(shell)
     _watch_threads(shell)
-    _watch_tasks(shell)
     _watch_commands(shell)
     _watch_children()
     _watch_futures()
@@ -59,9 +57,7 @@ def start() -> None:
 
 def finish() -> None:
     """Wait for threads that the lecture left behind, so that their errors count (the last cell calls this)."""
-    from IPython.core.getipython import get_ipython
-
-    if VARIABLE not in os.environ:
+    if not _before:  # nothing was watched
         return
     pooled = set(executors._threads_queues)  # type: ignore[attr-defined]  # idle workers wait for ever
     left = [thread for thread in threading.enumerate() if thread not in _before | pooled]
@@ -90,8 +86,6 @@ def finish() -> None:
 
 def _write_settings() -> None:
     """What the lecture ran with in the end, if that is not what the runner asked for."""
-    from IPython.core.getipython import get_ipython
-
     names: dict[str, Any] = getattr(get_ipython(), "user_ns", {})
     asked = json.loads(os.environ.get(ASKED) or "{}")
     now = {name: names[name] for name in asked if name in names}
@@ -106,6 +100,9 @@ def _started(info: Any) -> None:
     global _cells
     if not getattr(info, "store_history", True):  # a cell within a cell: `%%capture`
         return
+    if not _cells:  # only now the kernel has all its threads, and its loop runs
+        _before.update(threading.enumerate())
+        _watch_tasks(get_ipython())
     _cells += 1
     _write(event="cell", count=_cells)
 
@@ -263,8 +260,6 @@ def _constant(statement: ast.stmt) -> bool:
 
 def swallowed() -> None:
     """What a handler that does nothing has caught (a cell of a headless run calls this)."""
-    from IPython.core.getipython import get_ipython
-
     kind, value, trace = sys.exc_info()
     if kind is not None:
         _error(get_ipython(), "a handler that does nothing", kind, value, trace)
