@@ -141,8 +141,8 @@ def test_table_1_is_met_row_by_row():
     assert evidence.table_1([]) == evidence.MISSING
     found = [at("model_1", 0.40, 0.57, 0.24), at("model_2", 0.187, 0.3, 0.18), at("model_3", 0.3, 0.3, 0.2)]
     assert evidence.table_1(found) == (
-        "Of the trainings recorded on 200 classes: 'without L2' passes Model 1's row if that was scored in evaluation "
-        "mode; one ends at Model 2's row; none comes near Model 3's row."
+        "Of the trainings recorded on 200 classes without augmentation: 'without L2' passes Model 1's row if that was "
+        "scored in evaluation mode; one ends at Model 2's row; none comes near Model 3's row."
     )
 
 

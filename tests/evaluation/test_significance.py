@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from tinylab.evaluation import binomial_tail, dependence, images_needed, paired_test
 from tinylab.support.errors import InvalidInputError
@@ -25,6 +26,16 @@ def test_binomial_tail_at_its_ends():
     assert binomial_tail(100, 100, 0.01) == pytest.approx(1e-200, rel=1e-6)
     with pytest.raises(InvalidInputError, match="chance 1"):
         binomial_tail(1, 2, 1)
+
+
+@pytest.mark.parametrize(("won", "lost"), [(4, 13), (13, 4), (5, 5), (1, 0)])
+def test_of_right_and_wrong_all_sign_flips_are_counted(won, lost):
+    """As scipy's binomial test does it."""
+    before, after = np.zeros(60, bool), np.zeros(60, bool)
+    after[:won], before[won : won + lost] = True, True
+    assert paired_test(before, after) == pytest.approx(binomtest(won, won + lost, alternative="greater").pvalue)
+    both = paired_test(before, after, two_sided=True)
+    assert both == pytest.approx(binomtest(won, won + lost).pvalue)
 
 
 def test_paired_test_is_near_all_sign_flips():

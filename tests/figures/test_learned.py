@@ -87,7 +87,7 @@ def test_cam_overlay_says_the_size_and_names_empty_maps() -> None:
     images = IMAGES[:2].repeat(4, 1).repeat(4, 2)  # 64×64, which have room for words
     picture = figures.cam_overlay(images, maps, titles=["star", "fish"], title="Grad-CAM")
     assert "under its map of 4×4" in picture.alt
-    assert picture.alt.endswith("1 of the maps are zero everywhere.")
+    assert picture.alt.endswith("1 of the maps is zero everywhere.")
     texts = [text.get_text().replace("\n", " ") for text in picture.axes[0].texts]
     assert texts == ["star", "fish: nothing", "map 4×4", "map 4×4"]
     assert inside(drawn(picture), images[0], 3)

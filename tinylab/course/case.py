@@ -29,7 +29,7 @@ class Suspect:
 
     name: str
     question: str
-    toy: Mapping[int, int]  # lecture: seeds of its own trainings on the generated sample
+    toy: Mapping[int, int]  # lecture: its own trials on the generated sample, or the seeds of one
     heard: int  # the lecture that shows what is recorded of it
     recorded: Callable[[Records], Mapping[str, int]]  # class of evidence: n
     verdict: Callable[[Records], tuple[str, str, str]]  # verdict, evidence, confidence
@@ -192,7 +192,7 @@ _TOUCHED = {  # lecture: the suspects about whom it says what is now known
 
 
 def board(lecture: str | int = max(TITLES), records: Records | None = None) -> Table:
-    """The suspects as they stand after a lecture ("03" or 3): n trainings for each class of evidence, and the verdict.
+    """The suspects as they stand after a lecture ("03" or 3): how much of each class of evidence, and the verdict.
 
     Raises InvalidInputError for a lecture that does not exist.
     """
@@ -207,7 +207,7 @@ def board(lecture: str | int = max(TITLES), records: Records | None = None) -> T
         rows.append([suspect.name, *[suspect.question] * first, *ticks, said])
     kinds = [f"{TOY} (sample)", f"{TEN}, photographs", f"{REAL}, photographs"]
     columns = ["suspect", *["question"] * first, *kinds, "so far"]
-    what = "n seeds on the sample; recorded: n comparisons or trainings, one seed each"
+    what = "n on the sample: trials, or seeds of one; recorded: comparisons or trainings, one seed each"
     return Table(columns, rows, f"The board after lecture {number:02d}: {what}")
 
 
@@ -329,7 +329,8 @@ def _works(records: Records) -> str:
 def _wide(records: Records) -> str:
     found = {c.network: c for c in _weightiest(evidence.penalty(records))}
     both = ", ".join(
-        f"{name} {found[name].running[1]:.1%} while learning and {found[name].after:.1f} % held out"
+        f"{name} {found[name].running[1]:.1%} while learning and {found[name].after:.1f} % on {found[name].split} "
+        f"images after {found[name].epochs} epochs"
         for name in ("Model 1", "Model 3")
         if name in found
     )

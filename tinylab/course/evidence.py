@@ -232,7 +232,7 @@ def scored_wrongly(records: Sequence[Record] | None = None, folder: str | Path |
     what = f"Recorded: {name}, {record.title}, {record.classes} classes"
     what += f", {len(labels):,} official images"
     own = f"{100 * record.scores['validation'].accuracy:.2f} %"
-    levels = f"guessing {100 / record.classes:.2f} %; after its training {own}"
+    levels = f"guessing {100 / record.classes:.2f} %; after its training {own}: ties between two classes fell otherwise"
     return Table(["its answers, scored", "accuracy"], rows, f"{what}; {levels}")
 
 
@@ -323,7 +323,7 @@ def table_1(records: Sequence[Record] | None = None) -> str:
             said.append(f"{passing[0].title!r} passes {known.title}'s row if that was scored in evaluation mode")
         elif mine:
             said.append(f"none comes near {known.title}'s row")
-    return f"Of the trainings recorded on 200 classes: {'; '.join(said)}." if said else MISSING
+    return f"Of the trainings recorded on 200 classes without augmentation: {'; '.join(said)}." if said else MISSING
 
 
 def beyond_report(record: Record) -> Difference:

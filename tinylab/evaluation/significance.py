@@ -28,8 +28,9 @@ def paired_test(before: np.ndarray, after: np.ndarray, *, two_sided: bool = Fals
 
     two_sided: for "after is neither better nor worse", where either would have been told.
 
-    If nothing but luck made the differences, each could as well have the other sign (Fisher's sign-flip test, 1935;
-    here with the normal distribution in place of all 2^N flips). Images that do not differ say nothing.
+    If nothing but luck made the differences, each could as well have the other sign (Fisher's sign-flip test, 1935).
+    Where all are as large, as of right and wrong, the flips are counted exactly (a sign test), else the normal
+    distribution stands for all 2^N of them. Images that do not differ say nothing.
     """
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if before.shape != after.shape or before.ndim != 1:
@@ -37,10 +38,14 @@ def paired_test(before: np.ndarray, after: np.ndarray, *, two_sided: bool = Fals
     gain = after - before
     if not gain.any():
         return 1.0
-    from scipy.stats import norm
+    from scipy.stats import binom, norm
 
-    z = gain.sum() / np.linalg.norm(gain)
-    return float(2 * norm.sf(abs(z)) if two_sided else norm.sf(z))
+    if len(np.unique(np.abs(gain[gain != 0]))) == 1:
+        won, lost = (gain > 0).sum(), (gain < 0).sum()
+        better, worse = (float(binom.sf(count - 1, won + lost, 0.5)) for count in (won, lost))
+    else:
+        better, worse = (float(norm.sf(sign * gain.sum() / np.linalg.norm(gain))) for sign in (1, -1))
+    return min(1.0, 2 * min(better, worse)) if two_sided else better
 
 
 @dataclass(frozen=True)

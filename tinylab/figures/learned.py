@@ -110,7 +110,7 @@ def cam_overlay(images: Sequence[Pixels] | Pixels, maps: Pixels, *, titles: Sequ
         title,
         f"{len(shown)} images ({listed(named)}) and below each the same in grey under its map of "
         f"{values.shape[1]}×{values.shape[2]}, from black (nothing) to bright yellow (most)"
-        + (f"; {empty} of the maps are zero everywhere." if empty else "."),
+        + (f"; {empty} of the maps {'is' if empty == 1 else 'are'} zero everywhere." if empty else "."),
     )
     return picture
 

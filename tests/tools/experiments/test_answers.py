@@ -92,7 +92,7 @@ ON, OFF, NEAR = [(0.57, 0.25)], [(0.9, 0.2)], [(0.60, 0.25)]  # at Model 1's pai
         ({"a": ON + OFF}, "is where no training ends; 'a' passes within 2 points of it."),
         ({"a": ON + OFF, "b": OFF}, "is where no training ends; 'a' passes within 2 points of it."),
         ({"a": ON + OFF, "b": ON + OFF}, "is where no training ends; 'a' and 'b' pass within 2 points of it."),
-        ({"a": OFF, "b": NEAR}, "is reproduced by none of 2 trainings; of them 'b' ends nearest, 3 points away."),
+        ({"a": OFF, "b": NEAR}, "is reproduced by none of 2 trainings without augmentation; of them 'b' ends nearest,"),
         ({"a": [(0.5693, 0.2700)]}, "is not reproduced: 'a' ends 3 points away."),
     ],
     ids=str,

@@ -160,8 +160,8 @@ def conclusions(rows: Sequence[Fingerprint]) -> list[str]:
             text = f"{known.title} {pair} is not reproduced: {mine[0].title!r} ends {_points(mine[0].away)} away."
         else:
             text = (
-                f"{known.title} {pair} is reproduced by none of {len(mine)} trainings; of them {mine[0].title!r} ends "
-                f"nearest, {_points(mine[0].away)} away."
+                f"{known.title} {pair} is reproduced by none of {len(mine)} trainings without augmentation; of them "
+                f"{mine[0].title!r} ends nearest, {_points(mine[0].away)} away."
             )
         if again := [row for row in mine if row.passes_evaluated and not row.passes]:
             row = min(again, key=lambda row: row.evaluated[1])
