@@ -37,7 +37,7 @@ class Suspect:
 
 def _count(changes: Sequence[Change]) -> dict[str, int]:
     """Of what a lecture shows of them."""
-    shown = evidence.weightiest(changes)
+    shown = evidence.shown(changes)
     full = sum(change.classes == FULL for change in shown)
     return {TEN: len(shown) - full, REAL: full}
 
@@ -104,9 +104,8 @@ def _networks(records: Records) -> tuple[str, str, str]:
     verdict += f"; {listed(rest)}: cannot tell" if more and rest else ""
     each = []
     for name, record in tried.items():
-        gain = evidence.beyond_report(record)
         how = f"{record.scores['validation'].accuracy:.1%} after {record.recipe.epochs} epochs"
-        against = f"reported {REPORTED[name].validation:.1%}: {signed(gain.gain)} ± {gain.error:.1f} points"
+        against = f"reported {REPORTED[name].validation:.1%}: {evidence.beyond_report(record).points}"
         each.append(f"{REPORTED[name].title} {how} ({against})")
     where = f"On the official validation images of all {FULL} classes, its line unchanged, the best of each"
     return verdict, f"{where}: {'; '.join(each)}. One seed each.", "moderate"
@@ -316,7 +315,11 @@ def _works(records: Records) -> str:
     best = evidence.best_unchanged(records)
     said = "Yes, by a better recipe" if best and _clearly_more(best) else "Not by any recipe recorded so far"
     described = [
-        r for r in records if (r.network, r.classes) == ("model_1", FULL) and r.title.startswith("as described")
+        r
+        for r in records
+        if (r.network, r.classes) == ("model_1", FULL)
+        and r.title.startswith("as described")
+        and "validation" in r.scores
     ]
     held = ""
     if described:
@@ -354,7 +357,7 @@ def _proposals(records: Records) -> str:
             f"{at.eval_accuracy:.1%} right there and {end.eval_accuracy:.1%} in epoch {end.epoch} (lecture 07)."
         )
         if well := evidence.done_well(records):
-            longer += f" With another recipe it paid: {well[:1].lower()}{well[1:]}"
+            longer += f" By another recipe: {well[:1].lower()}{well[1:]}"
         return f"On photographs, {longer} Pre-training: cannot tell, it has not been tried on them."
     return "On photographs neither has been tried: cannot tell."
 

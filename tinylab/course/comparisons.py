@@ -29,8 +29,12 @@ class Difference:
     def clear(self) -> bool:
         return abs(self.gain) > CLEAR * self.error
 
+    @property
+    def points(self) -> str:
+        return f"{signed(self.gain)} ± {self.error:.1f} points"
+
     def __str__(self) -> str:
-        return f"{signed(self.gain)} ± {self.error:.1f} points: {'clear' if self.clear else 'cannot tell'}"
+        return f"{self.points}: {'clear' if self.clear else 'cannot tell'}"
 
 
 def difference(before: float, after: float, count: int) -> Difference:

@@ -246,7 +246,7 @@ def best_unchanged(records: Sequence[Record] | None = None, network: str = "mode
     return max(known, key=lambda r: r.scores["development"].accuracy, default=None)
 
 
-def weightiest(found: Sequence[Change]) -> list[Change]:
+def shown(found: Sequence[Change]) -> list[Change]:
     """Of each network the comparisons on the most classes: what is told, and what counts on the board."""
     most = {change.network: change.classes for change in sorted(found, key=lambda change: change.classes)}
     return [change for change in found if change.classes == most[change.network]]
@@ -254,7 +254,7 @@ def weightiest(found: Sequence[Change]) -> list[Change]:
 
 def sentence(found: Sequence[Change], what: str, missing: str = MISSING) -> str:
     """What a factor did, on real photographs, each network on the most classes; says so where 200 are missing."""
-    told, said = weightiest(found), []
+    told, said = shown(found), []
     for classes in sorted({change.classes for change in told}, reverse=True):
         mine = [change for change in told if change.classes == classes]
         each = "; ".join(map(str, mine))
@@ -344,7 +344,7 @@ def network(record: Record | None) -> str:
         f"{known.title}, its line unchanged, is right on {own.accuracy:.1%} of {own.count:,} official validation "
         f"images of all {record.classes} classes after {record.recipe.epochs} epochs "
         f"({'done well' if record.plan.startswith('done-well') else record.title}); reported {known.validation:.1%} "
-        f"({signed(more.gain)} ± {more.error:.1f} points: {clear}; one seed)."
+        f"({more.points}: {clear}; one seed)."
     )
 
 
